@@ -1,0 +1,23 @@
+# Every command a reader needs. Each target installs what it lacks.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+ENV := source hack/env.sh &&
+
+.PHONY: help setup build lint test
+help: ## Say what can be made
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+setup: ## Install what a fresh machine lacks (libtorch)
+	@hack/setup
+
+build: setup ## Build every binary
+	$(ENV) cargo build --release --workspace
+
+lint: setup ## Format, clippy and docs checks
+	cargo fmt --all --check
+	$(ENV) cargo clippy --release --workspace --all-targets -- -D warnings
+	$(ENV) RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+
+test: build ## Run every test
+	$(ENV) cargo test --release --workspace

@@ -1,0 +1,6 @@
+# Source this before building or running anything that links libtorch: it says where hack/setup put it.
+AGOGE_CACHE="${AGOGE_CACHE:-$HOME/.cache/agoge}"
+export AGOGE_CACHE
+export LIBTORCH="$AGOGE_CACHE/libtorch" LIBTORCH_INCLUDE="$AGOGE_CACHE/libtorch" LIBTORCH_LIB="$AGOGE_CACHE/libtorch"
+export LIBTORCH_CXX11_ABI=1 LIBTORCH_BYPASS_VERSION_CHECK=0
+export LD_LIBRARY_PATH="$AGOGE_CACHE/libtorch/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
