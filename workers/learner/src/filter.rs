@@ -21,7 +21,9 @@ impl Rule {
     #[must_use]
     pub fn keeps(self, rewards: &[Option<f64>]) -> bool {
         let mut valid = rewards.iter().flatten();
-        let Some(first) = valid.next() else { return false };
+        let Some(first) = valid.next() else {
+            return false;
+        };
         match self {
             Self::None => true,
             Self::NonZeroStd => {
@@ -61,7 +63,13 @@ impl<T> Refill<T> {
     #[must_use]
     pub fn new(rule: Rule, want: usize, max_batches: usize) -> Self {
         let (want, max_batches) = (want.max(1), max_batches.max(1));
-        Self { rule, want, max_batches, kept: Vec::new(), counts: Counts::default() }
+        Self {
+            rule,
+            want,
+            max_batches,
+            kept: Vec::new(),
+            counts: Counts::default(),
+        }
     }
 
     /// How many more groups this step needs, or `None` when it can train (full, or out of generation batches).
@@ -88,7 +96,10 @@ impl<T> Refill<T> {
     pub fn take(&mut self) -> (Vec<T>, Counts) {
         let surplus = self.kept.split_off(self.want.min(self.kept.len()));
         let batch = std::mem::replace(&mut self.kept, surplus);
-        let next = Counts { carried_in: self.kept.len(), ..Counts::default() };
+        let next = Counts {
+            carried_in: self.kept.len(),
+            ..Counts::default()
+        };
         (batch, std::mem::replace(&mut self.counts, next))
     }
 }
@@ -114,7 +125,15 @@ mod tests {
         assert_eq!(pool.missing(), None);
         let (batch, counts) = pool.take();
         assert_eq!(batch, [1, 3]);
-        assert_eq!(counts, Counts { generated: 4, discarded: 1, carried_in: 0, batches: 2 });
+        assert_eq!(
+            counts,
+            Counts {
+                generated: 4,
+                discarded: 1,
+                carried_in: 0,
+                batches: 2
+            }
+        );
         pool.offer([(5, mixed())]);
         let (batch, counts) = pool.take();
         assert_eq!(batch, [4, 5]);

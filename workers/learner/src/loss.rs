@@ -18,7 +18,10 @@ pub struct Clip {
 
 impl Default for Clip {
     fn default() -> Self {
-        Self { low: 0.2, high: 0.28 }
+        Self {
+            low: 0.2,
+            high: 0.28,
+        }
     }
 }
 
@@ -38,7 +41,13 @@ pub struct PolicyLoss {
 ///
 /// `new` carries the gradient; `old` and `advantages` do not. `tokens` is the step's number of trained tokens.
 #[must_use]
-pub fn ppo_clip(new: &Tensor, old: &Tensor, advantages: &Tensor, clip: Clip, tokens: f64) -> PolicyLoss {
+pub fn ppo_clip(
+    new: &Tensor,
+    old: &Tensor,
+    advantages: &Tensor,
+    clip: Clip,
+    tokens: f64,
+) -> PolicyLoss {
     let log_ratio = (new - old).clamp(-20.0, 20.0);
     let ratio = log_ratio.exp();
     let free = &ratio * advantages;
@@ -46,10 +55,16 @@ pub fn ppo_clip(new: &Tensor, old: &Tensor, advantages: &Tensor, clip: Clip, tok
     let loss = -free.minimum(&cut).sum(Kind::Float) / tokens;
     let (clipped, kl_sum) = tch::no_grad(|| {
         let clipped = cut.lt_tensor(&free).sum(Kind::Float).double_value(&[]);
-        let kl = (&ratio - &log_ratio - 1.0).sum(Kind::Float).double_value(&[]);
+        let kl = (&ratio - &log_ratio - 1.0)
+            .sum(Kind::Float)
+            .double_value(&[]);
         (clipped, kl)
     });
-    PolicyLoss { loss, clipped, kl_sum }
+    PolicyLoss {
+        loss,
+        clipped,
+        kl_sum,
+    }
 }
 
 /// Supervised loss: minus the mean log-probability of the trained tokens; `tokens` is the step's count of them.

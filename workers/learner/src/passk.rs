@@ -27,13 +27,20 @@ pub fn pass_hat(passed: u32, trials: u32, k: u32) -> Option<f64> {
     if passed < k {
         return Some(0.0);
     }
-    Some((0..k).map(|i| f64::from(passed - i) / f64::from(trials - i)).product())
+    Some(
+        (0..k)
+            .map(|i| f64::from(passed - i) / f64::from(trials - i))
+            .product(),
+    )
 }
 
 /// pass^k over tasks given as `(passed, trials)`; tasks with fewer than `k` trials are left out.
 #[must_use]
 pub fn pass_hat_k(tasks: &[(u32, u32)], k: u32) -> Estimate {
-    let per_task: Vec<f64> = tasks.iter().filter_map(|(c, n)| pass_hat(*c, *n, k)).collect();
+    let per_task: Vec<f64> = tasks
+        .iter()
+        .filter_map(|(c, n)| pass_hat(*c, *n, k))
+        .collect();
     mean_interval(&per_task, 0.0, 1.0)
 }
 
@@ -49,12 +56,22 @@ pub fn paired_difference(a: &[f64], b: &[f64]) -> Estimate {
 pub fn mean_interval(values: &[f64], floor: f64, ceiling: f64) -> Estimate {
     let n = values.len();
     if n == 0 {
-        return Estimate { value: 0.0, low: floor, high: ceiling, n };
+        return Estimate {
+            value: 0.0,
+            low: floor,
+            high: ceiling,
+            n,
+        };
     }
     let value = values.iter().sum::<f64>() / n as f64;
     let variance = values.iter().map(|v| (v - value).powi(2)).sum::<f64>() / (n.max(2) - 1) as f64;
     let half = 1.959_964 * (variance / n as f64).sqrt();
-    Estimate { value, low: (value - half).max(floor), high: (value + half).min(ceiling), n }
+    Estimate {
+        value,
+        low: (value - half).max(floor),
+        high: (value + half).min(ceiling),
+        n,
+    }
 }
 
 #[cfg(test)]
@@ -63,7 +80,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn choose(n: u32, k: u32) -> f64 {
-        (0..k).map(|i| f64::from(n - i) / f64::from(i + 1)).product()
+        (0..k)
+            .map(|i| f64::from(n - i) / f64::from(i + 1))
+            .product()
     }
 
     proptest! {

@@ -25,7 +25,11 @@ impl Pilot {
     /// Valid instances per thousand tokens.
     #[must_use]
     pub fn per_kilotoken(&self) -> f64 {
-        if self.tokens == 0 { 0.0 } else { 1000.0 * self.valid as f64 / self.tokens as f64 }
+        if self.tokens == 0 {
+            0.0
+        } else {
+            1000.0 * self.valid as f64 / self.tokens as f64
+        }
     }
 }
 
@@ -72,15 +76,29 @@ mod tests {
     use proptest::prelude::*;
 
     fn pilot(valid: u64, tokens: u64, coverage: u64) -> Pilot {
-        Pilot { attempted: 6, valid, tokens, coverage }
+        Pilot {
+            attempted: 6,
+            valid,
+            tokens,
+            coverage,
+        }
     }
 
     #[test]
     fn a_clear_gain_is_promoted_a_clear_loss_rolled_back_and_noise_left_undecided() {
         let confidence = 0.9;
-        assert_eq!(decide(&pilot(0, 6000, 0), &pilot(5, 6000, 3), confidence), Decision::Promoted);
-        assert_eq!(decide(&pilot(5, 6000, 3), &pilot(0, 6000, 0), confidence), Decision::RolledBack);
-        assert_eq!(decide(&pilot(3, 6000, 2), &pilot(3, 6000, 2), confidence), Decision::Undecided);
+        assert_eq!(
+            decide(&pilot(0, 6000, 0), &pilot(5, 6000, 3), confidence),
+            Decision::Promoted
+        );
+        assert_eq!(
+            decide(&pilot(5, 6000, 3), &pilot(0, 6000, 0), confidence),
+            Decision::RolledBack
+        );
+        assert_eq!(
+            decide(&pilot(3, 6000, 2), &pilot(3, 6000, 2), confidence),
+            Decision::Undecided
+        );
     }
 
     #[test]

@@ -6,7 +6,13 @@ const EPS: f64 = 1e-6;
 
 pub(super) fn advantages(rewards: &[f64]) -> Vec<f64> {
     let baseline = mean(rewards);
-    let squares: f64 = rewards.iter().map(|reward| (reward - baseline).powi(2)).sum();
+    let squares: f64 = rewards
+        .iter()
+        .map(|reward| (reward - baseline).powi(2))
+        .sum();
     let std = (squares / (rewards.len() as f64 - 1.0)).sqrt();
-    rewards.iter().map(|reward| (reward - baseline) / (std + EPS)).collect()
+    rewards
+        .iter()
+        .map(|reward| (reward - baseline) / (std + EPS))
+        .collect()
 }

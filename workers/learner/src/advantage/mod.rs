@@ -38,7 +38,10 @@ impl Estimator {
             Self::Rloo => rloo::advantages(&valid),
         };
         let mut next = of_valid.into_iter();
-        rewards.iter().map(|reward| reward.and_then(|_| next.next()).unwrap_or(0.0)).collect()
+        rewards
+            .iter()
+            .map(|reward| reward.and_then(|_| next.next()).unwrap_or(0.0))
+            .collect()
     }
 }
 
@@ -92,7 +95,10 @@ mod tests {
     #[test]
     fn formulas_match_a_hand_computed_group() {
         let rewards = [Some(1.0), Some(0.0), None, Some(1.0), Some(0.0)];
-        assert_eq!(Estimator::GroupMean.advantages(&rewards), [0.5, -0.5, 0.0, 0.5, -0.5]);
+        assert_eq!(
+            Estimator::GroupMean.advantages(&rewards),
+            [0.5, -0.5, 0.0, 0.5, -0.5]
+        );
         let rloo = Estimator::Rloo.advantages(&rewards);
         assert!((rloo[0] - 2.0 / 3.0).abs() < 1e-12 && rloo[2] == 0.0);
         let grpo = Estimator::Grpo.advantages(&rewards);

@@ -5,5 +5,8 @@ use super::mean;
 pub(super) fn advantages(rewards: &[f64]) -> Vec<f64> {
     let baseline = mean(rewards);
     let n = rewards.len() as f64;
-    rewards.iter().map(|reward| n / (n - 1.0) * (reward - baseline)).collect()
+    rewards
+        .iter()
+        .map(|reward| n / (n - 1.0) * (reward - baseline))
+        .collect()
 }
