@@ -1,0 +1,144 @@
+//! Content digests: `sha256:` and 64 hexadecimal digits, of bytes or of a value's canonical JSON.
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::fmt;
+
+const PREFIX: &str = "sha256:";
+
+/// The SHA-256 of some content, written `sha256:<64 hex digits>`.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Digest(String);
+
+/// A text that is no digest.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is not a digest: expected `sha256:` and 64 lower-case hexadecimal digits")]
+pub struct InvalidDigest(String);
+
+impl Digest {
+    /// The digest of these bytes.
+    pub fn of(bytes: &[u8]) -> Digest {
+        let mut text = String::with_capacity(PREFIX.len() + 64);
+        text.push_str(PREFIX);
+        for byte in Sha256::digest(bytes) {
+            text.push(char::from(b"0123456789abcdef"[usize::from(byte >> 4)]));
+            text.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
+        }
+        Digest(text)
+    }
+
+    /// The digest of a value's canonical JSON: two equal values have one digest, whatever the order of their keys.
+    pub fn of_json(value: &impl Serialize) -> Result<Digest, serde_json::Error> {
+        Ok(Digest::of(
+            canonical_json(&serde_json::to_value(value)?).as_bytes(),
+        ))
+    }
+
+    /// Reads `sha256:<hex>`.
+    pub fn parse(text: &str) -> Result<Digest, InvalidDigest> {
+        let hex = text.strip_prefix(PREFIX).unwrap_or_default();
+        let valid = hex.len() == 64 && hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if valid {
+            Ok(Digest(text.to_owned()))
+        } else {
+            Err(InvalidDigest(text.to_owned()))
+        }
+    }
+
+    /// The 64 hexadecimal digits without the algorithm's name.
+    pub fn hex(&self) -> &str {
+        &self.0[PREFIX.len()..]
+    }
+
+    /// The first twelve digits, for people.
+    pub fn short(&self) -> &str {
+        &self.hex()[..12]
+    }
+
+    /// The whole text, `sha256:<hex>`.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// JSON without spaces and with the keys of every object sorted.
+pub fn canonical_json(value: &Value) -> String {
+    fn sorted(value: &Value) -> Value {
+        match value {
+            Value::Object(map) => {
+                let mut keys: Vec<&String> = map.keys().collect();
+                keys.sort();
+                Value::Object(
+                    keys.into_iter()
+                        .map(|k| (k.clone(), sorted(&map[k])))
+                        .collect(),
+                )
+            }
+            Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+            other => other.clone(),
+        }
+    }
+    sorted(value).to_string()
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl TryFrom<String> for Digest {
+    type Error = InvalidDigest;
+    fn try_from(text: String) -> Result<Self, InvalidDigest> {
+        Digest::parse(&text)
+    }
+}
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> String {
+        digest.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_order_of_keys_does_not_change_a_digest() {
+        let one = json!({"b": [1, {"y": 1, "x": 2.5}], "a": null});
+        let other = json!({"a": null, "b": [1, {"x": 2.5, "y": 1}]});
+        assert_eq!(
+            Digest::of_json(&one).unwrap(),
+            Digest::of_json(&other).unwrap()
+        );
+        assert_ne!(
+            Digest::of_json(&one).unwrap(),
+            Digest::of_json(&json!({"a": null})).unwrap()
+        );
+    }
+
+    #[test]
+    fn only_whole_lower_case_digests_are_read() {
+        let known = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(Digest::of(b"").as_str(), known);
+        assert!(Digest::parse(known).is_ok());
+        for bad in [
+            &known[..70],
+            &known.to_uppercase(),
+            &known[7..],
+            "",
+            "sha256:",
+        ] {
+            assert!(Digest::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
