@@ -1,1 +1,29 @@
-//! agoge-checker.
+//! Whether an episode did what its task asks, and whether the checker that says so can be trusted.
+//!
+//! [`check`] (or a [`Judge`], which remembers gold) gives a [`Verdict`]; [`qualify`] and [`qualify_suite`] put checkers to the test
+//! with mutants of gold before their verdicts become rewards; [`attribute`] says whose fault a failure is.
+#![forbid(unsafe_code)]
+
+mod attribution;
+mod check;
+mod final_state;
+mod mutate;
+mod outputs;
+mod plausible;
+mod qualify;
+mod rng;
+mod script;
+mod suite;
+mod verdict;
+
+pub use attribution::{Cause, Evidence, attribute};
+pub use check::{Checker, Judge, check, checkers_of};
+pub use final_state::{Gold, differences};
+pub use mutate::{Edit, Mutant, mutants};
+pub use outputs::{communicates, missing};
+pub use plausible::Plausible;
+pub use qualify::{
+    JudgeFn, Mutants, Qualification, Thresholds, on_trial, qualify, qualify_among, qualify_by,
+};
+pub use suite::{Quarantined, Suite, aggregate, qualify_suite, suite_digest};
+pub use verdict::{Part, Verdict};

@@ -1,0 +1,95 @@
+//! Final state against gold: the episode must leave the records exactly as a replay of the gold calls does.
+use crate::verdict::Part;
+use agoge_sandbox::Change;
+use agoge_world::{Domain, Episode, Task, World, replay};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// The part's name in a verdict.
+pub const NAME: &str = "finalState";
+/// Differences shown as evidence; the rest is counted.
+const SHOWN: usize = 8;
+
+/// A task's gold, replayed once: what right looks like.
+#[derive(Clone, Debug)]
+pub struct Gold {
+    /// Fingerprint of the records it touches.
+    pub fingerprint: String,
+    /// What it changes.
+    pub changes: Vec<Change>,
+    /// The replayed episode.
+    pub episode: Episode,
+}
+
+impl Gold {
+    /// Replays a task's gold calls from the initial state; the error says which call failed and why.
+    pub fn of(world: &mut World, task: &Task) -> Result<Gold, String> {
+        let episode = replay(world, &task.gold).map_err(|e| e.to_string())?;
+        let domain = world.domain();
+        Ok(Gold {
+            fingerprint: episode.fingerprint(domain),
+            changes: episode.diff(domain),
+            episode,
+        })
+    }
+
+    /// Whether gold changes any record.
+    pub fn acts(&self) -> bool {
+        !self.changes.is_empty()
+    }
+}
+
+/// Compares an episode's final state with gold's.
+pub fn check(gold: &Gold, domain: &Domain, episode: &Episode) -> Part {
+    if episode.overlay == gold.episode.overlay || episode.fingerprint(domain) == gold.fingerprint {
+        return Part::passed(NAME);
+    }
+    Part::failed(NAME, differences(&gold.changes, &episode.diff(domain)))
+}
+
+/// The differences of two sets of changes to one initial state, such as
+/// `parcels/48213.status: expected "held", got "transit"`.
+pub fn differences(expected: &[Change], got: &[Change]) -> String {
+    let place = |c: &Change| (c.collection.clone(), c.id.clone(), c.field.clone());
+    let mut places: BTreeMap<_, (Option<&Change>, Option<&Change>)> = BTreeMap::new();
+    for change in expected {
+        places.entry(place(change)).or_default().0 = Some(change);
+    }
+    for change in got {
+        places.entry(place(change)).or_default().1 = Some(change);
+    }
+    let mut lines = Vec::new();
+    for ((collection, id, field), pair) in &places {
+        // A side that did not touch the place has the value it had before.
+        let (want, have) = match pair {
+            (Some(want), Some(have)) => (&want.after, &have.after),
+            (Some(want), None) => (&want.after, &want.before),
+            (None, Some(have)) => (&have.before, &have.after),
+            (None, None) => continue,
+        };
+        if want != have {
+            let field = field.as_ref().map(|f| format!(".{f}")).unwrap_or_default();
+            let (want, have) = (shown(want.as_ref()), shown(have.as_ref()));
+            lines.push(format!(
+                "{collection}/{id}{field}: expected {want}, got {have}"
+            ));
+        }
+    }
+    let more = lines.len().saturating_sub(SHOWN);
+    lines.truncate(SHOWN);
+    if more > 0 {
+        lines.push(format!("and {more} more"));
+    }
+    lines.join("; ")
+}
+
+fn shown(value: Option<&Value>) -> String {
+    const LONGEST: usize = 120;
+    let text = value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+    if text.chars().count() <= LONGEST {
+        return text;
+    }
+    let mut short: String = text.chars().take(LONGEST).collect();
+    short.push('…');
+    short
+}

@@ -1,0 +1,175 @@
+//! Qualification of many tasks: the figures of a CheckerSuite and the digest that a run pins.
+use crate::check::checkers_of;
+use crate::plausible::Plausible;
+use crate::qualify::{Qualification, Thresholds, p95, qualify_among};
+use agoge_sandbox::Limits;
+use agoge_world::{Domain, Task, World, WorldError};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Changes whenever what a digest covers, or what qualification demands, changes.
+const FORMAT: &str = "agoge-suite/1";
+
+/// A task whose checker is not trusted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quarantined {
+    pub task: String,
+    pub reason: String,
+}
+
+/// The outcome of qualifying a suite.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Suite {
+    /// Tasks, each with its checker.
+    pub checkers: usize,
+    /// Those whose checker qualified.
+    pub qualified: usize,
+    /// Share of the mutants of qualified tasks that fail, as they should.
+    pub mutation_score: f64,
+    /// The same over all tasks, the quarantined ones too.
+    pub mutation_score_before: f64,
+    /// Share of tasks on which repeated runs disagreed.
+    pub flake: f64,
+    /// 95th percentile over the tasks of a check's 95th percentile, in milliseconds.
+    pub p95_ms: f64,
+    /// `sha256:` over the domain's digest and the qualified tasks with their checkers; the order of tasks does not matter.
+    pub digest: String,
+    /// Ids of the qualified tasks, in the order they came.
+    pub qualified_tasks: Vec<String>,
+    pub quarantined: Vec<Quarantined>,
+    /// Non-equivalent mutants tried over all tasks.
+    pub mutants: usize,
+    /// Checks made, and the wall time of the whole, in seconds.
+    pub checks: usize,
+    pub seconds: f64,
+}
+
+/// Qualifies every task on `threads` worlds of one domain. `progress` hears how many are done.
+///
+/// The outcome does not depend on `threads`, times aside.
+pub fn qualify_suite(
+    domain: &Arc<Domain>,
+    tasks: &[Task],
+    seed: u64,
+    thresholds: &Thresholds,
+    limits: Limits,
+    threads: usize,
+    progress: &(dyn Fn(usize) + Sync),
+) -> Result<(Suite, Vec<Qualification>), WorldError> {
+    let start = Instant::now();
+    let plausible = Plausible::of(domain);
+    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let results: Mutex<Vec<(usize, Qualification)>> = Mutex::new(Vec::with_capacity(tasks.len()));
+    let work = || -> Result<(), WorldError> {
+        let mut world = World::open(domain.clone(), limits.clone())?;
+        loop {
+            let i = next.fetch_add(1, Ordering::Relaxed);
+            let Some(task) = tasks.get(i) else {
+                return Ok(());
+            };
+            let found = qualify_among(&mut world, task, &plausible, seed, thresholds);
+            results
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((i, found));
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads = threads.clamp(1, tasks.len().max(1));
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|w| match w.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        })
+    })?;
+    let mut found = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_by_key(|(i, _)| *i);
+    let found: Vec<Qualification> = found.into_iter().map(|(_, q)| q).collect();
+    let mut suite = aggregate(domain, tasks, &found);
+    suite.seconds = start.elapsed().as_secs_f64();
+    Ok((suite, found))
+}
+
+/// The figures of a suite from its tasks' qualifications, given in the same order.
+pub fn aggregate(domain: &Domain, tasks: &[Task], found: &[Qualification]) -> Suite {
+    let share = |some: usize, all: usize| {
+        if all == 0 {
+            0.0
+        } else {
+            some as f64 / all as f64
+        }
+    };
+    let score = |of: &[&Qualification]| {
+        let killed = of.iter().map(|q| q.mutants.killed).sum();
+        share(killed, of.iter().map(|q| q.mutants.tried).sum())
+    };
+    let all: Vec<&Qualification> = found.iter().collect();
+    let good: Vec<&Qualification> = found.iter().filter(|q| q.qualified).collect();
+    let bad = found.iter().filter(|q| !q.qualified);
+    let trusted: Vec<&Task> = tasks
+        .iter()
+        .zip(found)
+        .filter(|(_, q)| q.qualified)
+        .map(|(task, _)| task)
+        .collect();
+    let mut times: Vec<f64> = found.iter().map(|q| q.p95_ms).collect();
+    Suite {
+        checkers: found.len(),
+        qualified: good.len(),
+        mutation_score: score(&good),
+        mutation_score_before: score(&all),
+        flake: share(found.iter().filter(|q| q.flake).count(), found.len()),
+        p95_ms: p95(&mut times),
+        digest: suite_digest(domain, &trusted),
+        qualified_tasks: trusted.iter().map(|t| t.id.clone()).collect(),
+        quarantined: bad
+            .map(|q| Quarantined {
+                task: q.task.clone(),
+                reason: q.why(),
+            })
+            .collect(),
+        mutants: found.iter().map(|q| q.mutants.tried).sum(),
+        checks: found.iter().map(|q| q.checks).sum(),
+        seconds: 0.0,
+    }
+}
+
+/// The digest of a suite: the domain, and each task's id, gold, outputs and checkers.
+pub fn suite_digest(domain: &Domain, tasks: &[&Task]) -> String {
+    let mut lines: Vec<String> = tasks
+        .iter()
+        .map(|task| {
+            let gold: Vec<_> = task
+                .gold
+                .iter()
+                .map(|c| (&c.name, sorted(&c.arguments)))
+                .collect();
+            let line = (
+                &task.id,
+                gold,
+                &task.outputs,
+                task.refusal,
+                checkers_of(task),
+            );
+            serde_json::to_string(&line).unwrap_or_default()
+        })
+        .collect();
+    lines.sort();
+    let text = format!("{FORMAT}\n{}\n{}", domain.digest, lines.join("\n"));
+    let hash = Sha256::digest(text.as_bytes());
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{hex}")
+}
+
+/// Arguments with sorted keys; nested values keep their order, which is the task's own.
+fn sorted(
+    arguments: &serde_json::Map<String, serde_json::Value>,
+) -> std::collections::BTreeMap<&String, &serde_json::Value> {
+    arguments.iter().collect()
+}
