@@ -70,10 +70,11 @@ pub fn mutants(task: &Task, tools: &[ToolSpec], plausible: &Plausible, seed: u64
     while kinds.iter().any(|kind| !kind.is_empty()) {
         for kind in &mut kinds {
             if let Some(mutant) = kind.pop() {
-                let known = all
-                    .iter()
-                    .any(|m| m.outputs == mutant.outputs && same(&m.calls, &mutant.calls));
-                if !known && !(same(&mutant.calls, &task.gold) && mutant.outputs == task.outputs) {
+                let like = |calls: &[ToolCall], outputs: &[String]| {
+                    mutant.outputs == outputs && same(&mutant.calls, calls)
+                };
+                let known = all.iter().any(|m| like(&m.calls, &m.outputs));
+                if !known && !like(&task.gold, &task.outputs) {
                     all.push(mutant);
                 }
             }

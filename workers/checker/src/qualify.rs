@@ -1,7 +1,11 @@
 //! Qualification: a task's checker is trusted only after it told right from wrong on solutions whose verdict is known.
 //!
-//! 1. Gold executes and passes. 2. The empty trajectory fails; for a refusal, acting fails. 3. Single-edit mutants that end in another
-//! state or say other outputs fail. 4. Reading twice, or in another order, still passes. 5. Repeated runs agree. 6. No run meets a limit.
+//! 1. Gold executes and passes.
+//! 2. The empty trajectory fails; for a refusal, acting fails.
+//! 3. Single-edit mutants that end in another state or say other outputs fail.
+//! 4. Reading twice, or in another order, still passes.
+//! 5. Repeated runs agree.
+//! 6. No run meets a limit.
 use crate::check::{Checker, checkers_of, judge};
 use crate::final_state::Gold;
 use crate::mutate::{Edit, Mutant, mutants};
@@ -399,17 +403,15 @@ fn same_outputs(required: &[String], said: &[String]) -> bool {
 
 /// The dialogue of an episode in its plainest form: what the user wants, the calls with their results, the outputs.
 fn tell(task: &Task, episode: &Episode, outputs: &[String]) -> Vec<Message> {
-    let mut messages = vec![Message::user(task.user.instruction.clone())];
+    let mut messages = vec![Message::user(&task.user.instruction)];
     for (call, result) in &episode.calls {
-        let mut asks = Message::assistant("");
-        asks.tool_calls = vec![call.clone()];
-        messages.push(asks);
-        messages.push(Message::tool_result(
-            call.id.clone(),
-            result.content.clone(),
-        ));
+        messages.push(Message::calls(vec![call.clone()]));
+        messages.push(Message::tool_result(&call.id, &result.content));
     }
-    messages.push(Message::assistant(format!("Done. {}", outputs.join(" ; "))));
+    messages.push(Message::assistant(&format!(
+        "Done. {}",
+        outputs.join(" ; ")
+    )));
     messages
 }
 
