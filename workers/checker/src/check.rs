@@ -100,7 +100,7 @@ pub(crate) fn judge(
         .calls
         .iter()
         .find(|(_, result)| result.killed)
-        .map(|(call, result)| format!("{} ran into its limit: {}", call.name, result.content));
+        .map(|(call, result)| format!("{} was stopped: {}", call.name, result.content));
     for checker in checkers {
         match checker {
             Checker::FinalState => parts.push(final_state::check(gold, world.domain(), episode)),

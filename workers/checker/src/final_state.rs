@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 pub const NAME: &str = "finalState";
 /// Differences shown as evidence; the rest is counted.
 const SHOWN: usize = 8;
+/// The field of a change that made or removed a whole record.
+const WHOLE: &str = "*";
 
 /// A task's gold, replayed once: what right looks like.
 #[derive(Clone, Debug)]
@@ -68,8 +70,12 @@ pub fn differences(expected: &[Change], got: &[Change]) -> String {
             (None, None) => continue,
         };
         if want != have {
-            let field = field.as_ref().map(|f| format!(".{f}")).unwrap_or_default();
-            let (want, have) = (shown(want.as_ref()), shown(have.as_ref()));
+            let field = if field == WHOLE {
+                String::new()
+            } else {
+                format!(".{field}")
+            };
+            let (want, have) = (shown(want), shown(have));
             lines.push(format!(
                 "{collection}/{id}{field}: expected {want}, got {have}"
             ));
@@ -83,13 +89,59 @@ pub fn differences(expected: &[Change], got: &[Change]) -> String {
     lines.join("; ")
 }
 
-fn shown(value: Option<&Value>) -> String {
+fn shown(value: &Value) -> String {
     const LONGEST: usize = 120;
-    let text = value.map_or_else(|| "nothing".to_owned(), Value::to_string);
+    if value.is_null() {
+        return "nothing".to_owned();
+    }
+    let text = value.to_string();
     if text.chars().count() <= LONGEST {
         return text;
     }
     let mut short: String = text.chars().take(LONGEST).collect();
     short.push('…');
     short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn change(id: &str, field: &str, before: Value, after: Value) -> Change {
+        Change {
+            collection: "parcels".into(),
+            id: id.into(),
+            field: field.into(),
+            before,
+            after,
+        }
+    }
+
+    #[test]
+    fn a_difference_names_the_record_what_was_expected_and_what_was_got() {
+        let held = change("48213", "status", json!("transit"), json!("held"));
+        let other = change("48214", "status", json!("transit"), json!("held"));
+        let gone = change("48215", "*", json!({"a": 1}), json!(null));
+        assert_eq!(
+            differences(std::slice::from_ref(&held), &[]),
+            "parcels/48213.status: expected \"held\", got \"transit\""
+        );
+        assert_eq!(
+            differences(std::slice::from_ref(&held), &[held.clone(), other]),
+            "parcels/48214.status: expected \"transit\", got \"held\""
+        );
+        assert_eq!(
+            differences(&[], &[gone]),
+            "parcels/48215: expected {\"a\":1}, got nothing"
+        );
+    }
+
+    #[test]
+    fn many_differences_are_counted_not_listed() {
+        let all: Vec<Change> = (0..30)
+            .map(|i| change(&i.to_string(), "x", json!(0), json!(1)))
+            .collect();
+        assert!(differences(&all, &[]).ends_with("and 22 more"));
+    }
 }

@@ -21,19 +21,23 @@ impl Plausible {
     pub fn of(domain: &Domain) -> Plausible {
         let mut found = Plausible::default();
         for collection in domain.state.collections() {
-            let ids = domain.state.ids(collection);
-            let step = (ids.len() / SAMPLE).max(1);
-            let sample: Vec<&String> = ids.into_iter().step_by(step).take(SAMPLE).collect();
+            let count = domain.state.ids(collection).count();
+            let ids = domain
+                .state
+                .ids(collection)
+                .step_by((count / SAMPLE).max(1));
+            let sample: Vec<&str> = ids.take(SAMPLE).collect();
             for id in &sample {
                 if let Some(Value::Object(record)) = domain.state.get(collection, id) {
-                    for (name, value) in record.iter() {
+                    for (name, value) in record {
                         note(&mut found.fields, name, value);
                     }
                 }
             }
-            found
-                .ids
-                .insert(collection.to_owned(), sample.into_iter().cloned().collect());
+            found.ids.insert(
+                collection.to_owned(),
+                sample.into_iter().map(String::from).collect(),
+            );
         }
         found
     }

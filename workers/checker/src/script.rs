@@ -51,7 +51,7 @@ pub fn check(world: &mut World, source: &str, episode: &Episode, messages: &[Mes
             };
             Ok(vec![Part::failed(NAME, evidence)])
         }
-        Outcome::Killed(reason) => Err(format!("the check ran into its limit: {reason:?}")),
+        Outcome::Killed(reason) => Err(format!("the check was stopped: {reason}")),
     }
 }
 
