@@ -69,7 +69,7 @@ pub fn differences(expected: &[Change], got: &[Change]) -> String {
             (None, Some(have)) => (&have.before, &have.after),
             (None, None) => continue,
         };
-        if want != have {
+        if !same(want, have) {
             let field = if field == WHOLE {
                 String::new()
             } else {
@@ -87,6 +87,11 @@ pub fn differences(expected: &[Change], got: &[Change]) -> String {
         lines.push(format!("and {more} more"));
     }
     lines.join("; ")
+}
+
+/// Equality as fingerprints have it: 3 is 3.0.
+fn same(one: &Value, other: &Value) -> bool {
+    one == other || (one.is_number() && one.as_f64() == other.as_f64())
 }
 
 fn shown(value: &Value) -> String {
