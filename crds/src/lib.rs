@@ -1,1 +1,38 @@
-//! agoge-crds.
+//! The API: the kinds `SynthesisJob`, `CheckerSuite` and `GRPORun` of `agoge.dev/v1alpha1`, and the offline check of manifests.
+//!
+//! One file per kind; what they share is in [`shared`]. [`check`] judges manifests as the API server would, and
+//! [`print`] makes the CustomResourceDefinitions from the same types.
+#![forbid(unsafe_code)]
+
+pub mod check;
+pub mod checker_suite;
+pub mod conditions;
+pub mod grpo_run;
+mod grpo_stages;
+pub mod lineage;
+pub mod phase;
+pub mod print;
+pub mod quantity;
+pub mod report;
+mod rules;
+pub mod shared;
+pub mod status;
+pub mod synthesis_job;
+
+pub use check::{Manifest, Problem, check};
+pub use checker_suite::{CheckerSuite, CheckerSuiteSpec, CheckerSuiteStatus};
+pub use grpo_run::{GRPORun, GRPORunSpec, GRPORunStatus};
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+pub use k8s_openapi::jiff::Timestamp;
+pub use phase::Phase;
+pub use print::{crd_yaml, crds};
+pub use quantity::{Size, Span};
+pub use status::RunStatus;
+pub use synthesis_job::{SynthesisJob, SynthesisJobSpec, SynthesisJobStatus};
+
+/// API group of every kind.
+pub const GROUP: &str = "agoge.dev";
+/// API version of every kind.
+pub const VERSION: &str = "v1alpha1";
+/// `apiVersion` as manifests say it.
+pub const API_VERSION: &str = "agoge.dev/v1alpha1";

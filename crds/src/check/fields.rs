@@ -1,0 +1,143 @@
+//! Names: fields that do not exist, each with the nearest one that does, and the object's own name.
+
+use serde_json::{Map, Value};
+
+use super::Finding;
+
+/// Fields of `metadata` that a manifest may carry.
+const METADATA: [&str; 14] = [
+    "name",
+    "namespace",
+    "labels",
+    "annotations",
+    "generateName",
+    "finalizers",
+    "ownerReferences",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+    "uid",
+];
+
+const TOP: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+
+/// What a person probably meant.
+pub(super) fn suggest(wrong: &str, known: &[&str]) -> String {
+    let lower = wrong.to_lowercase();
+    let near = known
+        .iter()
+        .map(|name| {
+            (
+                strsim::damerau_levenshtein(&lower, &name.to_lowercase()),
+                *name,
+            )
+        })
+        .min_by_key(|(distance, _)| *distance);
+    match near {
+        Some((distance, name)) if distance <= 1 + wrong.len() / 3 => {
+            format!("did you mean {name}?")
+        }
+        _ => format!("known are: {}", known.join(", ")),
+    }
+}
+
+/// Problems of `metadata` and of the top level.
+pub(super) fn metadata(value: &Value) -> Vec<Finding> {
+    let mut findings = vec![];
+    let Value::Object(map) = value else {
+        return findings;
+    };
+    findings.extend(strangers(map, "", &TOP));
+    let Some(Value::Object(metadata)) = map.get("metadata") else {
+        findings.push(Finding::new(
+            "metadata.name",
+            "is missing",
+            "give it a name",
+        ));
+        return findings;
+    };
+    findings.extend(strangers(metadata, "metadata", &METADATA));
+    match metadata.get("name") {
+        Some(Value::String(name)) if is_label(name) => {}
+        Some(Value::String(name)) => findings.push(Finding::new(
+            "metadata.name",
+            format!("{name:?} is not a name"),
+            "use small letters, digits and - only, and begin and end with a letter or digit",
+        )),
+        Some(other) => findings.push(Finding::new(
+            "metadata.name",
+            format!("{other} is not a text"),
+            "put it in quotes",
+        )),
+        None => findings.push(Finding::new(
+            "metadata.name",
+            "is missing",
+            "give it a name",
+        )),
+    }
+    findings
+}
+
+fn is_label(name: &str) -> bool {
+    let inner = name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    inner && !name.is_empty() && !name.starts_with('-') && !name.ends_with('-')
+}
+
+/// Fields of the spec that the schema does not know.
+pub(super) fn unknown(value: &Value, schema: &Value) -> Vec<Finding> {
+    let mut findings = vec![];
+    if let (Some(spec), Some(schema)) = (value.get("spec"), schema.pointer("/properties/spec")) {
+        walk(spec, schema, "spec", &mut findings);
+    }
+    findings
+}
+
+fn walk(value: &Value, schema: &Value, path: &str, findings: &mut Vec<Finding>) {
+    if schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true)) {
+        return;
+    }
+    match value {
+        Value::Object(map) => {
+            if let Some(Value::Object(properties)) = schema.get("properties") {
+                let known: Vec<&str> = properties.keys().map(String::as_str).collect();
+                findings.extend(strangers(map, path, &known));
+                for (name, value) in map {
+                    if let Some(schema) = properties.get(name) {
+                        walk(value, schema, &format!("{path}.{name}"), findings);
+                    }
+                }
+            } else if let Some(schema) = schema.get("additionalProperties") {
+                for (name, value) in map {
+                    walk(value, schema, &format!("{path}.{name}"), findings);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(schema) = schema.get("items") {
+                for (index, item) in items.iter().enumerate() {
+                    walk(item, schema, &format!("{path}[{index}]"), findings);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn strangers(map: &Map<String, Value>, path: &str, known: &[&str]) -> Vec<Finding> {
+    map.keys()
+        .filter(|name| !known.contains(&name.as_str()))
+        .map(|name| {
+            let field = if path.is_empty() {
+                name.clone()
+            } else {
+                format!("{path}.{name}")
+            };
+            Finding::new(field, "is unknown", suggest(name, known))
+        })
+        .collect()
+}

@@ -1,0 +1,228 @@
+//! CheckerSuite: tasks whose checkers earned trust, under one digest.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::quantity::{Size, Span};
+use crate::rules::{DIGEST, NAME, cel};
+use crate::shared::{EndpointBinding, RunPolicy, WorkerTemplate};
+use crate::status::RunStatus;
+
+/// What a CheckerSuite asks for.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "agoge.dev", version = "v1alpha1", kind = "CheckerSuite", plural = "checkersuites", shortname = "suite",
+    namespaced, status = "CheckerSuiteStatus", category = "agoge", derive = "PartialEq",
+    doc = "Tasks whose checkers were qualified, under one digest.",
+    selectable = ".spec.runPolicy.suspend", selectable = ".status.phase",
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Complete")].status"#),
+    printcolumn(name = "Checkers", type_ = "integer", json_path = ".status.checkers"),
+    printcolumn(name = "Qualified", type_ = "integer", json_path = ".status.qualified"),
+    printcolumn(name = "Mutation", type_ = "string", json_path = ".status.mutationScore"),
+    printcolumn(name = "Flake", type_ = "string", json_path = ".status.flake"),
+    printcolumn(name = "P95", type_ = "string", json_path = ".status.p95"),
+    printcolumn(name = "Digest", type_ = "string", json_path = ".status.digest"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", priority = 1),
+    cel,
+    validation = Rule::new("size(self.metadata.name) <= 40").message("the name is too long for its children's names; use at most 40 characters")
+)]
+#[x_kube(
+    validation = Rule::new("has(self.digest) == has(oldSelf.digest) && (!has(self.digest) || self.digest == oldSelf.digest)")
+        .message("the digest cannot be changed; make a new CheckerSuite").field_path(".digest"),
+    validation = Rule::new("has(self.store) == has(oldSelf.store) && (!has(self.store) || self.store == oldSelf.store)")
+        .message("the store cannot be changed; make a new CheckerSuite").field_path(".store")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckerSuiteSpec {
+    /// The domain's name, resolved by the driver.
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("the domain cannot be changed; make a new CheckerSuite"))]
+    pub domain: String,
+    /// Where its tasks come from.
+    #[x_kube(validation = Rule::new("has(self.synthesisJob) == has(oldSelf.synthesisJob) && (!has(self.synthesisJob) || self.synthesisJob == oldSelf.synthesisJob) && has(self.path) == has(oldSelf.path) && (!has(self.path) || self.path == oldSelf.path)")
+        .message("the source cannot be changed; make a new CheckerSuite"))]
+    pub source: Source,
+    /// Limits of one run of generated code.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("limits cannot be changed; make a new CheckerSuite"))]
+    pub sandbox: SandboxLimits,
+    /// What a checker must do to be trusted.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("thresholds cannot be changed; make a new CheckerSuite"))]
+    pub qualification: QualificationSpec,
+    /// The digest it must come to; unset takes what comes and pins it in the status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = DIGEST))]
+    pub digest: Option<String>,
+    /// Endpoints to score on its tasks, for a table of comparison.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub evaluate: Vec<EndpointBinding>,
+    /// The store's name; unset takes the driver's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
+    pub store: Option<String>,
+    /// When to run, how long, and how often to try again.
+    #[serde(default)]
+    pub run_policy: RunPolicy,
+    /// What a worker gets.
+    #[serde(default)]
+    pub worker: WorkerTemplate,
+}
+
+/// Where tasks come from: exactly one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = cel(&[
+    ("[has(self.synthesisJob), has(self.path), has(self.inline)].filter(x, x).size() == 1",
+        "it has not exactly one source; name one of synthesisJob, path and inline", ""),
+])))]
+pub struct Source {
+    /// A SynthesisJob of the same namespace. The suite waits until it is complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
+    pub synthesis_job: Option<String>,
+    /// A dataset in the store, by name or digest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub path: Option<String>,
+    /// Tasks, written here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "tasks")]
+    pub inline: Option<Vec<Value>>,
+}
+
+fn tasks(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let task = crate::shared::any_object(generator);
+    schemars::json_schema!({ "type": "array", "minItems": 1, "maxItems": 64, "items": task })
+}
+
+/// Limits of one run of generated code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SandboxLimits {
+    /// Wall clock.
+    pub wall: Span,
+    /// Address space of the process.
+    pub memory: Size,
+    /// Depth of calls.
+    #[schemars(range(min = 10, max = 1000))]
+    pub recursion: u32,
+    /// Reads and writes of the state.
+    #[schemars(range(min = 1, max = 100_000_000))]
+    pub host_calls: u64,
+    /// What it may return or print.
+    pub output: Size,
+}
+
+impl Default for SandboxLimits {
+    fn default() -> Self {
+        Self {
+            wall: Span::seconds(2),
+            memory: Size::bytes(256 << 20),
+            recursion: 200,
+            host_calls: 100_000,
+            output: Size::bytes(64 << 10),
+        }
+    }
+}
+
+/// What a checker must do to be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct QualificationSpec {
+    /// Non-equivalent single-edit mutants a task, where it has so many.
+    #[schemars(range(min = 1, max = 1000))]
+    pub mutants: u32,
+    /// Share of mutants a checker must fail.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub min_mutation_score: f64,
+    /// Replays of gold that must agree.
+    #[schemars(range(min = 1, max = 100))]
+    pub repeats: u32,
+    /// Time in which 95 of 100 checks end.
+    pub p95: Span,
+    /// Share of checkers that must qualify; the others are quarantined.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub min_qualified: f64,
+    /// Seed of the mutants.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub seed: u64,
+}
+
+impl Default for QualificationSpec {
+    fn default() -> Self {
+        Self {
+            mutants: 20,
+            min_mutation_score: 0.9,
+            repeats: 3,
+            p95: Span::from(std::time::Duration::from_millis(500)),
+            min_qualified: 0.5,
+            seed: 0,
+        }
+    }
+}
+
+/// What became of a CheckerSuite so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct CheckerSuiteStatus {
+    /// Life cycle.
+    #[serde(flatten)]
+    pub run: RunStatus,
+    /// Tasks with checkers that were tried.
+    pub checkers: u64,
+    /// Those that qualified.
+    pub qualified: u64,
+    /// Share of all mutants that were failed, such as `0.97`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub mutation_score: Option<String>,
+    /// Share of tasks whose repeated runs disagreed, such as `0%`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub flake: Option<String>,
+    /// Time in which 95 of 100 checks ended, such as `3.2ms`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub p95: Option<String>,
+    /// The suite's digest: what a run pins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub digest: Option<String>,
+    /// The most frequent reasons of quarantine; the eight most frequent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub quarantined: Vec<Quarantine>,
+    /// Endpoints that were scored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub endpoints: Vec<EndpointScore>,
+}
+
+/// How many checkers were quarantined for one reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Quarantine {
+    /// Why.
+    #[schemars(length(max = 256))]
+    pub reason: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// What an endpoint scored.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EndpointScore {
+    /// The endpoint's name.
+    #[schemars(length(max = 63))]
+    pub endpoint: String,
+    /// pass^1.
+    pub pass1: f64,
+    /// Tasks played.
+    pub tasks: u64,
+}

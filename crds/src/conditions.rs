@@ -1,0 +1,214 @@
+//! Conditions: their types and reasons, and the merge that keeps `lastTransitionTime` while nothing changes.
+//!
+//! Every condition carries the generation it was judged at. `docs/status.md` is the contract for people; the words are here.
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::{Condition, Time};
+
+/// The spec is valid and what it refers to is there.
+pub const ACCEPTED: &str = "Accepted";
+/// Work is being done towards the end.
+pub const PROGRESSING: &str = "Progressing";
+/// Suspended on request, and nothing runs any more.
+pub const SUSPENDED: &str = "Suspended";
+/// Done.
+pub const COMPLETE: &str = "Complete";
+/// Given up.
+pub const FAILED: &str = "Failed";
+/// kstatus: the driver is still bringing it up.
+pub const RECONCILING: &str = "Reconciling";
+/// kstatus: it will not move without help.
+pub const STALLED: &str = "Stalled";
+
+/// Reasons: what a program may rely on.
+pub mod reason {
+    /// The spec is valid and everything it names was found.
+    pub const ACCEPTED: &str = "Accepted";
+    /// A rule of the API refuses the spec.
+    pub const INVALID_SPEC: &str = "InvalidSpec";
+    /// The SynthesisJob that is named does not exist (yet).
+    pub const SYNTHESIS_JOB_NOT_FOUND: &str = "SynthesisJobNotFound";
+    /// The SynthesisJob that is named is not complete (yet).
+    pub const SYNTHESIS_JOB_NOT_READY: &str = "SynthesisJobNotReady";
+    /// The SynthesisJob that is named has failed.
+    pub const SYNTHESIS_JOB_FAILED: &str = "SynthesisJobFailed";
+    /// The CheckerSuite that is named does not exist (yet).
+    pub const SUITE_NOT_FOUND: &str = "CheckerSuiteNotFound";
+    /// The CheckerSuite that is named is not qualified (yet).
+    pub const SUITE_NOT_READY: &str = "CheckerSuiteNotReady";
+    /// The CheckerSuite that is named has failed.
+    pub const SUITE_FAILED: &str = "CheckerSuiteFailed";
+    /// The suite's mutation score is below the run's threshold.
+    pub const SUITE_BELOW_THRESHOLD: &str = "SuiteBelowThreshold";
+    /// The suite's digest is not the one pinned.
+    pub const DIGEST_CHANGED: &str = "DigestChanged";
+    /// Children are being started.
+    pub const STARTING: &str = "Starting";
+    /// Children run.
+    pub const RUNNING: &str = "Running";
+    /// Children are asked to stop and have not stopped yet.
+    pub const STOPPING: &str = "Stopping";
+    /// A child failed and is tried again after a pause.
+    pub const BACKING_OFF: &str = "BackingOff";
+    /// A person must promote or roll back a plan.
+    pub const AWAITING_PROMOTION: &str = "AwaitingPromotion";
+    /// `runPolicy.suspend` is set.
+    pub const SUSPENDED: &str = "Suspended";
+    /// `runPolicy.suspend` is not set.
+    pub const RESUMED: &str = "Resumed";
+    /// Nothing is left to do.
+    pub const FINISHED: &str = "Finished";
+    /// Every target was reached.
+    pub const TARGETS_REACHED: &str = "TargetsReached";
+    /// Tokens, cost or wall time are used up; what there is was kept.
+    pub const BUDGET_EXHAUSTED: &str = "BudgetExhausted";
+    /// The last allowed generation is done and a target was not reached.
+    pub const GENERATIONS_EXHAUSTED: &str = "GenerationsExhausted";
+    /// Not one instance was accepted.
+    pub const NOTHING_ACCEPTED: &str = "NothingAccepted";
+    /// The checkers qualified.
+    pub const QUALIFIED: &str = "Qualified";
+    /// Too few checkers qualified.
+    pub const NOT_QUALIFIED: &str = "NotQualified";
+    /// Every stage is done.
+    pub const STAGES_COMPLETE: &str = "StagesComplete";
+    /// The user model made more mistakes than allowed.
+    pub const USER_MODEL_NOT_CERTIFIED: &str = "UserModelNotCertified";
+    /// A child failed more often than `backoffLimit` allows.
+    pub const BACKOFF_LIMIT_EXCEEDED: &str = "BackoffLimitExceeded";
+    /// The run was active for longer than `activeDeadlineSeconds`.
+    pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
+    /// A child failed in a way that trying again does not mend.
+    pub const CHILD_FAILED: &str = "ChildFailed";
+    /// A child's result could not be read.
+    pub const BAD_RESULT: &str = "BadResult";
+    /// Not over yet.
+    pub const NOT_DONE: &str = "NotDone";
+    /// Not failed.
+    pub const NOT_FAILED: &str = "NotFailed";
+    /// Nothing is in the way.
+    pub const NOT_STALLED: &str = "NotStalled";
+}
+
+/// A message's longest length in characters: a status stays small whatever a child says.
+pub const MAX_MESSAGE: usize = 512;
+
+/// The condition of this type.
+#[must_use]
+pub fn get<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|c| c.type_ == type_)
+}
+
+/// Whether the condition of this type is there and `True`.
+#[must_use]
+pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
+    get(conditions, type_).is_some_and(|c| c.status == "True")
+}
+
+/// The reason of the condition of this type, if there is one.
+#[must_use]
+pub fn reason<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a str> {
+    get(conditions, type_).map(|c| c.reason.as_str())
+}
+
+/// Sets one condition: merged by type, as the API server merges the list map. `lastTransitionTime` moves only when the
+/// status does; an equal condition is left alone. Returns whether anything changed.
+pub fn set(
+    conditions: &mut Vec<Condition>,
+    (type_, status, reason, message): (&str, bool, &str, &str),
+    generation: Option<i64>,
+    now: Timestamp,
+) -> bool {
+    let status = if status { "True" } else { "False" };
+    let fresh = Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: shorten(message, MAX_MESSAGE),
+        observed_generation: generation,
+        last_transition_time: Time(now),
+    };
+    match conditions.iter_mut().find(|c| c.type_ == type_) {
+        None => conditions.push(fresh),
+        Some(old) => {
+            let since = if old.status == status {
+                old.last_transition_time.clone()
+            } else {
+                fresh.last_transition_time.clone()
+            };
+            let fresh = Condition {
+                last_transition_time: since,
+                ..fresh
+            };
+            if *old == fresh {
+                return false;
+            }
+            *old = fresh;
+        }
+    }
+    true
+}
+
+/// At most `limit` characters of a text, marked where it was cut.
+#[must_use]
+pub fn shorten(text: &str, limit: usize) -> String {
+    if text.chars().count() <= limit {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(limit.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[test]
+    fn the_transition_time_moves_with_the_status_and_with_nothing_else() {
+        let mut conditions = vec![];
+        assert!(set(
+            &mut conditions,
+            (PROGRESSING, true, reason::STARTING, "a"),
+            Some(1),
+            at(10)
+        ));
+        assert!(
+            !set(
+                &mut conditions,
+                (PROGRESSING, true, reason::STARTING, "a"),
+                Some(1),
+                at(20)
+            ),
+            "no change, no write"
+        );
+        assert!(set(
+            &mut conditions,
+            (PROGRESSING, true, reason::RUNNING, "b"),
+            Some(1),
+            at(30)
+        ));
+        assert_eq!(conditions[0].last_transition_time, Time(at(10)));
+        assert!(set(
+            &mut conditions,
+            (PROGRESSING, false, reason::FINISHED, "b"),
+            Some(2),
+            at(40)
+        ));
+        assert_eq!(conditions[0].last_transition_time, Time(at(40)));
+        assert_eq!(conditions[0].observed_generation, Some(2));
+        assert_eq!(conditions.len(), 1, "one of a type");
+    }
+
+    #[test]
+    fn a_message_is_bounded_by_characters() {
+        let long = "ü".repeat(2000);
+        assert_eq!(shorten(&long, MAX_MESSAGE).chars().count(), MAX_MESSAGE);
+        assert_eq!(shorten("kurz", MAX_MESSAGE), "kurz");
+    }
+}

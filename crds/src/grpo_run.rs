@@ -1,0 +1,368 @@
+//! GRPORun: a policy learns a domain - user model, demonstrations, GRPO, evaluation.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::quantity::Span;
+use crate::rules::{DIGEST, NAME, cel};
+use crate::shared::{EndpointBinding, RunPolicy, WorkerTemplate};
+use crate::status::RunStatus;
+
+pub use crate::grpo_stages::*;
+
+/// What a GRPORun asks for.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "agoge.dev", version = "v1alpha1", kind = "GRPORun", plural = "grporuns", shortname = "grpo",
+    namespaced, status = "GRPORunStatus", category = "agoge", derive = "PartialEq",
+    doc = "Trains a policy on a domain with verifiable rewards, and evaluates it.",
+    selectable = ".spec.runPolicy.suspend", selectable = ".status.phase",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Stage", type_ = "string", json_path = ".status.stage"),
+    printcolumn(name = "Step", type_ = "integer", json_path = ".status.step"),
+    printcolumn(name = "Total", type_ = "integer", json_path = ".status.total"),
+    printcolumn(name = "Reward", type_ = "string", json_path = ".status.reward"),
+    printcolumn(name = "Pass^1", type_ = "string", json_path = ".status.pass1"),
+    printcolumn(name = "Tok/s", type_ = "integer", json_path = ".status.tokensPerSecond"),
+    printcolumn(name = "Ckpt", type_ = "integer", json_path = ".status.checkpoint"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Kl", type_ = "string", json_path = ".status.kl", priority = 1),
+    printcolumn(name = "Entropy", type_ = "string", json_path = ".status.entropy", priority = 1),
+    printcolumn(name = "Mixed", type_ = "string", json_path = ".status.mixed", priority = 1),
+    printcolumn(name = "Staleness", type_ = "integer", json_path = ".status.staleness", priority = 1),
+    printcolumn(name = "Restarts", type_ = "integer", json_path = ".status.restarts", priority = 1),
+    printcolumn(name = "Best", type_ = "string", json_path = ".status.best", priority = 1),
+    cel,
+    validation = Rule::new("size(self.metadata.name) <= 40").message("the name is too long for its children's names; use at most 40 characters")
+)]
+#[x_kube(
+    validation = Rule::new("self.user.model != 'scripted' || !has(self.stages.userSFT)")
+        .message("a scripted user is not trained; leave stages.userSFT out, or choose user.model: sft").field_path(".stages.userSFT"),
+    validation = Rule::new("has(self.store) == has(oldSelf.store) && (!has(self.store) || self.store == oldSelf.store)")
+        .message("the store cannot be changed; make a new GRPORun").field_path(".store")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct GRPORunSpec {
+    /// The suite whose checkers are the reward.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("the suite cannot be changed; make a new GRPORun"))]
+    pub suite: SuiteRef,
+    /// The domain's name, resolved by the driver.
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("the domain cannot be changed; make a new GRPORun"))]
+    pub domain: String,
+    /// What learns.
+    #[x_kube(validation = Rule::new("self == oldSelf").message("the policy cannot be changed; make a new GRPORun"))]
+    pub policy: PolicySpec,
+    /// Who plays the user in rollouts.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("the user cannot be changed; make a new GRPORun"))]
+    pub user: UserSpec,
+    /// The stages, in their order.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("stages cannot be changed; make a new GRPORun"))]
+    pub stages: Stages,
+    /// Counter-based random numbers, fixed slots, one rank: the loss trace is bit-identical, also across kills.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("deterministic cannot be changed; make a new GRPORun"))]
+    pub deterministic: bool,
+    /// Seed of weights, order and sampling.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("the seed cannot be changed; make a new GRPORun"))]
+    pub seed: u64,
+    /// The store's name; unset takes the driver's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
+    pub store: Option<String>,
+    /// Where rollouts and training run.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("the topology cannot be changed; make a new GRPORun"))]
+    pub topology: Topology,
+    /// When to run, how long, and how often to try again.
+    #[serde(default)]
+    pub run_policy: RunPolicy,
+    /// What a worker gets.
+    #[serde(default)]
+    pub worker: WorkerTemplate,
+}
+
+/// A suite, and what it must be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SuiteRef {
+    /// A CheckerSuite of the same namespace. The run waits until it is ready.
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
+    pub name: String,
+    /// The digest it must have; unset pins what it has at the start in the status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = DIGEST))]
+    pub digest: Option<String>,
+    /// The mutation score below which the run refuses it.
+    #[serde(default = "min_mutation_score")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub min_mutation_score: f64,
+}
+
+fn min_mutation_score() -> f64 {
+    0.9
+}
+
+/// What learns: exactly one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = cel(&[
+    ("has(self.fresh) != has(self.path)", "it has not exactly one policy; name fresh or path", ""),
+])))]
+pub struct PolicySpec {
+    /// A new one of this shape, with a tokenizer trained on the training split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<FreshModel>,
+    /// One there is: a folder of `config.json`, safetensors and `tokenizer.json`, resolved by the driver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub path: Option<String>,
+}
+
+/// The shape of a new model, in the words of Hugging Face's `config.json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = cel(&[
+    ("self.hiddenSize % self.heads == 0", "hiddenSize is no multiple of heads; change one of them", ".hiddenSize"),
+    ("self.heads % self.kvHeads == 0", "heads is no multiple of kvHeads; change one of them", ".kvHeads"),
+    ("(self.hiddenSize / self.heads) % 2 == 0", "hiddenSize / heads is odd, which rotary positions cannot use; change one of them", ".hiddenSize"),
+])))]
+pub struct FreshModel {
+    /// Width.
+    #[schemars(range(min = 16, max = 16_384))]
+    pub hidden_size: u32,
+    /// Depth.
+    #[schemars(range(min = 1, max = 256))]
+    pub layers: u32,
+    /// Heads of attention.
+    #[schemars(range(min = 1, max = 256))]
+    pub heads: u32,
+    /// Heads of keys and values, shared by groups of heads.
+    #[schemars(range(min = 1, max = 256))]
+    pub kv_heads: u32,
+    /// Width of the feed-forward layers.
+    #[schemars(range(min = 16, max = 65_536))]
+    pub intermediate_size: u32,
+    /// Tokens of the vocabulary.
+    #[schemars(range(min = 300, max = 262_144))]
+    pub vocab_size: u32,
+    /// Positions.
+    #[schemars(range(min = 64, max = 131_072))]
+    pub max_length: u32,
+}
+
+impl Default for FreshModel {
+    fn default() -> Self {
+        Self {
+            hidden_size: 160,
+            layers: 4,
+            heads: 4,
+            kv_heads: 2,
+            intermediate_size: 448,
+            vocab_size: 2048,
+            max_length: 512,
+        }
+    }
+}
+
+/// Who plays the user in rollouts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UserSpec {
+    /// Which user.
+    pub model: UserModel,
+    /// Share of turns that may break an instruction, invent, leak or stop early. Above it the run fails with reason
+    /// UserModelNotCertified.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_error_rate: f64,
+    /// Held-out dialogues that the certification judges.
+    #[schemars(range(min = 10, max = 100_000))]
+    pub certification: u32,
+    /// Dialogues it learns from.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub demonstrations: u32,
+    /// Its shape; unset is the policy's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fresh: Option<FreshModel>,
+}
+
+impl Default for UserSpec {
+    fn default() -> Self {
+        Self {
+            model: UserModel::Sft,
+            max_error_rate: 0.05,
+            certification: 500,
+            demonstrations: 2000,
+            fresh: None,
+        }
+    }
+}
+
+/// Which user.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum UserModel {
+    /// A model trained on dialogues, and certified.
+    #[default]
+    Sft,
+    /// The domain's script; nothing to certify.
+    Scripted,
+}
+
+/// Where rollouts and training run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Topology {
+    /// Together or apart.
+    pub mode: TopologyMode,
+    /// Ranks of the trainer.
+    #[schemars(range(min = 1, max = 1024))]
+    pub trainers: u32,
+    /// Rollout servers, when they run apart.
+    #[schemars(range(min = 0, max = 1024))]
+    pub rollouts: u32,
+}
+
+impl Default for Topology {
+    fn default() -> Self {
+        Self {
+            mode: TopologyMode::Colocated,
+            trainers: 1,
+            rollouts: 0,
+        }
+    }
+}
+
+/// Together or apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum TopologyMode {
+    /// Each trainer plays its own rollouts.
+    #[default]
+    Colocated,
+    /// Rollout servers of their own.
+    Disaggregated,
+}
+
+/// What became of a GRPORun so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct GRPORunStatus {
+    /// Life cycle.
+    #[serde(flatten)]
+    pub run: RunStatus,
+    /// The stage at work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub stage: Option<String>,
+    /// Steps of this stage done.
+    pub step: u64,
+    /// Steps of this stage in all; 0 when unknown.
+    pub total: u64,
+    /// Mean reward of the last step over all trajectories.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub reward: Option<String>,
+    /// pass^1 of the trained policy on held-out tasks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub pass1: Option<String>,
+    /// Trained tokens a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_second: Option<u64>,
+    /// Step of the last checkpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<u64>,
+    /// KL from the policy that sampled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub kl: Option<String>,
+    /// Entropy of sampling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub entropy: Option<String>,
+    /// Share of groups whose rewards differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub mixed: Option<String>,
+    /// Policy versions between sampling and training.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub staleness: Option<u64>,
+    /// Children that were started again.
+    pub restarts: u32,
+    /// The best evaluation: arm and pass^1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub best: Option<String>,
+    /// The suite's digest, pinned at the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub suite_digest: Option<String>,
+    /// Stages that are done, with what they left.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub stages: BTreeMap<String, StageStatus>,
+    /// The table: an arm's pass^k.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 16))]
+    pub arms: BTreeMap<String, ArmStatus>,
+    /// Digest of the trained policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub digest: Option<String>,
+}
+
+/// What a stage that is done left behind.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StageStatus {
+    /// Digest of its artifact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub digest: Option<String>,
+    /// Seconds it took.
+    pub seconds: f64,
+    /// Steps it made.
+    pub steps: u64,
+    /// Tokens it trained.
+    pub trained_tokens: u64,
+    /// The user model's share of faulty turns, where the stage is its certification.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_rate: Option<f64>,
+}
+
+/// One row of the table.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ArmStatus {
+    /// pass^1 to pass^n.
+    #[schemars(length(max = 8))]
+    pub pass: Vec<f64>,
+    /// Lower end of pass^1's 95 % interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Tasks.
+    pub tasks: u64,
+}
+
+impl GRPORunSpec {
+    /// The wall-clock bound of the GRPO stage, if it has one.
+    #[must_use]
+    pub fn grpo_wall_clock(&self) -> Option<Span> {
+        self.stages.grpo.wall_clock
+    }
+
+    /// Endpoints that the evaluation scores.
+    #[must_use]
+    pub fn evaluated_endpoints(&self) -> &[EndpointBinding] {
+        &self.stages.evaluation.endpoints
+    }
+}

@@ -1,0 +1,85 @@
+//! The lineage of plan pairs as a status shows it: what each generation changed, and what it gained.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Generations that a status lists at most; the store keeps all.
+pub const MAX_LINEAGE: usize = 12;
+
+/// One plan pair of one generation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Generation {
+    /// Its number, from 0.
+    pub generation: u32,
+    /// Digest of the plan pair.
+    #[schemars(length(max = 128))]
+    pub digest: String,
+    /// Digest of the plan pair it was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub parent: Option<String>,
+    /// What was changed, in a sentence.
+    #[schemars(length(max = 256))]
+    pub change: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Instances attempted in the pilot.
+    pub attempted: u64,
+    /// Valid and novel ones.
+    pub valid: u64,
+    /// Accepted ones.
+    pub accepted: u64,
+    /// Valid and novel instances for a thousand tokens, with its interval.
+    #[serde(rename = "yield")]
+    pub yield_: Interval,
+    /// Failures by whose fault they were.
+    pub attribution: Attribution,
+    /// Tokens spent.
+    pub tokens: u64,
+    /// US dollars spent.
+    pub cost: f64,
+}
+
+/// How a generation ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Outcome {
+    /// The first, or still being piloted.
+    #[default]
+    Pilot,
+    /// It replaced its parent.
+    Promoted,
+    /// Its parent stays.
+    RolledBack,
+    /// The pilots do not tell; its parent stays.
+    Undecided,
+    /// A person must decide.
+    Awaiting,
+}
+
+/// An estimate with its interval.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Interval {
+    /// The estimate.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// Failures by whose fault they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Attribution {
+    /// The task or its checker was wrong.
+    pub task: u64,
+    /// The agent was wrong.
+    pub trajectory: u64,
+    /// The simulated user was wrong.
+    pub user: u64,
+    /// An endpoint, a process or a limit was in the way.
+    pub infra: u64,
+}

@@ -1,0 +1,57 @@
+//! The CustomResourceDefinitions, made from the types: what the chart ships and what the offline check reads.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::Value;
+
+use crate::checker_suite::CheckerSuite;
+use crate::grpo_run::GRPORun;
+use crate::synthesis_job::SynthesisJob;
+
+/// The three definitions.
+#[must_use]
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    [SynthesisJob::crd(), CheckerSuite::crd(), GRPORun::crd()]
+        .into_iter()
+        .map(plain_formats)
+        .collect()
+}
+
+/// The three definitions as multi-document YAML.
+///
+/// # Errors
+/// Never in practice: the definitions are made of plain data.
+pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
+    let mut text = String::from("# Printed from the types of the crate agoge-crds; do not edit.\n");
+    for crd in crds() {
+        text.push_str("---\n");
+        text.push_str(&serde_yaml::to_string(&crd)?);
+    }
+    Ok(text)
+}
+
+/// Takes out the number formats that Kubernetes does not know (`uint32`): it would warn about each.
+fn plain_formats(crd: CustomResourceDefinition) -> CustomResourceDefinition {
+    let walked = serde_json::to_value(&crd).map(|mut value| {
+        strip(&mut value);
+        value
+    });
+    walked.and_then(serde_json::from_value).unwrap_or(crd)
+}
+
+fn strip(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if map
+                .get("format")
+                .and_then(Value::as_str)
+                .is_some_and(|f| f.starts_with("uint"))
+            {
+                map.insert("format".into(), "int64".into());
+            }
+            map.values_mut().for_each(strip);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        _ => {}
+    }
+}

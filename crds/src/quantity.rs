@@ -1,0 +1,244 @@
+//! Quantities as manifests write them: a length of time (`15m`, `1h30m`, `500ms`) and a size (`256Mi`).
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Why a quantity was not understood.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum QuantityError {
+    /// Not a length of time.
+    #[error("{0:?} is not a length of time; write it like 90s, 15m or 1h30m")]
+    Span(String),
+    /// Not a size.
+    #[error("{0:?} is not a size; write it like 512Ki, 256Mi or 2Gi")]
+    Size(String),
+}
+
+/// A length of time, to the millisecond.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span(Duration);
+
+impl Span {
+    /// Whole seconds.
+    #[must_use]
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// As the standard library has it.
+    #[must_use]
+    pub const fn duration(self) -> Duration {
+        self.0
+    }
+
+    /// In seconds.
+    #[must_use]
+    pub fn as_secs_f64(self) -> f64 {
+        self.0.as_secs_f64()
+    }
+}
+
+impl From<Duration> for Span {
+    fn from(duration: Duration) -> Self {
+        Self(duration)
+    }
+}
+
+impl FromStr for Span {
+    type Err = QuantityError;
+
+    fn from_str(text: &str) -> Result<Self, QuantityError> {
+        let wrong = || QuantityError::Span(text.to_owned());
+        let (mut rest, mut millis) = (text, 0u64);
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+            let count: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+            let letters = rest[digits..]
+                .find(|c: char| c.is_ascii_digit())
+                .unwrap_or(rest.len() - digits);
+            let unit = match &rest[digits..digits + letters] {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" => 60_000,
+                "h" => 3_600_000,
+                _ => return Err(wrong()),
+            };
+            millis = count
+                .checked_mul(unit)
+                .and_then(|more| millis.checked_add(more))
+                .ok_or_else(wrong)?;
+            rest = &rest[digits + letters..];
+        }
+        if text.is_empty() {
+            Err(wrong())
+        } else {
+            Ok(Self(Duration::from_millis(millis)))
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let mut rest = millis;
+        for (unit, size) in [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+            if rest >= size {
+                write!(f, "{}{unit}", rest / size)?;
+                rest %= size;
+            }
+        }
+        if millis == 0 {
+            f.write_str("0s")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// A number of bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(u64);
+
+const BINARY: [(&str, u64); 3] = [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)];
+
+impl Size {
+    /// From bytes.
+    #[must_use]
+    pub const fn bytes(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    /// In bytes.
+    #[must_use]
+    pub const fn as_bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl FromStr for Size {
+    type Err = QuantityError;
+
+    fn from_str(text: &str) -> Result<Self, QuantityError> {
+        let (digits, unit) = BINARY
+            .iter()
+            .find_map(|(suffix, size)| text.strip_suffix(suffix).map(|digits| (digits, *size)))
+            .unwrap_or((text, 1));
+        if !digits.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(QuantityError::Size(text.to_owned()));
+        }
+        let count: Option<u64> = digits.parse().ok();
+        count
+            .and_then(|count| count.checked_mul(unit))
+            .map(Self)
+            .ok_or_else(|| QuantityError::Size(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match BINARY
+            .iter()
+            .find(|(_, size)| self.0 != 0 && self.0.is_multiple_of(*size))
+        {
+            Some((suffix, size)) => write!(f, "{}{suffix}", self.0 / size),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+macro_rules! as_text {
+    ($type:ty, $name:literal, $pattern:literal, $description:literal) => {
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                $name.into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "pattern": $pattern, "maxLength": 32, "description": $description })
+            }
+        }
+    };
+}
+
+as_text!(
+    Span,
+    "Span",
+    "^([0-9]{1,9}(h|ms|m|s))+$",
+    "A length of time, such as 90s, 15m or 1h30m."
+);
+as_text!(
+    Size,
+    "Size",
+    "^[0-9]{1,15}(Ki|Mi|Gi)?$",
+    "A number of bytes, such as 512Ki, 256Mi or 2Gi."
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_read_and_write_the_way_people_do() {
+        for (text, millis) in [
+            ("15m", 900_000),
+            ("1h30m", 5_400_000),
+            ("500ms", 500),
+            ("2s", 2000),
+            ("0s", 0),
+        ] {
+            let span: Span = text.parse().unwrap();
+            assert_eq!(span.duration(), Duration::from_millis(millis));
+            assert_eq!(span.to_string(), text);
+        }
+        assert_eq!("90s".parse::<Span>().unwrap().to_string(), "1m30s");
+        for wrong in [
+            "",
+            "15",
+            "m",
+            "15 m",
+            "-1s",
+            "1d",
+            "1.5h",
+            "99999999999999999999h",
+        ] {
+            assert!(wrong.parse::<Span>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes_read_and_write_with_binary_units() {
+        for (text, bytes) in [
+            ("256Mi", 256 << 20),
+            ("64Ki", 64 << 10),
+            ("2Gi", 2 << 30),
+            ("1000", 1000),
+            ("0", 0),
+        ] {
+            let size: Size = text.parse().unwrap();
+            assert_eq!((size.as_bytes(), size.to_string().as_str()), (bytes, text));
+        }
+        for wrong in ["", "Mi", "256MB", "-1", "+1", "99999999999999999999Gi"] {
+            assert!(wrong.parse::<Size>().is_err(), "{wrong}");
+        }
+    }
+}

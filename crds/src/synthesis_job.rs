@@ -1,0 +1,362 @@
+//! SynthesisJob: a domain grows into tasks with checkers and dialogues, by strategies with a target each.
+
+use std::collections::BTreeMap;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::lineage::{Attribution, Generation};
+use crate::rules::{NAME, cel};
+use crate::shared::{Budget, Models, RunPolicy, WorkerTemplate};
+use crate::status::RunStatus;
+
+/// What a SynthesisJob asks for.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "agoge.dev", version = "v1alpha1", kind = "SynthesisJob", plural = "synthesisjobs", shortname = "synth",
+    namespaced, status = "SynthesisJobStatus", category = "agoge", derive = "PartialEq",
+    doc = "Grows a domain into tasks with executable checkers and dialogues.",
+    selectable = ".spec.runPolicy.suspend", selectable = ".status.phase",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Gen", type_ = "integer", json_path = ".status.generation"),
+    printcolumn(name = "Accepted", type_ = "integer", json_path = ".status.accepted"),
+    printcolumn(name = "Target", type_ = "integer", json_path = ".status.target"),
+    printcolumn(name = "Yield", type_ = "string", json_path = ".status.yield"),
+    printcolumn(name = "Rate", type_ = "string", json_path = ".status.rate"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Plan", type_ = "string", json_path = ".status.plan", priority = 1),
+    printcolumn(name = "Tokens", type_ = "integer", json_path = ".status.tokens", priority = 1),
+    printcolumn(name = "Cost", type_ = "string", json_path = ".status.cost", priority = 1),
+    printcolumn(name = "Eta", type_ = "string", json_path = ".status.eta", priority = 1),
+    printcolumn(name = "Suite", type_ = "string", json_path = ".status.suite", priority = 1),
+    cel,
+    validation = Rule::new("size(self.metadata.name) <= 40").message("the name is too long for its children's names; use at most 40 characters")
+)]
+#[x_kube(
+    validation = Rule::new("self.strategies.all(s, s.name != 'sea') || has(self.models)")
+        .message("the strategy sea asks a model and there is none; bind one under models").field_path(".models"),
+    validation = Rule::new("!has(self.budget.usd) || (has(self.models) && ((has(self.models.default) && has(self.models.default.price)) || (has(self.models.writer) && has(self.models.writer.price))))")
+        .message("a budget in dollars needs prices; add a price to the default or the writer binding").field_path(".budget.usd"),
+    validation = Rule::new("has(self.models) == has(oldSelf.models) && (!has(self.models) || self.models == oldSelf.models)")
+        .message("models cannot be changed; make a new SynthesisJob").field_path(".models"),
+    validation = Rule::new("has(self.store) == has(oldSelf.store) && (!has(self.store) || self.store == oldSelf.store)")
+        .message("the store cannot be changed; make a new SynthesisJob").field_path(".store")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct SynthesisJobSpec {
+    /// The domain's name. A laptop finds it as a folder beside the manifest, a cluster in a ConfigMap, an image or the store.
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("the domain cannot be changed; make a new SynthesisJob"))]
+    pub domain: String,
+    /// How instances are made, each with a target of its own.
+    #[schemars(length(min = 1, max = 8))]
+    #[x_kube(
+        validation = Rule::new("self.all(a, self.exists_one(b, b.name == a.name))").message("a strategy is listed twice; list each once"),
+        validation = Rule::new("self == oldSelf").message("strategies cannot be changed; make a new SynthesisJob")
+    )]
+    pub strategies: Vec<StrategySpec>,
+    /// Which model plays which part. Only strategies that ask a model need it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub models: Option<Models>,
+    /// How plan pairs evolve.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("evolution cannot be changed; make a new SynthesisJob"))]
+    pub evolution: Evolution,
+    /// What may be spent. When a bound is reached the job is Complete with reason BudgetExhausted and keeps what there is.
+    #[serde(default)]
+    pub budget: Budget,
+    /// Instances worked on at once. With `deterministic` the dataset does not depend on it.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1024))]
+    pub parallelism: u32,
+    /// Replays model answers and commits in item order, so that the dataset's digest is the same every time.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("deterministic cannot be changed; make a new SynthesisJob"))]
+    pub deterministic: bool,
+    /// The store's name; unset takes the driver's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
+    pub store: Option<String>,
+    /// What is left behind.
+    #[serde(default)]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("the output cannot be changed; make a new SynthesisJob"))]
+    pub output: Output,
+    /// When to run, how long, and how often to try again.
+    #[serde(default)]
+    pub run_policy: RunPolicy,
+    /// What a worker gets.
+    #[serde(default)]
+    pub worker: WorkerTemplate,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// One way to make instances.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[x_kube(validation = Rule::new("self.name == 'template' || !has(self.parameters.splits)")
+    .message("only the strategy template fills splits; take it out").field_path(".parameters.splits"))]
+#[serde(rename_all = "camelCase")]
+pub struct StrategySpec {
+    /// Which.
+    pub name: StrategyName,
+    /// When it has made enough.
+    pub target: Target,
+    /// Its share of workers and budget beside the other strategies.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: u32,
+    /// Its own settings.
+    #[serde(default)]
+    pub parameters: Parameters,
+}
+
+/// A strategy's name: also the name of the file that implements it.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum StrategyName {
+    /// Scenario templates of the domain, with computed gold; asks no model.
+    Template,
+    /// A model writes scenario, gold actions and checker; plan pairs evolve.
+    Sea,
+}
+
+impl StrategyName {
+    /// As manifests write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Template => "template",
+            Self::Sea => "sea",
+        }
+    }
+}
+
+/// When a strategy has made enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Accepted instances: valid, and a rollout passed the checker.
+    #[schemars(range(min = 1, max = 10_000_000))]
+    pub accepted: u64,
+}
+
+/// A strategy's own settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Parameters {
+    /// Seed of everything that is drawn.
+    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
+    pub seed: u64,
+    /// `template`: how the target is divided over the parts of the data. Empty: all of it is `trainRl`, branches even.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-validations" = cel(&[
+        ("self.all(a, self.exists_one(b, b.split == a.split))", "a split is listed twice; list each once", ""),
+    ])))]
+    pub splits: Vec<SplitShare>,
+    /// `sea`: real rollouts after a pilot, at most; each plays one valid instance.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 10_000))]
+    pub rollouts: Option<u32>,
+}
+
+/// The share of one part of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SplitShare {
+    /// Which part.
+    pub split: SplitName,
+    /// How often each branch of the policy occurs.
+    #[serde(default)]
+    pub mix: MixName,
+    /// Its share: parts of the sum over all splits.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub share: u32,
+}
+
+/// A part of the data. Records and combinations of intent, condition and wording of `heldout` occur in no other; `unseen`
+/// is whole templates that occur in no other.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum SplitName {
+    /// Demonstrations.
+    TrainSft,
+    /// Tasks of reinforcement learning.
+    TrainRl,
+    /// Evaluation.
+    Heldout,
+    /// Evaluation on templates never seen.
+    Unseen,
+}
+
+/// How often each branch of the policy occurs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum MixName {
+    /// As in life: corners are rare.
+    Natural,
+    /// Every branch as often as the others.
+    #[default]
+    EvenBranches,
+}
+
+/// How plan pairs evolve: a pilot, reflection, a child, and a promotion that the plan cannot grade itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Evolution {
+    /// Generations at most, the first included.
+    #[schemars(range(min = 1, max = 100))]
+    pub max_generations: u32,
+    /// Instances of a pilot.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub pilot_size: u32,
+    /// Stops evolving when this share of a pilot is accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub target_acceptance: Option<f64>,
+    /// How sure the comparison of child and parent must be.
+    #[schemars(range(min = 0.5, max = 0.9999))]
+    pub confidence: f64,
+    /// Generations without a promotion before evolution stops.
+    #[schemars(range(min = 1, max = 100))]
+    pub patience: u32,
+    /// Who promotes.
+    pub promotion: Promotion,
+    /// Plan pairs to begin with, by name or digest. Empty: the built-in pair.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), inner(length(min = 1, max = 128)))]
+    pub plans: Vec<String>,
+}
+
+impl Default for Evolution {
+    fn default() -> Self {
+        Self {
+            max_generations: 2,
+            pilot_size: 6,
+            target_acceptance: None,
+            confidence: 0.8,
+            patience: 2,
+            promotion: Promotion::Automatic,
+            plans: vec![],
+        }
+    }
+}
+
+/// Who promotes a child plan that its figures recommend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Promotion {
+    /// The rule.
+    #[default]
+    Automatic,
+    /// A person.
+    Manual,
+}
+
+/// What is left behind in the store.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Output {
+    /// The dataset's name; unset takes the job's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
+    pub dataset: Option<String>,
+}
+
+/// What became of a SynthesisJob so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SynthesisJobStatus {
+    /// Life cycle.
+    #[serde(flatten)]
+    pub run: RunStatus,
+    /// Generation of the plan pair at work.
+    pub generation: u32,
+    /// Digest of the plan pair at work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub plan: Option<String>,
+    /// Accepted instances.
+    pub accepted: u64,
+    /// Accepted instances asked for.
+    pub target: u64,
+    /// Attempted instances.
+    pub attempted: u64,
+    /// Valid instances.
+    pub valid: u64,
+    /// Accepted of attempted, such as `62%`.
+    #[serde(rename = "yield", skip_serializing_if = "Option::is_none")]
+    pub yield_: Option<String>,
+    /// Accepted a minute of active time, such as `12.5/min`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+    /// Time to the target at this rate, such as `4m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta: Option<String>,
+    /// Model tokens spent.
+    pub tokens: u64,
+    /// Dollars spent, such as `1.25`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<String>,
+    /// The CheckerSuite made from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub suite: Option<String>,
+    /// Each strategy by itself.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 8))]
+    pub strategies: BTreeMap<String, StrategyStatus>,
+    /// The last generations, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 12))]
+    pub lineage: Vec<Generation>,
+    /// A plan pair that a person must promote or roll back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub awaiting_promotion: Option<String>,
+    /// The last decision of a person that was acted on: the digest it was about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub decided: Option<String>,
+    /// Digest of the dataset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub digest: Option<String>,
+}
+
+/// What became of one strategy.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StrategyStatus {
+    /// Whether it has ended, and why; unset while it works.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub ended: Option<String>,
+    /// Accepted instances asked for.
+    pub target: u64,
+    /// Attempted instances.
+    pub attempted: u64,
+    /// Valid instances.
+    pub valid: u64,
+    /// Accepted instances.
+    pub accepted: u64,
+    /// Model tokens spent.
+    pub tokens: u64,
+    /// Dollars spent.
+    pub cost: f64,
+    /// Rejected instances by the gate that stopped them; the eight most frequent.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 8))]
+    pub rejected: BTreeMap<String, u64>,
+    /// Failures by whose fault they were.
+    pub attribution: Attribution,
+    /// Digest of what it made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub digest: Option<String>,
+}
