@@ -191,7 +191,7 @@ pub struct CheckerSuiteStatus {
     pub p95: Option<String>,
     /// The suite's digest: what a run pins.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 80))]
     pub digest: Option<String>,
     /// The most frequent reasons of quarantine; the eight most frequent.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -208,7 +208,7 @@ pub struct CheckerSuiteStatus {
 #[serde(rename_all = "camelCase", default)]
 pub struct Quarantine {
     /// Why.
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 160))]
     pub reason: String,
     /// How many.
     pub count: u64,

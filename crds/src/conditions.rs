@@ -91,7 +91,7 @@ pub mod reason {
     pub const NOT_STALLED: &str = "NotStalled";
 }
 
-/// A message's longest length in characters: a status stays small whatever a child says.
+/// A message's longest length in bytes: a status stays small whatever a child says.
 pub const MAX_MESSAGE: usize = 512;
 
 /// The condition of this type.
@@ -150,14 +150,20 @@ pub fn set(
     true
 }
 
-/// At most `limit` characters of a text, marked where it was cut.
+/// A text in at most `limit` bytes, marked where it was cut. Control characters, which logs are full of, become spaces.
 #[must_use]
 pub fn shorten(text: &str, limit: usize) -> String {
-    if text.chars().count() <= limit {
-        return text.to_owned();
+    const CUT: char = '…';
+    let plain: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if plain.len() <= limit {
+        return plain;
     }
-    let mut short: String = text.chars().take(limit.saturating_sub(1)).collect();
-    short.push('…');
+    let end = plain.floor_char_boundary(limit.saturating_sub(CUT.len_utf8()));
+    let mut short = plain[..end].to_owned();
+    short.push(CUT);
     short
 }
 
@@ -206,9 +212,11 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_bounded_by_characters() {
-        let long = "ü".repeat(2000);
-        assert_eq!(shorten(&long, MAX_MESSAGE).chars().count(), MAX_MESSAGE);
-        assert_eq!(shorten("kurz", MAX_MESSAGE), "kurz");
+    fn a_message_is_bounded_and_holds_no_control_characters() {
+        let short = shorten(&"ü".repeat(2000), MAX_MESSAGE);
+        assert!(
+            short.len() <= MAX_MESSAGE && short.len() > MAX_MESSAGE - 4 && short.ends_with("ü…")
+        );
+        assert_eq!(shorten("a\u{1b}[31m\nb", MAX_MESSAGE), "a [31m b");
     }
 }

@@ -303,7 +303,7 @@ pub struct GRPORunStatus {
     pub best: Option<String>,
     /// The suite's digest, pinned at the start.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 80))]
     pub suite_digest: Option<String>,
     /// Stages that are done, with what they left.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -315,7 +315,7 @@ pub struct GRPORunStatus {
     pub arms: BTreeMap<String, ArmStatus>,
     /// Digest of the trained policy.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 80))]
     pub digest: Option<String>,
 }
 
@@ -325,7 +325,7 @@ pub struct GRPORunStatus {
 pub struct StageStatus {
     /// Digest of its artifact.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 80))]
     pub digest: Option<String>,
     /// Seconds it took.
     pub seconds: f64,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Generations that a status lists at most; the store keeps all.
-pub const MAX_LINEAGE: usize = 12;
+pub const MAX_LINEAGE: usize = 8;
 
 /// One plan pair of one generation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -13,14 +13,14 @@ pub struct Generation {
     /// Its number, from 0.
     pub generation: u32,
     /// Digest of the plan pair.
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 80))]
     pub digest: String,
     /// Digest of the plan pair it was made from.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 80))]
     pub parent: Option<String>,
     /// What was changed, in a sentence.
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 160))]
     pub change: String,
     /// How it ended.
     pub outcome: Outcome,

@@ -46,7 +46,9 @@ impl Phase {
             == Some(conditions::reason::BACKING_OFF)
         {
             Self::Retrying
-        } else if is_true(conditions, conditions::PROGRESSING) {
+        } else if is_true(conditions, conditions::PROGRESSING)
+            && !is_true(conditions, conditions::RECONCILING)
+        {
             Self::Running
         } else {
             Self::Pending

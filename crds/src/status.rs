@@ -51,7 +51,7 @@ pub struct Attempts {
     pub retry_at: Option<Time>,
     /// Why the last one failed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 64))]
     pub reason: Option<String>,
 }
 

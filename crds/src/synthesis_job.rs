@@ -280,7 +280,7 @@ pub struct SynthesisJobStatus {
     pub generation: u32,
     /// Digest of the plan pair at work.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 80))]
     pub plan: Option<String>,
     /// Accepted instances.
     pub accepted: u64,
@@ -313,19 +313,19 @@ pub struct SynthesisJobStatus {
     pub strategies: BTreeMap<String, StrategyStatus>,
     /// The last generations, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 12))]
+    #[schemars(length(max = 8))]
     pub lineage: Vec<Generation>,
     /// A plan pair that a person must promote or roll back.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 80))]
     pub awaiting_promotion: Option<String>,
     /// The last decision of a person that was acted on: the digest it was about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 80))]
     pub decided: Option<String>,
     /// Digest of the dataset.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 80))]
     pub digest: Option<String>,
 }
 
@@ -357,6 +357,6 @@ pub struct StrategyStatus {
     pub attribution: Attribution,
     /// Digest of what it made.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = 80))]
     pub digest: Option<String>,
 }

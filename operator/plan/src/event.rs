@@ -1,0 +1,51 @@
+//! Events: what a person should hear of, read from two statuses. On transitions only; the same state is silent.
+
+use agoge_crds::conditions as c;
+use agoge_crds::{Condition, RunStatus};
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Whether something is wrong.
+    pub warning: bool,
+    /// One word.
+    pub reason: String,
+    /// For a person.
+    pub message: String,
+}
+
+/// What happened between two statuses of one object.
+#[must_use]
+pub fn events(before: &RunStatus, after: &RunStatus) -> Vec<Event> {
+    let turned = |type_: &str| -> Option<&Condition> {
+        let new = c::get(&after.conditions, type_)?;
+        let old = c::get(&before.conditions, type_);
+        let same = old.is_some_and(|old| old.status == new.status && old.reason == new.reason);
+        (!same).then_some(new)
+    };
+    let mut events = vec![];
+    for (type_, when, warning) in [
+        (c::ACCEPTED, "False", true),
+        (c::PROGRESSING, "True", false),
+        (c::SUSPENDED, "True", false),
+        (c::COMPLETE, "True", false),
+        (c::FAILED, "True", true),
+    ] {
+        if let Some(condition) = turned(type_).filter(|condition| condition.status == when) {
+            let calm = [
+                c::reason::STARTING,
+                c::reason::RUNNING,
+                c::reason::STOPPING,
+                c::reason::AWAITING_PROMOTION,
+            ];
+            let warning =
+                warning || (type_ == c::PROGRESSING && !calm.contains(&condition.reason.as_str()));
+            events.push(Event {
+                warning,
+                reason: condition.reason.clone(),
+                message: condition.message.clone(),
+            });
+        }
+    }
+    events
+}

@@ -1,0 +1,380 @@
+//! The plan of a GRPORun: wait for the suite and pin it, then one stage after the other.
+//!
+//! User SFT, its certification (a gate), agent SFT, GRPO, the arms for comparison, evaluation. What is compared with GRPO
+//! by time comes after it, because it gets the time that GRPO took.
+
+use agoge_crds::conditions::{reason, shorten};
+use agoge_crds::grpo_run::{Arm, StageStatus, UserModel};
+use agoge_crds::report::{self, TrainReport};
+use agoge_crds::{GRPORun, GRPORunSpec, GRPORunStatus, Phase, Timestamp};
+use serde_json::{Value, json};
+
+use crate::child::{self, Child, Needs, Owner, Role, TrainStage};
+use crate::life::{Because, DIGEST_BYTES, Life, Verdict, whole};
+use crate::observed::{ChildState, Observed};
+use crate::{Plan, Plannable};
+
+impl Plannable for GRPORun {
+    type Status = GRPORunStatus;
+
+    fn plan(&self, observed: &Observed, now: Timestamp) -> Plan<GRPORunStatus> {
+        let mut status = self.status.clone().unwrap_or_default();
+        let life = Life {
+            policy: &self.spec.run_policy,
+            generation: self.metadata.generation,
+            observed,
+            now: whole(now),
+        };
+        let outcome = life.over(&mut status.run).unwrap_or_else(|| {
+            let mut end = life.look(&mut status.run);
+            if let Err(why) = fold(&self.spec, &mut status, observed) {
+                end.get_or_insert(why);
+            }
+            let verdict = match end {
+                Some(why) => Verdict::Fail(why),
+                None => decide(self, &mut status, observed),
+            };
+            status.restarts = status
+                .run
+                .attempts
+                .values()
+                .map(|a| a.current)
+                .fold(0, u32::saturating_add);
+            life.conclude(&mut status.run, verdict)
+        });
+        Plan {
+            children: outcome.children,
+            status,
+            requeue: outcome.requeue,
+            delete: outcome.delete,
+        }
+    }
+}
+
+/// The stages of this run, in their order.
+pub(crate) fn stages(spec: &GRPORunSpec) -> Vec<TrainStage> {
+    let arms = &spec.stages.evaluation.arms;
+    let mut stages = vec![];
+    if spec.user.model == UserModel::Sft {
+        stages.extend([TrainStage::UserSft, TrainStage::CertifyUser]);
+    }
+    stages.extend([TrainStage::AgentSft, TrainStage::Grpo]);
+    if arms.contains(&Arm::GrpoUnfiltered) {
+        stages.push(TrainStage::GrpoUnfiltered);
+    }
+    if arms.contains(&Arm::SftContinued) {
+        stages.push(TrainStage::SftContinued);
+    }
+    stages.push(TrainStage::Evaluate);
+    stages
+}
+
+/// The first stage that is not done.
+fn due(spec: &GRPORunSpec, status: &GRPORunStatus) -> Option<TrainStage> {
+    stages(spec)
+        .into_iter()
+        .find(|stage| !status.stages.contains_key(stage.as_str()))
+}
+
+/// Takes over what children reported, stage after stage up to the one at work.
+fn fold(
+    spec: &GRPORunSpec,
+    status: &mut GRPORunStatus,
+    observed: &Observed,
+) -> Result<(), Because> {
+    while let Some(stage) = due(spec, status) {
+        if !fold_stage(spec, status, observed, stage)? {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the stage is done.
+fn fold_stage(
+    spec: &GRPORunSpec,
+    status: &mut GRPORunStatus,
+    observed: &Observed,
+    stage: TrainStage,
+) -> Result<bool, Because> {
+    let (report, finished) = match observed.state(stage.key(), attempt(status, stage)) {
+        ChildState::Running { progress } if !progress.is_null() => (progress, false),
+        ChildState::Succeeded { result } => (result, true),
+        _ => return Ok(false),
+    };
+    let report: TrainReport = match report::read(report) {
+        Ok(report) => report,
+        Err(_) if !finished => return Ok(false),
+        Err(error) => {
+            return Err(Because::new(
+                reason::BAD_RESULT,
+                format!("{}: {error}", stage.as_str()),
+            ));
+        }
+    };
+    enter(status, stage);
+    show(status, stage, &report);
+    if finished {
+        done(spec, status, stage, report)?;
+    }
+    Ok(finished)
+}
+
+/// The columns of a stage begin at nothing.
+fn enter(status: &mut GRPORunStatus, stage: TrainStage) {
+    if status.stage.as_deref() != Some(stage.as_str()) {
+        status.stage = Some(stage.as_str().to_owned());
+        status.step = 0;
+        status.total = 0;
+    }
+}
+
+/// The columns.
+fn show(status: &mut GRPORunStatus, stage: TrainStage, report: &TrainReport) {
+    let three = |x: f64| format!("{x:.3}");
+    status.step = report.step;
+    status.total = report.total;
+    if let Some(speed) = report.tokens_per_second {
+        status.tokens_per_second = Some(speed.max(0.0).round() as u64);
+    }
+    if stage == TrainStage::Grpo {
+        for (column, figure) in [
+            (&mut status.reward, report.reward),
+            (&mut status.kl, report.kl),
+            (&mut status.entropy, report.entropy),
+            (&mut status.mixed, report.mixed),
+        ] {
+            if let Some(figure) = figure {
+                *column = Some(three(figure));
+            }
+        }
+        status.staleness = report.staleness.or(status.staleness);
+        status.checkpoint = report.checkpoint.or(status.checkpoint);
+    }
+}
+
+fn done(
+    spec: &GRPORunSpec,
+    status: &mut GRPORunStatus,
+    stage: TrainStage,
+    report: TrainReport,
+) -> Result<(), Because> {
+    let entry = StageStatus {
+        digest: report.digest.as_deref().map(|d| shorten(d, DIGEST_BYTES)),
+        seconds: report.seconds,
+        steps: report.step,
+        trained_tokens: report.trained_tokens,
+        error_rate: report.error_rate,
+    };
+    match stage {
+        TrainStage::CertifyUser => {
+            let bad = || {
+                Because::new(
+                    reason::BAD_RESULT,
+                    "certifyUser: the result has no errorRate",
+                )
+            };
+            let rate = report.error_rate.ok_or_else(bad)?;
+            // A rate that is no number certifies nothing.
+            if !matches!(rate.partial_cmp(&spec.user.max_error_rate), Some(order) if order.is_le())
+            {
+                let message = format!(
+                    "{:.1}% of the user model's turns are faulty, {:.1}% are allowed; train it on more dialogues, or choose user.model: scripted",
+                    100.0 * rate,
+                    100.0 * spec.user.max_error_rate
+                );
+                return Err(Because::new(reason::USER_MODEL_NOT_CERTIFIED, message));
+            }
+        }
+        TrainStage::Grpo => status.digest.clone_from(&entry.digest),
+        TrainStage::Evaluate => table(status, report),
+        _ => {}
+    }
+    status.stages.insert(stage.as_str().to_owned(), entry);
+    Ok(())
+}
+
+/// The rows of the table, and what the columns say of it.
+fn table(status: &mut GRPORunStatus, report: TrainReport) {
+    status.arms = report
+        .arms
+        .into_iter()
+        .take(16)
+        .map(|(name, arm)| (shorten(&name, 63), arm))
+        .collect();
+    for arm in status.arms.values_mut() {
+        arm.pass.truncate(8);
+    }
+    let first = |arm: &agoge_crds::grpo_run::ArmStatus| arm.pass.first().copied();
+    status.pass1 = status
+        .arms
+        .get("grpo")
+        .and_then(first)
+        .map(|p| format!("{p:.3}"));
+    let best = status
+        .arms
+        .iter()
+        .filter_map(|(name, arm)| first(arm).map(|p| (name, p)));
+    let best = best.max_by(|a, b| a.1.total_cmp(&b.1));
+    status.best = best.map(|(name, p)| shorten(&format!("{name} {p:.3}"), 64));
+}
+
+fn decide(run: &GRPORun, status: &mut GRPORunStatus, observed: &Observed) -> Verdict {
+    if run.spec.run_policy.suspend {
+        return Verdict::Suspend;
+    }
+    let Some(stage) = due(&run.spec, status) else {
+        status.stage = None;
+        let pass = status
+            .pass1
+            .as_deref()
+            .map(|p| format!("pass^1 {p}"))
+            .unwrap_or_default();
+        return Verdict::Done(Because::new(reason::STAGES_COMPLETE, pass));
+    };
+    if let Some(verdict) = suite(&run.spec, status, observed) {
+        return verdict;
+    }
+    enter(status, stage);
+    let child = train(run, status, stage);
+    Verdict::Run {
+        children: vec![child],
+        doing: format!("stage {}", stage.as_str()),
+        look: None,
+    }
+}
+
+/// Finds the suite, judges it, and pins its digest. `None` when the run may go on.
+fn suite(spec: &GRPORunSpec, status: &mut GRPORunStatus, observed: &Observed) -> Option<Verdict> {
+    let name = &spec.suite.name;
+    let wait = |reason: &str, message: String| Some(Verdict::Wait(Because::new(reason, message)));
+    let fail = |reason: &str, message: String| Some(Verdict::Fail(Because::new(reason, message)));
+    let ready = observed
+        .suite
+        .as_ref()
+        .filter(|suite| suite.phase == Phase::Complete);
+    let Some(seen) = ready else {
+        // What is pinned lies in the store: the run does not need the object any more.
+        return match observed.suite.as_ref().map(|suite| suite.phase) {
+            _ if status.suite_digest.is_some() => None,
+            None => wait(
+                reason::SUITE_NOT_FOUND,
+                format!("there is no CheckerSuite {name}"),
+            ),
+            Some(Phase::Failed) => fail(
+                reason::SUITE_FAILED,
+                format!("CheckerSuite {name} has failed"),
+            ),
+            Some(_) => wait(
+                reason::SUITE_NOT_READY,
+                format!("CheckerSuite {name} is not ready yet"),
+            ),
+        };
+    };
+    let Some(digest) = &seen.digest else {
+        return wait(
+            reason::SUITE_NOT_READY,
+            format!("CheckerSuite {name} has no digest yet"),
+        );
+    };
+    let must = status.suite_digest.as_ref().or(spec.suite.digest.as_ref());
+    if let Some(must) = must.filter(|must| *must != digest) {
+        return fail(
+            reason::DIGEST_CHANGED,
+            format!("CheckerSuite {name} is {digest}, and {must} is pinned"),
+        );
+    }
+    let least = spec.suite.min_mutation_score;
+    let score = seen.mutation_score.unwrap_or(0.0);
+    if score < least {
+        let message = format!(
+            "CheckerSuite {name} has mutation score {score:.3}, at least {least} is asked for"
+        );
+        return fail(reason::SUITE_BELOW_THRESHOLD, message);
+    }
+    status.suite_digest = Some(shorten(digest, DIGEST_BYTES));
+    None
+}
+
+fn attempt(status: &GRPORunStatus, stage: TrainStage) -> u32 {
+    status
+        .run
+        .attempts
+        .get(stage.key())
+        .map_or(0, |a| a.current)
+}
+
+/// The settings of one stage.
+fn settings(spec: &GRPORunSpec, status: &GRPORunStatus, stage: TrainStage) -> Value {
+    let stages = &spec.stages;
+    // What is compared with GRPO by time gets the time that GRPO took.
+    let grpo_seconds = status
+        .stages
+        .get(TrainStage::Grpo.as_str())
+        .map(|s| s.seconds);
+    match stage {
+        TrainStage::UserSft => json!({ "sft": stages.user_sft.unwrap_or_default() }),
+        TrainStage::CertifyUser => {
+            json!({ "maxErrorRate": spec.user.max_error_rate, "dialogues": spec.user.certification })
+        }
+        TrainStage::AgentSft => json!({ "sft": stages.agent_sft }),
+        TrainStage::SftContinued => json!({ "sft": stages.agent_sft, "seconds": grpo_seconds }),
+        TrainStage::Grpo => json!({ "grpo": stages.grpo }),
+        TrainStage::GrpoUnfiltered => {
+            json!({ "grpo": stages.grpo, "filter": "none", "seconds": grpo_seconds })
+        }
+        TrainStage::Evaluate => json!({ "evaluation": stages.evaluation, "grpo": stages.grpo }),
+    }
+}
+
+fn train(run: &GRPORun, status: &GRPORunStatus, stage: TrainStage) -> Child {
+    let spec = &run.spec;
+    let owner = Owner::of(run);
+    let attempt = attempt(status, stage);
+    let inputs: serde_json::Map<String, Value> = status
+        .stages
+        .iter()
+        .map(|(name, s)| (name.clone(), json!(s.digest)))
+        .collect();
+    let endpoints = match stage {
+        TrainStage::Evaluate => spec
+            .evaluated_endpoints()
+            .iter()
+            .map(|e| e.endpoint.clone())
+            .collect(),
+        _ => vec![],
+    };
+    let shards = match stage {
+        TrainStage::AgentSft | TrainStage::Grpo if !spec.deterministic => {
+            spec.topology.trainers.max(1)
+        }
+        _ => 1,
+    };
+    Child {
+        name: child::name(&owner, stage.key(), attempt),
+        key: stage.key().to_owned(),
+        attempt,
+        role: Role::Train { stage },
+        arguments: json!({
+            "run": owner.name,
+            "stage": stage,
+            "domain": spec.domain,
+            "suite": { "name": spec.suite.name, "digest": status.suite_digest },
+            "policy": spec.policy,
+            "user": spec.user,
+            "settings": settings(spec, status, stage),
+            "inputs": inputs,
+            "deterministic": spec.deterministic,
+            "seed": spec.seed,
+            "store": spec.store,
+        }),
+        needs: Needs {
+            resources: spec.worker.resources.clone().unwrap_or_default(),
+            endpoints,
+            weight: 1,
+        },
+        shards,
+        time_left: None,
+        owner,
+    }
+}

@@ -1,0 +1,426 @@
+//! The life cycle that the three kinds share: clock, failures and retries, suspension, the end, and the conditions.
+
+use std::time::Duration;
+
+use agoge_crds::conditions::{self as c, is_true, reason, set};
+use agoge_crds::shared::RunPolicy;
+use agoge_crds::{Phase, RunStatus, Time, Timestamp};
+
+use crate::child::Child;
+use crate::observed::{ChildState, Observed};
+
+/// First pause after a failure; each further one doubles it.
+const BACKOFF: u64 = 10;
+/// A digest is 71 bytes; whatever a worker says instead is cut.
+pub(crate) const DIGEST_BYTES: usize = 80;
+/// Longest pause.
+const MAX_BACKOFF: u64 = 600;
+
+/// A reason and a message.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Because {
+    pub reason: String,
+    pub message: String,
+}
+
+impl Because {
+    pub fn new(reason: &str, message: impl Into<String>) -> Self {
+        Self {
+            reason: reason.to_owned(),
+            message: message.into(),
+        }
+    }
+}
+
+/// What is to be done next.
+pub(crate) enum Verdict {
+    /// Something it refers to is not there yet.
+    Wait(Because),
+    /// These children should run; the text says what they do. `look` is when time alone changes the answer.
+    Run {
+        children: Vec<Child>,
+        doing: String,
+        look: Option<Duration>,
+    },
+    /// Nothing should run until something outside happens.
+    Hold(Because),
+    /// Children that still run should stop; what they made is kept.
+    Drain(Because),
+    /// `runPolicy.suspend`.
+    Suspend,
+    /// Complete.
+    Done(Because),
+    /// Failed.
+    Fail(Because),
+}
+
+/// What the life cycle adds to a kind's own status.
+pub(crate) struct Outcome {
+    pub children: Vec<Child>,
+    pub requeue: Option<Duration>,
+    pub delete: bool,
+}
+
+/// The object's life cycle while one plan is made.
+pub(crate) struct Life<'a> {
+    pub policy: &'a RunPolicy,
+    pub generation: Option<i64>,
+    pub observed: &'a Observed,
+    pub now: Timestamp,
+}
+
+/// Whole seconds: what a status can hold.
+pub(crate) fn whole(now: Timestamp) -> Timestamp {
+    Timestamp::from_second(now.as_second()).unwrap_or(now)
+}
+
+fn after(now: Timestamp, seconds: u64) -> Timestamp {
+    let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+    now.as_second()
+        .checked_add(seconds)
+        .and_then(|at| Timestamp::from_second(at).ok())
+        .unwrap_or(Timestamp::MAX)
+}
+
+fn until(at: Timestamp, now: Timestamp) -> Duration {
+    Duration::from_secs(u64::try_from(at.as_second() - now.as_second()).unwrap_or(0))
+}
+
+fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+impl Life<'_> {
+    /// What remains of an object that is Complete or Failed: nothing but its time to live. `None` if it is neither.
+    pub fn over(&self, run: &mut RunStatus) -> Option<Outcome> {
+        if !is_true(&run.conditions, c::COMPLETE) && !is_true(&run.conditions, c::FAILED) {
+            return None;
+        }
+        run.observed_generation = self.generation;
+        for condition in &mut run.conditions {
+            condition.observed_generation = self.generation;
+        }
+        Some(self.rest(run))
+    }
+
+    /// No child, no clock, and the time to live.
+    fn rest(&self, run: &mut RunStatus) -> Outcome {
+        self.stop_clock(run);
+        let ended = run.completion_time.get_or_insert(Time(self.now)).0;
+        let ttl = self.policy.ttl_seconds_after_finished;
+        let left = ttl.map(|ttl| until(after(ended, u64::from(ttl)), self.now));
+        let delete = left.is_some_and(|left| left.is_zero());
+        Outcome {
+            children: vec![],
+            requeue: left.filter(|_| !delete),
+            delete,
+        }
+    }
+
+    /// Starts and stops the clock, and counts failures. Returns what they make of the whole, if anything.
+    pub fn look(&self, run: &mut RunStatus) -> Option<Because> {
+        if self.observed.anything_runs() {
+            run.start_time.get_or_insert(Time(self.now));
+            run.active_since.get_or_insert(Time(self.now));
+        } else {
+            self.stop_clock(run);
+        }
+        let mut end = None;
+        for (key, seen) in &self.observed.children {
+            let attempts = run.attempts.get(key).map_or(0, |a| a.current);
+            if seen.attempt > attempts {
+                // The status was lost or is old: what exists is the truth.
+                run.attempts.entry(key.clone()).or_default().current = seen.attempt;
+            } else if seen.attempt < attempts {
+                continue;
+            }
+            if let ChildState::Failed {
+                exit_code,
+                reason,
+                message,
+                retryable,
+                disrupted,
+            } = &seen.state
+            {
+                let told = told(key, *exit_code, reason, message);
+                if !retryable && !disrupted {
+                    let reason = if is_reason(reason) {
+                        reason
+                    } else {
+                        c::reason::CHILD_FAILED
+                    };
+                    end = Some(Because::new(reason, told));
+                }
+                self.count(run, key, reason, *disrupted);
+            }
+        }
+        if end.is_none() && run.failures() > self.policy.backoff_limit {
+            let last = self.last_failure();
+            let message = format!(
+                "{} failures, {} allowed; {last}",
+                run.failures(),
+                self.policy.backoff_limit
+            );
+            end = Some(Because::new(c::reason::BACKOFF_LIMIT_EXCEEDED, message));
+        }
+        let deadline = self.policy.active_deadline_seconds.map(u64::from);
+        if end.is_none() && deadline.is_some_and(|limit| run.active(self.now).as_secs() >= limit) {
+            let message = format!("active for {} s", run.active(self.now).as_secs());
+            end = Some(Because::new(c::reason::DEADLINE_EXCEEDED, message));
+        }
+        end
+    }
+
+    fn stop_clock(&self, run: &mut RunStatus) {
+        if run.active_since.is_some() {
+            run.active_seconds = run.active(self.now).as_secs();
+            run.active_since = None;
+        }
+    }
+
+    /// One more attempt; a disruption is not held against it.
+    fn count(&self, run: &mut RunStatus, key: &str, reason: &str, disrupted: bool) {
+        let failures = run.failures();
+        let attempts = run.attempts.entry(key.to_owned()).or_default();
+        attempts.current = attempts.current.saturating_add(1);
+        attempts.reason = Some(c::shorten(reason, 64));
+        attempts.retry_at = None;
+        if !disrupted {
+            attempts.failures = attempts.failures.saturating_add(1);
+            let pause = BACKOFF
+                .saturating_mul(1 << failures.min(16))
+                .min(MAX_BACKOFF);
+            attempts.retry_at = Some(Time(after(self.now, pause)));
+        }
+    }
+
+    fn last_failure(&self) -> String {
+        let failed = self
+            .observed
+            .children
+            .iter()
+            .find_map(|(key, seen)| match &seen.state {
+                ChildState::Failed {
+                    exit_code,
+                    reason,
+                    message,
+                    ..
+                } => Some(told(key, *exit_code, reason, message)),
+                _ => None,
+            });
+        failed.unwrap_or_else(|| "see the children's logs".to_owned())
+    }
+
+    /// Active time that is left of a bound.
+    pub fn left(&self, run: &RunStatus, bound: Option<Duration>) -> Option<Duration> {
+        bound.map(|bound| bound.saturating_sub(run.active(self.now)))
+    }
+
+    /// Writes conditions and phase, and says which children may run now.
+    pub fn conclude(&self, run: &mut RunStatus, verdict: Verdict) -> Outcome {
+        let mut outcome = Outcome {
+            children: vec![],
+            requeue: None,
+            delete: false,
+        };
+        let mut say = Say {
+            run,
+            generation: self.generation,
+            now: self.now,
+        };
+        let runs = self.observed.anything_runs();
+        match verdict {
+            Verdict::Fail(why) => {
+                say.ended(false, &why);
+                outcome = self.rest(say.run);
+            }
+            Verdict::Done(why) => {
+                say.ended(true, &why);
+                outcome = self.rest(say.run);
+            }
+            Verdict::Suspend if runs => say.going(
+                c::reason::STOPPING,
+                "suspending: children are asked to stop",
+                false,
+            ),
+            Verdict::Suspend => say.suspended(),
+            Verdict::Wait(why) => say.waiting(&why),
+            Verdict::Hold(why) if runs => say.going(c::reason::STOPPING, &why.message, false),
+            Verdict::Hold(why) => say.going(&why.reason, &why.message, false),
+            Verdict::Drain(why) => say.going(
+                c::reason::STOPPING,
+                &format!("{}; children are asked to stop", why.message),
+                false,
+            ),
+            Verdict::Run {
+                children,
+                doing,
+                look,
+            } => {
+                outcome.requeue = look;
+                self.run(&mut say, children, &doing, &mut outcome);
+            }
+        }
+        run.observed_generation = self.generation;
+        run.phase = Phase::of(&run.conditions);
+        outcome
+    }
+
+    fn run(&self, say: &mut Say<'_>, children: Vec<Child>, doing: &str, outcome: &mut Outcome) {
+        let deadline = self
+            .policy
+            .active_deadline_seconds
+            .map(|s| Duration::from_secs(u64::from(s)));
+        if self.observed.anything_runs() {
+            outcome.requeue = sooner(outcome.requeue, self.left(say.run, deadline));
+        } else {
+            // Bounds of active time do not come nearer while nothing runs.
+            outcome.requeue = None;
+        }
+        let (mut pausing, mut blocked) = (vec![], None);
+        for child in children {
+            let attempts = say.run.attempts.get(&child.key);
+            let wait = attempts
+                .and_then(|a| a.retry_at.as_ref())
+                .map(|at| until(at.0, self.now))
+                .filter(|w| !w.is_zero());
+            match (wait, self.observed.state(&child.key, child.attempt)) {
+                (Some(wait), ChildState::Absent) => {
+                    outcome.requeue = sooner(outcome.requeue, Some(wait));
+                    let why = attempts.and_then(|a| a.reason.clone()).unwrap_or_default();
+                    let at = attempts
+                        .and_then(|a| a.retry_at.as_ref())
+                        .map(|t| t.0.to_string())
+                        .unwrap_or_default();
+                    pausing.push(format!(
+                        "{} failed ({why}); attempt {} begins at {at}",
+                        child.key,
+                        child.attempt + 1
+                    ));
+                    continue;
+                }
+                (
+                    _,
+                    ChildState::Pending {
+                        reason: Some(reason),
+                        message,
+                    },
+                ) => {
+                    blocked = Some(Because::new(reason, format!("{}: {message}", child.name)));
+                }
+                _ => {}
+            }
+            outcome.children.push(child);
+        }
+        let first = say.run.start_time.is_none();
+        match (outcome.children.is_empty(), blocked) {
+            (true, _) if !pausing.is_empty() => {
+                say.going(c::reason::BACKING_OFF, &pausing.join("; "), false)
+            }
+            (_, Some(why)) => say.going(
+                if is_reason(&why.reason) {
+                    &why.reason
+                } else {
+                    c::reason::STARTING
+                },
+                &why.message,
+                first,
+            ),
+            _ if first => say.going(c::reason::STARTING, doing, true),
+            _ => say.going(
+                c::reason::RUNNING,
+                &[&[doing.to_owned()], pausing.as_slice()]
+                    .concat()
+                    .join("; "),
+                false,
+            ),
+        }
+    }
+}
+
+fn told(key: &str, exit_code: Option<i32>, reason: &str, message: &str) -> String {
+    let code = exit_code
+        .map(|code| format!(", exit code {code}"))
+        .unwrap_or_default();
+    c::shorten(
+        &format!("{key} failed ({reason}{code}): {message}"),
+        c::MAX_MESSAGE,
+    )
+}
+
+/// Whether a word may be a condition's reason.
+fn is_reason(word: &str) -> bool {
+    word.len() <= 64
+        && word.starts_with(|b: char| b.is_ascii_uppercase())
+        && word.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+/// Writes all seven conditions at once, so that they never contradict each other.
+struct Say<'a> {
+    run: &'a mut RunStatus,
+    generation: Option<i64>,
+    now: Timestamp,
+}
+
+impl Say<'_> {
+    fn set(&mut self, type_: &str, status: bool, reason: &str, message: &str) {
+        set(
+            &mut self.run.conditions,
+            (type_, status, reason, message),
+            self.generation,
+            self.now,
+        );
+    }
+
+    /// Neither accepted otherwise, nor over: the part that most states share.
+    fn common(&mut self) {
+        self.set(c::ACCEPTED, true, reason::ACCEPTED, "");
+        self.set(c::SUSPENDED, false, reason::RESUMED, "");
+        self.set(c::COMPLETE, false, reason::NOT_DONE, "");
+        self.set(c::FAILED, false, reason::NOT_FAILED, "");
+        self.set(c::STALLED, false, reason::NOT_STALLED, "");
+    }
+
+    fn going(&mut self, why: &str, message: &str, bringing_up: bool) {
+        self.common();
+        self.set(c::PROGRESSING, true, why, message);
+        self.set(c::RECONCILING, bringing_up, why, "");
+    }
+
+    fn waiting(&mut self, why: &Because) {
+        self.common();
+        self.set(c::ACCEPTED, false, &why.reason, &why.message);
+        self.set(c::PROGRESSING, false, &why.reason, "");
+        self.set(c::RECONCILING, true, &why.reason, "");
+    }
+
+    fn suspended(&mut self) {
+        self.common();
+        self.set(
+            c::SUSPENDED,
+            true,
+            reason::SUSPENDED,
+            "nothing runs and the clock stands still",
+        );
+        self.set(c::PROGRESSING, false, reason::SUSPENDED, "");
+        self.set(c::RECONCILING, false, reason::SUSPENDED, "");
+    }
+
+    fn ended(&mut self, well: bool, why: &Because) {
+        self.common();
+        self.set(
+            if well { c::COMPLETE } else { c::FAILED },
+            true,
+            &why.reason,
+            &why.message,
+        );
+        self.set(c::PROGRESSING, false, reason::FINISHED, "");
+        self.set(c::RECONCILING, false, reason::FINISHED, "");
+        if !well {
+            self.set(c::STALLED, true, &why.reason, &why.message);
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The plan of a CheckerSuite: wait for its source, qualify, score endpoints if any are named.
+
+use agoge_crds::conditions::{reason, shorten};
+use agoge_crds::report::{self, QualifyReport};
+use agoge_crds::{CheckerSuite, CheckerSuiteSpec, CheckerSuiteStatus, Phase, Timestamp};
+use serde_json::json;
+
+use crate::child::{self, Child, Needs, Owner, Role};
+use crate::life::{Because, DIGEST_BYTES, Life, Verdict, whole};
+use crate::observed::{ChildState, Observed};
+use crate::{Plan, Plannable};
+
+const QUALIFY: &str = "qualify";
+const SCORE: &str = "score";
+
+impl Plannable for CheckerSuite {
+    type Status = CheckerSuiteStatus;
+
+    fn plan(&self, observed: &Observed, now: Timestamp) -> Plan<CheckerSuiteStatus> {
+        let mut status = self.status.clone().unwrap_or_default();
+        let life = Life {
+            policy: &self.spec.run_policy,
+            generation: self.metadata.generation,
+            observed,
+            now: whole(now),
+        };
+        let outcome = life.over(&mut status.run).unwrap_or_else(|| {
+            let mut end = life.look(&mut status.run);
+            let scored = match fold(&self.spec, &mut status, observed) {
+                Ok(scored) => scored,
+                Err(why) => {
+                    end.get_or_insert(why);
+                    false
+                }
+            };
+            let verdict = match end {
+                Some(why) => Verdict::Fail(why),
+                None => decide(self, &status, observed, scored),
+            };
+            life.conclude(&mut status.run, verdict)
+        });
+        Plan {
+            children: outcome.children,
+            status,
+            requeue: outcome.requeue,
+            delete: outcome.delete,
+        }
+    }
+}
+
+/// Takes over what the children reported. Returns whether the endpoints are scored.
+fn fold(
+    spec: &CheckerSuiteSpec,
+    status: &mut CheckerSuiteStatus,
+    observed: &Observed,
+) -> Result<bool, Because> {
+    if status.digest.is_none() {
+        match observed.state(QUALIFY, attempt(status, QUALIFY)) {
+            ChildState::Running { progress } => {
+                if let Ok(report) = report::read::<QualifyReport>(progress)
+                    && report.checkers > 0
+                {
+                    status.checkers = report.checkers;
+                    status.qualified = report.qualified;
+                }
+            }
+            ChildState::Succeeded { result } => {
+                let report: QualifyReport =
+                    report::read(result).map_err(|error| bad(QUALIFY, &error.to_string()))?;
+                take(status, &report);
+                judge(spec, &report)?;
+                let digest = report
+                    .digest
+                    .ok_or_else(|| bad(QUALIFY, "the result has no digest"))?;
+                status.digest = Some(shorten(&digest, DIGEST_BYTES));
+            }
+            _ => {}
+        }
+    }
+    if status.digest.is_none() {
+        return Ok(false);
+    }
+    if let ChildState::Succeeded { result } = observed.state(SCORE, attempt(status, SCORE)) {
+        let report: QualifyReport =
+            report::read(result).map_err(|error| bad(SCORE, &error.to_string()))?;
+        status.endpoints = report.endpoints.into_iter().take(8).collect();
+        return Ok(true);
+    }
+    Ok(!status.endpoints.is_empty())
+}
+
+fn bad(key: &str, what: &str) -> Because {
+    Because::new(reason::BAD_RESULT, format!("{key}: {what}"))
+}
+
+fn take(status: &mut CheckerSuiteStatus, report: &QualifyReport) {
+    status.checkers = report.checkers;
+    status.qualified = report.qualified;
+    status.mutation_score = Some(format!(
+        "{:.3}",
+        (1000.0 * report.mutation_score).floor() / 1000.0
+    ));
+    status.flake = Some(format!("{:.1}%", 100.0 * report.flake));
+    status.p95 = Some(format!("{:.1}ms", report.p95_ms));
+    let mut reasons = report.quarantined.clone();
+    reasons.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
+    reasons.truncate(8);
+    for entry in &mut reasons {
+        entry.reason = shorten(&entry.reason, 160);
+    }
+    status.quarantined = reasons;
+}
+
+/// Whether what qualified is enough, and the suite that was asked for.
+fn judge(spec: &CheckerSuiteSpec, report: &QualifyReport) -> Result<(), Because> {
+    let thresholds = &spec.qualification;
+    let not = |message: String| Err(Because::new(reason::NOT_QUALIFIED, message));
+    let share = report.qualified as f64 / report.checkers.max(1) as f64;
+    if report.qualified == 0 || share < thresholds.min_qualified {
+        return not(format!(
+            "{} of {} checkers qualified; at least {:.0}% must",
+            report.qualified,
+            report.checkers,
+            100.0 * thresholds.min_qualified
+        ));
+    }
+    if report.mutation_score < thresholds.min_mutation_score {
+        return not(format!(
+            "mutation score {:.3} is below {}",
+            report.mutation_score, thresholds.min_mutation_score
+        ));
+    }
+    match (&spec.digest, &report.digest) {
+        (Some(asked), Some(came)) if asked != came => Err(Because::new(
+            reason::DIGEST_CHANGED,
+            format!("{asked} was asked for, and it came to {came}"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn decide(
+    suite: &CheckerSuite,
+    status: &CheckerSuiteStatus,
+    observed: &Observed,
+    scored: bool,
+) -> Verdict {
+    if suite.spec.run_policy.suspend {
+        return Verdict::Suspend;
+    }
+    if status.digest.is_some() {
+        if suite.spec.evaluate.is_empty() || scored {
+            let message = format!(
+                "{} of {} checkers qualified",
+                status.qualified, status.checkers
+            );
+            return Verdict::Done(Because::new(reason::QUALIFIED, message));
+        }
+        let child = make(suite, status, observed, SCORE, Role::Score);
+        return Verdict::Run {
+            children: vec![child],
+            doing: "scoring endpoints".to_owned(),
+            look: None,
+        };
+    }
+    if let Some(job) = &suite.spec.source.synthesis_job {
+        match observed.synthesis.as_ref().map(|seen| seen.phase) {
+            None => {
+                let message = format!("there is no SynthesisJob {job}");
+                return Verdict::Wait(Because::new(reason::SYNTHESIS_JOB_NOT_FOUND, message));
+            }
+            Some(Phase::Failed) => {
+                let message = format!("SynthesisJob {job} has failed");
+                return Verdict::Fail(Because::new(reason::SYNTHESIS_JOB_FAILED, message));
+            }
+            Some(Phase::Complete) => {}
+            Some(_) => {
+                let message = format!("SynthesisJob {job} is not complete yet");
+                return Verdict::Wait(Because::new(reason::SYNTHESIS_JOB_NOT_READY, message));
+            }
+        }
+    }
+    let child = make(suite, status, observed, QUALIFY, Role::Qualify);
+    Verdict::Run {
+        children: vec![child],
+        doing: "qualifying checkers".to_owned(),
+        look: None,
+    }
+}
+
+fn attempt(status: &CheckerSuiteStatus, key: &str) -> u32 {
+    status.run.attempts.get(key).map_or(0, |a| a.current)
+}
+
+fn make(
+    suite: &CheckerSuite,
+    status: &CheckerSuiteStatus,
+    observed: &Observed,
+    key: &str,
+    role: Role,
+) -> Child {
+    let spec = &suite.spec;
+    let owner = Owner::of(suite);
+    let attempt = attempt(status, key);
+    let scores = role == Role::Score;
+    Child {
+        name: child::name(&owner, key, attempt),
+        key: key.to_owned(),
+        attempt,
+        role,
+        arguments: json!({
+            "suite": owner.name,
+            "domain": spec.domain,
+            "source": spec.source,
+            "sourceDigest": observed.synthesis.as_ref().and_then(|seen| seen.digest.as_ref()),
+            "sandbox": spec.sandbox,
+            "qualification": spec.qualification,
+            "digest": status.digest,
+            "endpoints": scores.then_some(&spec.evaluate),
+            "store": spec.store,
+        }),
+        needs: Needs {
+            resources: spec.worker.resources.clone().unwrap_or_default(),
+            endpoints: if scores {
+                spec.evaluate.iter().map(|e| e.endpoint.clone()).collect()
+            } else {
+                vec![]
+            },
+            weight: 1,
+        },
+        shards: 1,
+        time_left: None,
+        owner,
+    }
+}

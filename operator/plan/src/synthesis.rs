@@ -1,0 +1,386 @@
+//! The plan of a SynthesisJob: one child for each strategy that has not ended, until targets, budget or generations end it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use agoge_crds::conditions::{reason, shorten};
+use agoge_crds::lineage::MAX_LINEAGE;
+use agoge_crds::report::{self, SynthesisReport};
+use agoge_crds::synthesis_job::{StrategyName, StrategySpec, StrategyStatus};
+use agoge_crds::{SynthesisJob, SynthesisJobSpec, SynthesisJobStatus, Timestamp};
+use serde_json::json;
+
+use crate::child::{self, Child, Needs, Owner, Role};
+use crate::life::{Because, DIGEST_BYTES, Life, Verdict, whole};
+use crate::observed::{ChildState, Observed};
+use crate::{Plan, Plannable};
+
+/// Instances that are worth a shard of their own.
+const INSTANCES_A_SHARD: u64 = 500;
+/// Gates that a status lists with their rejections.
+const MAX_GATES: usize = 8;
+
+impl Plannable for SynthesisJob {
+    type Status = SynthesisJobStatus;
+
+    fn plan(&self, observed: &Observed, now: Timestamp) -> Plan<SynthesisJobStatus> {
+        let mut status = self.status.clone().unwrap_or_default();
+        let life = Life {
+            policy: &self.spec.run_policy,
+            generation: self.metadata.generation,
+            observed,
+            now: whole(now),
+        };
+        let outcome = life.over(&mut status.run).unwrap_or_else(|| {
+            let mut end = life.look(&mut status.run);
+            if let Err(why) = fold(&self.spec, &mut status, observed, life.now) {
+                end.get_or_insert(why);
+            }
+            let verdict = match end {
+                Some(why) => Verdict::Fail(why),
+                None => decide(self, &status, &life),
+            };
+            life.conclude(&mut status.run, verdict)
+        });
+        Plan {
+            children: outcome.children,
+            status,
+            requeue: outcome.requeue,
+            delete: outcome.delete,
+        }
+    }
+}
+
+/// Takes over what the children reported.
+fn fold(
+    spec: &SynthesisJobSpec,
+    status: &mut SynthesisJobStatus,
+    observed: &Observed,
+    now: Timestamp,
+) -> Result<(), Because> {
+    let before = status.strategies.clone();
+    for strategy in &spec.strategies {
+        let key = key(strategy.name);
+        let attempt = attempt(status, &key);
+        let entry = status
+            .strategies
+            .entry(strategy.name.as_str().to_owned())
+            .or_default();
+        entry.target = strategy.target.accepted;
+        if entry.ended.is_some() {
+            continue;
+        }
+        let (report, finished) = match observed.state(&key, attempt) {
+            ChildState::Running { progress } => (progress, false),
+            ChildState::Succeeded { result } => (result, true),
+            _ => continue,
+        };
+        if report.is_null() && !finished {
+            continue;
+        }
+        let report: SynthesisReport = match report::read(report) {
+            Ok(report) => report,
+            Err(_) if !finished => continue,
+            Err(error) => return Err(Because::new(reason::BAD_RESULT, format!("{key}: {error}"))),
+        };
+        take(entry, &report);
+        if finished && report.awaiting_promotion.is_none() {
+            let reached = if report.accepted >= entry.target {
+                reason::TARGETS_REACHED
+            } else {
+                reason::GENERATIONS_EXHAUSTED
+            };
+            entry.ended = Some(
+                report
+                    .ended
+                    .as_deref()
+                    .map_or_else(|| reached.to_owned(), |e| shorten(e, 64)),
+            );
+        }
+        if strategy.name == StrategyName::Sea {
+            evolve(status, &report, finished);
+        }
+    }
+    acknowledge(status, observed);
+    sum(status, before, now);
+    if observed.used_by.is_some() {
+        status.suite.clone_from(&observed.used_by);
+    }
+    Ok(())
+}
+
+fn take(entry: &mut StrategyStatus, report: &SynthesisReport) {
+    entry.attempted = report.attempted;
+    entry.valid = report.valid;
+    entry.accepted = report.accepted;
+    entry.tokens = report.tokens;
+    entry.cost = report.cost;
+    entry.attribution = report.attribution;
+    let mut rejected: Vec<(&String, &u64)> = report.rejected.iter().collect();
+    rejected.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    entry.rejected = rejected
+        .into_iter()
+        .take(MAX_GATES)
+        .map(|(gate, n)| (shorten(gate, 64), *n))
+        .collect();
+    entry.digest = report.digest.as_deref().map(|d| shorten(d, DIGEST_BYTES));
+}
+
+/// Plan pairs: the one at work, the lineage, and the one that waits for a person.
+fn evolve(status: &mut SynthesisJobStatus, report: &SynthesisReport, finished: bool) {
+    status.generation = report.generation;
+    status.plan = report.plan.as_deref().map(|d| shorten(d, DIGEST_BYTES));
+    let first = report.lineage.len().saturating_sub(MAX_LINEAGE);
+    status.lineage = report.lineage[first..].to_vec();
+    for generation in &mut status.lineage {
+        generation.change = shorten(&generation.change, 160);
+        generation.digest = shorten(&generation.digest, DIGEST_BYTES);
+        generation.parent = generation
+            .parent
+            .as_deref()
+            .map(|d| shorten(d, DIGEST_BYTES));
+    }
+    if finished {
+        status.awaiting_promotion = report
+            .awaiting_promotion
+            .as_deref()
+            .map(|d| shorten(d, DIGEST_BYTES));
+    }
+}
+
+/// A person decided about the plan pair that waits: the strategy goes on in a new attempt.
+fn acknowledge(status: &mut SynthesisJobStatus, observed: &Observed) {
+    let Some(decision) = &observed.decision else {
+        return;
+    };
+    if status.awaiting_promotion.as_deref() == Some(decision.digest.as_str()) {
+        status.decided = status.awaiting_promotion.take();
+        let attempts = status
+            .run
+            .attempts
+            .entry(key(StrategyName::Sea))
+            .or_default();
+        attempts.current = attempts.current.saturating_add(1);
+        attempts.retry_at = None;
+    }
+}
+
+/// The figures of the whole. Rates are taken when counts move, so that time alone changes nothing.
+fn sum(status: &mut SynthesisJobStatus, before: BTreeMap<String, StrategyStatus>, now: Timestamp) {
+    let total = |figure: fn(&StrategyStatus) -> u64| {
+        status
+            .strategies
+            .values()
+            .map(figure)
+            .fold(0, u64::saturating_add)
+    };
+    let (accepted, target, attempted) = (
+        total(|s| s.accepted),
+        total(|s| s.target),
+        total(|s| s.attempted),
+    );
+    let (valid, tokens) = (total(|s| s.valid), total(|s| s.tokens));
+    status.accepted = accepted;
+    status.target = target;
+    status.attempted = attempted;
+    status.valid = valid;
+    status.tokens = tokens;
+    let cost: f64 = status.strategies.values().map(|s| s.cost).sum();
+    status.cost = (cost > 0.0).then(|| format!("{cost:.2}"));
+    if before == status.strategies {
+        return;
+    }
+    status.yield_ =
+        (attempted > 0).then(|| format!("{}%", accepted.saturating_mul(100) / attempted));
+    let minutes = status.run.active(now).as_secs_f64() / 60.0;
+    let rate = if minutes > 0.0 {
+        accepted as f64 / minutes
+    } else {
+        0.0
+    };
+    status.rate = (rate > 0.0).then(|| format!("{rate:.1}/min"));
+    let left = target.saturating_sub(accepted) as f64;
+    let eta = (rate > 0.0 && left > 0.0)
+        .then(|| Duration::from_secs((left / rate).min(1e6).ceil() as u64 * 60));
+    status.eta = eta.map(|eta| agoge_crds::Span::from(eta).to_string());
+    if !status.strategies.values().all(|s| s.ended.is_some()) {
+        return;
+    }
+    let parts: Vec<String> = status
+        .strategies
+        .iter()
+        .filter_map(|(name, s)| s.digest.as_ref().map(|digest| format!("{name}={digest}\n")))
+        .collect();
+    status.digest = (!parts.is_empty()).then(|| child::digest(&parts.concat()));
+}
+
+fn decide(job: &SynthesisJob, status: &SynthesisJobStatus, life: &Life<'_>) -> Verdict {
+    if job.spec.run_policy.suspend {
+        return Verdict::Suspend;
+    }
+    let open: Vec<&StrategySpec> = job
+        .spec
+        .strategies
+        .iter()
+        .filter(|s| !ended(status, s.name))
+        .collect();
+    if open.is_empty() {
+        return end(status, None);
+    }
+    if let Some(what) = exhausted(&job.spec, status, life) {
+        let because = Because::new(reason::BUDGET_EXHAUSTED, what.clone());
+        return if life.observed.anything_runs() {
+            Verdict::Drain(because)
+        } else {
+            end(status, Some(what))
+        };
+    }
+    let waiting = status.awaiting_promotion.as_deref();
+    let children: Vec<Child> = open
+        .iter()
+        .filter(|s| !(s.name == StrategyName::Sea && waiting.is_some()))
+        .map(|s| synthesize(job, s, status, life))
+        .collect();
+    if let (true, Some(digest)) = (children.is_empty(), waiting) {
+        let message = format!("plan {digest} waits to be promoted or rolled back");
+        return Verdict::Hold(Because::new(reason::AWAITING_PROMOTION, message));
+    }
+    let names: Vec<&str> = open.iter().map(|s| s.name.as_str()).collect();
+    let look = life.left(
+        &status.run,
+        job.spec.budget.wall_clock.map(|w| w.duration()),
+    );
+    Verdict::Run {
+        children,
+        doing: format!("synthesizing by {}", names.join(" and ")),
+        look,
+    }
+}
+
+fn ended(status: &SynthesisJobStatus, name: StrategyName) -> bool {
+    status
+        .strategies
+        .get(name.as_str())
+        .is_some_and(|s| s.ended.is_some())
+}
+
+/// What of the budget is used up.
+fn exhausted(
+    spec: &SynthesisJobSpec,
+    status: &SynthesisJobStatus,
+    life: &Life<'_>,
+) -> Option<String> {
+    let budget = &spec.budget;
+    if let Some(wall) = budget.wall_clock
+        && life
+            .left(&status.run, Some(wall.duration()))
+            .is_some_and(|left| left.is_zero())
+    {
+        return Some(format!("{wall} of active time are used up"));
+    }
+    if let Some(tokens) = budget.tokens
+        && status.tokens >= tokens
+    {
+        return Some(format!("{tokens} tokens are used up"));
+    }
+    let cost: f64 = status.strategies.values().map(|s| s.cost).sum();
+    budget
+        .usd
+        .filter(|usd| cost >= *usd)
+        .map(|usd| format!("{usd} dollars are used up"))
+}
+
+fn end(status: &SynthesisJobStatus, exhausted: Option<String>) -> Verdict {
+    let tally: Vec<String> = status
+        .strategies
+        .iter()
+        .map(|(name, s)| format!("{name} {} of {}", s.accepted, s.target))
+        .collect();
+    let tally = format!("accepted: {}", tally.join(", "));
+    let ends: Vec<&str> = status
+        .strategies
+        .values()
+        .filter_map(|s| s.ended.as_deref())
+        .collect();
+    let budget = exhausted.is_some() || ends.contains(&reason::BUDGET_EXHAUSTED);
+    let message = exhausted.map_or_else(|| tally.clone(), |what| format!("{what}; {tally}"));
+    if status.accepted == 0 {
+        return Verdict::Fail(Because::new(reason::NOTHING_ACCEPTED, message));
+    }
+    let reached = status.strategies.values().all(|s| s.accepted >= s.target);
+    let why = if reached {
+        reason::TARGETS_REACHED
+    } else if budget {
+        reason::BUDGET_EXHAUSTED
+    } else {
+        reason::GENERATIONS_EXHAUSTED
+    };
+    Verdict::Done(Because::new(why, message))
+}
+
+fn key(name: StrategyName) -> String {
+    format!("synthesize-{}", name.as_str())
+}
+
+fn attempt(status: &SynthesisJobStatus, key: &str) -> u32 {
+    status.run.attempts.get(key).map_or(0, |a| a.current)
+}
+
+fn synthesize(
+    job: &SynthesisJob,
+    strategy: &StrategySpec,
+    status: &SynthesisJobStatus,
+    life: &Life<'_>,
+) -> Child {
+    let spec = &job.spec;
+    let owner = Owner::of(job);
+    let key = key(strategy.name);
+    let attempt = attempt(status, &key);
+    let decision = life
+        .observed
+        .decision
+        .as_ref()
+        .filter(|d| status.decided.as_ref() == Some(&d.digest));
+    let asks = strategy.name == StrategyName::Sea;
+    let worthwhile = strategy.target.accepted.div_ceil(INSTANCES_A_SHARD);
+    let shards = if asks || spec.deterministic {
+        1
+    } else {
+        u64::from(spec.parallelism).min(worthwhile).max(1)
+    };
+    Child {
+        name: child::name(&owner, &key, attempt),
+        attempt,
+        role: Role::Synthesize {
+            strategy: strategy.name.as_str().to_owned(),
+        },
+        arguments: json!({
+            "dataset": spec.output.dataset.clone().unwrap_or_else(|| owner.name.clone()),
+            "domain": spec.domain,
+            "strategy": strategy,
+            "models": asks.then_some(&spec.models),
+            "evolution": asks.then_some(&spec.evolution),
+            "budget": { "tokens": spec.budget.tokens, "tokensPerInstance": spec.budget.tokens_per_instance, "usd": spec.budget.usd },
+            "parallelism": spec.parallelism,
+            "deterministic": spec.deterministic,
+            "store": spec.store,
+            "decision": decision.filter(|_| asks),
+        }),
+        needs: Needs {
+            resources: spec.worker.resources.clone().unwrap_or_default(),
+            endpoints: if asks {
+                spec.models
+                    .as_ref()
+                    .map(|m| m.endpoints())
+                    .unwrap_or_default()
+            } else {
+                vec![]
+            },
+            weight: strategy.weight,
+        },
+        shards: u32::try_from(shards).unwrap_or(1),
+        time_left: life.left(&status.run, spec.budget.wall_clock.map(|w| w.duration())),
+        owner,
+        key,
+    }
+}
