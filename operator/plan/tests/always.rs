@@ -19,7 +19,10 @@ const SUITE: &str = include_str!("../../../examples/courier/checkersuite.yaml");
 const RUN: &str = include_str!("../../../examples/courier/grporun.yaml");
 
 fn manifest(text: &str) -> Manifest {
-    check(text, "f").unwrap().pop().unwrap()
+    check(text, "f")
+        .ok()
+        .and_then(|mut all| all.pop())
+        .expect("the example is valid")
 }
 
 /// What may differ from one look to the next.
@@ -170,12 +173,12 @@ kind!(GRPORun);
 
 fn hold<K: Kind>(mut object: K, fresh: K::Status, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut status = fresh;
-    let mut now = Timestamp::from_second(1_800_000_000).unwrap();
+    let mut now = Timestamp::from_second(1_800_000_000).expect("a time");
     let mut elapsed = 0;
     for step in steps {
         now = now
             .checked_add(Duration::from_secs(step.seconds.unsigned_abs()))
-            .unwrap();
+            .expect("a time");
         elapsed += step.seconds.unsigned_abs();
         object.set(&status, step);
         let before = K::run(&status).clone();
@@ -220,9 +223,9 @@ fn hold<K: Kind>(mut object: K, fresh: K::Status, steps: &[Step]) -> Result<(), 
             prop_assert_eq!(&run.completion_time, &before.completion_time);
             prop_assert!(events(&before, run).is_empty());
         }
-        let text = serde_json::to_string(&plan.status).unwrap();
+        let text = serde_json::to_string(&plan.status).expect("a status is written");
         prop_assert!(text.len() < 16 * 1024, "{} bytes", text.len());
-        let read: K::Status = serde_json::from_str(&text).unwrap();
+        let read: K::Status = serde_json::from_str(&text).expect("a status is read");
         prop_assert_eq!(
             &read,
             &plan.status,
