@@ -11,10 +11,21 @@ use crate::synthesis_job::SynthesisJob;
 /// The three definitions.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    [SynthesisJob::crd(), CheckerSuite::crd(), GRPORun::crd()]
-        .into_iter()
-        .map(plain_formats)
-        .collect()
+    vec![
+        crd::<SynthesisJob>(),
+        crd::<CheckerSuite>(),
+        crd::<GRPORun>(),
+    ]
+}
+
+/// The definition of one kind.
+pub(crate) fn crd<T: CustomResourceExt>() -> CustomResourceDefinition {
+    let derived = T::crd();
+    let plain = serde_json::to_value(&derived).map(|mut value| {
+        plain(&mut value);
+        value
+    });
+    plain.and_then(serde_json::from_value).unwrap_or(derived)
 }
 
 /// The three definitions as multi-document YAML.
@@ -30,16 +41,9 @@ pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
     Ok(text)
 }
 
-/// Takes out the number formats that Kubernetes does not know (`uint32`): it would warn about each.
-fn plain_formats(crd: CustomResourceDefinition) -> CustomResourceDefinition {
-    let walked = serde_json::to_value(&crd).map(|mut value| {
-        strip(&mut value);
-        value
-    });
-    walked.and_then(serde_json::from_value).unwrap_or(crd)
-}
-
-fn strip(value: &mut Value) {
+/// Takes out what the derive writes and the API does not want: number formats that Kubernetes warns about (`uint32`), and
+/// `nullable`, since an optional field of ours is left out and never null.
+fn plain(value: &mut Value) {
     match value {
         Value::Object(map) => {
             if map
@@ -49,9 +53,12 @@ fn strip(value: &mut Value) {
             {
                 map.insert("format".into(), "int64".into());
             }
-            map.values_mut().for_each(strip);
+            if map.get("nullable") == Some(&Value::Bool(true)) {
+                map.remove("nullable");
+            }
+            map.values_mut().for_each(plain);
         }
-        Value::Array(items) => items.iter_mut().for_each(strip),
+        Value::Array(items) => items.iter_mut().for_each(plain),
         _ => {}
     }
 }

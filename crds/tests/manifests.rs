@@ -107,6 +107,13 @@ fn every_planted_error_names_its_field_and_a_way_out() {
             "spec.budget.wallClock",
             "1h30m",
         ),
+        (
+            JOB,
+            "model: qwen2.5-coder-1.5b-instruct",
+            "model:",
+            "spec.models.default.model",
+            "a text",
+        ),
         (JOB, "domain: courier", "", "spec.domain", "add it"),
         (
             JOB,
@@ -372,6 +379,10 @@ fn the_definitions_have_columns_a_category_bounds_and_a_list_map_of_conditions()
             names.kind
         );
         assert_eq!(conditions["x-kubernetes-list-map-keys"][0], "type");
+        assert!(
+            !schema.to_string().contains("nullable"),
+            "nothing of ours is null"
+        );
         unbounded(&schema["openAPIV3Schema"]["properties"]["spec"], "spec");
         assert!(
             !schema.to_string().contains("\"uint"),

@@ -239,7 +239,7 @@ fn judge<T>(value: &Value, cel: Cel<T>) -> Result<Box<T>, Vec<Finding>>
 where
     T: kube::CustomResourceExt + serde::de::DeserializeOwned,
 {
-    let schema = schema::of(&T::crd());
+    let schema = schema::of(&crate::print::crd::<T>());
     let mut findings = fields::metadata(value);
     findings.extend(fields::unknown(value, &schema));
     findings.extend(schema::violations(value, &schema));

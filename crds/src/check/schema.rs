@@ -21,29 +21,7 @@ pub(super) fn of(crd: &CustomResourceDefinition) -> Value {
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         properties.retain(|name, _| name == "spec");
     }
-    as_json_schema(&mut schema);
     schema
-}
-
-/// OpenAPI says `nullable: true` where JSON schema lists the type `null`.
-fn as_json_schema(schema: &mut Value) {
-    match schema {
-        Value::Object(map) => {
-            if map.get("nullable") == Some(&Value::Bool(true)) {
-                if let Some(Value::String(name)) = map.get("type").cloned() {
-                    map.insert("type".into(), json!([name, "null"]));
-                }
-                if let Some(Value::Array(options)) = map.get_mut("enum")
-                    && !options.contains(&Value::Null)
-                {
-                    options.push(Value::Null);
-                }
-            }
-            map.values_mut().for_each(as_json_schema);
-        }
-        Value::Array(items) => items.iter_mut().for_each(as_json_schema),
-        _ => {}
-    }
 }
 
 /// Everything in which the value differs from the schema.

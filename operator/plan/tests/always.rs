@@ -241,7 +241,7 @@ fn hold<K: Kind>(mut object: K, fresh: K::Status, steps: &[Step]) -> Result<(), 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn a_synthesis_job_keeps_its_promises(steps in steps(), limit in 0u32..4, deadline in proptest::option::of(1u32..2000), ttl in proptest::option::of(0u32..500)) {
