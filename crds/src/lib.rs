@@ -1,7 +1,7 @@
 //! The API: the kinds `SynthesisJob`, `CheckerSuite` and `GRPORun` of `agoge.dev/v1alpha1`, and the offline check of manifests.
 //!
-//! One file per kind; what they share is in [`shared`]. [`check`] judges manifests as the API server would, and
-//! [`print`] makes the CustomResourceDefinitions from the same types.
+//! One file per kind; what they share is in [`shared`]. [`check()`] judges manifests as the API server would, and
+//! [`mod@print`] makes the CustomResourceDefinitions from the same types.
 #![forbid(unsafe_code)]
 
 pub mod check;
@@ -36,3 +36,14 @@ pub const GROUP: &str = "agoge.dev";
 pub const VERSION: &str = "v1alpha1";
 /// `apiVersion` as manifests say it.
 pub const API_VERSION: &str = "agoge.dev/v1alpha1";
+
+/// `sha256:` and the hexadecimal digest of a text.
+#[must_use]
+pub fn digest(text: &str) -> String {
+    use sha2::{Digest, Sha256};
+    let hex: String = Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    format!("sha256:{hex}")
+}

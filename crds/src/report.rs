@@ -99,6 +99,47 @@ pub struct TrainReport {
     pub digest: Option<String>,
 }
 
+impl SynthesisReport {
+    /// The report of shards that share one strategy: counts are summed, what only one can know is taken from the first
+    /// that says it, and the digest covers all of them in the order of shards.
+    #[must_use]
+    pub fn of_shards(shards: &[Self]) -> Self {
+        let mut all = Self::default();
+        for shard in shards {
+            all.attempted += shard.attempted;
+            all.valid += shard.valid;
+            all.accepted += shard.accepted;
+            all.tokens += shard.tokens;
+            all.cost += shard.cost;
+            all.generation = all.generation.max(shard.generation);
+            all.plan = all.plan.or_else(|| shard.plan.clone());
+            all.ended = all.ended.or_else(|| shard.ended.clone());
+            all.awaiting_promotion = all
+                .awaiting_promotion
+                .or_else(|| shard.awaiting_promotion.clone());
+            for (gate, count) in &shard.rejected {
+                *all.rejected.entry(gate.clone()).or_default() += count;
+            }
+            all.attribution.task += shard.attribution.task;
+            all.attribution.trajectory += shard.attribution.trajectory;
+            all.attribution.user += shard.attribution.user;
+            all.attribution.infra += shard.attribution.infra;
+            if all.lineage.is_empty() {
+                all.lineage.clone_from(&shard.lineage);
+            }
+        }
+        let digests: Option<Vec<&str>> =
+            shards.iter().map(|shard| shard.digest.as_deref()).collect();
+        all.digest = digests
+            .filter(|d| !d.is_empty())
+            .map(|digests| match digests.as_slice() {
+                [one] => (*one).to_owned(),
+                many => crate::digest(&many.join("\n")),
+            });
+        all
+    }
+}
+
 /// Reads a report. Figures may stand at the top or under `figures`; `done` is read as `step`.
 ///
 /// # Errors
@@ -121,4 +162,50 @@ pub fn read<T: Default + serde::de::DeserializeOwned>(
         flat.insert("step".into(), done.clone());
     }
     serde_json::from_value(Value::Object(flat))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn figures_are_read_wherever_they_stand_and_nothing_is_demanded() {
+        let report: TrainReport =
+            read(&json!({ "stage": "GRPO", "done": 7, "total": 9, "unit": "steps", "figures": { "reward": 0.5 } })).unwrap();
+        assert_eq!(
+            (report.step, report.total, report.reward),
+            (7, 9, Some(0.5))
+        );
+        assert_eq!(
+            read::<TrainReport>(&Value::Null).unwrap(),
+            TrainReport::default()
+        );
+        assert!(read::<TrainReport>(&json!({ "figures": { "reward": "high" } })).is_err());
+    }
+
+    #[test]
+    fn shards_add_up_and_one_shard_is_itself() {
+        let shard = |accepted: u64, digest: &str| SynthesisReport {
+            accepted,
+            rejected: BTreeMap::from([("gold".to_owned(), 2)]),
+            digest: Some(digest.to_owned()),
+            ..SynthesisReport::default()
+        };
+        let (a, b) = (shard(3, "sha256:a"), shard(4, "sha256:b"));
+        assert_eq!(SynthesisReport::of_shards(std::slice::from_ref(&a)), a);
+        let both = SynthesisReport::of_shards(&[a.clone(), b.clone()]);
+        assert_eq!((both.accepted, both.rejected["gold"]), (7, 4));
+        assert_ne!(
+            both.digest,
+            SynthesisReport::of_shards(&[b.clone(), a.clone()]).digest,
+            "the order of shards counts"
+        );
+        let unfinished = SynthesisReport { digest: None, ..b };
+        assert_eq!(
+            SynthesisReport::of_shards(&[a, unfinished]).digest,
+            None,
+            "no digest before all have one"
+        );
+    }
 }

@@ -5,7 +5,6 @@ use agoge_crds::shared::Resources;
 use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// One piece of work that should exist.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,15 +34,8 @@ impl Child {
     #[must_use]
     pub fn digest(&self) -> String {
         let text = serde_json::json!([self.role, self.arguments, self.shards]).to_string();
-        digest(&text)
+        agoge_crds::digest(&text)
     }
-}
-
-/// `sha256:` and the hexadecimal digest of a text.
-pub(crate) fn digest(text: &str) -> String {
-    let bytes = Sha256::digest(text.as_bytes());
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
 }
 
 /// The object a child belongs to, and goes with.

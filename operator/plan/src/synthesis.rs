@@ -211,7 +211,7 @@ fn sum(status: &mut SynthesisJobStatus, before: BTreeMap<String, StrategyStatus>
         .iter()
         .filter_map(|(name, s)| s.digest.as_ref().map(|digest| format!("{name}={digest}\n")))
         .collect();
-    status.digest = (!parts.is_empty()).then(|| child::digest(&parts.concat()));
+    status.digest = (!parts.is_empty()).then(|| agoge_crds::digest(&parts.concat()));
 }
 
 fn decide(job: &SynthesisJob, status: &SynthesisJobStatus, life: &Life<'_>) -> Verdict {

@@ -1,122 +1,14 @@
-//! Whole lives of the three kinds, played by a driver that does what the plan says.
+//! Whole lives of a SynthesisJob, and with them the life cycle that all kinds share.
 
+mod common;
+
+use agoge_crds::Phase;
+use agoge_crds::conditions::{self as c, reason};
+use agoge_plan::{ChildState, Decision, Observed, events};
+use common::*;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
-
-use agoge_crds::conditions::{self as c, reason};
-use agoge_crds::{
-    CheckerSuite, Condition, GRPORun, Manifest, Phase, SynthesisJob, Timestamp, check,
-};
-use agoge_plan::{
-    ChildState, Decision, Observed, Plan, Plannable, Role, Seen, SuiteSeen, SynthesisSeen,
-    TrainStage, events,
-};
-use serde_json::{Value, json};
-
-const JOB: &str = include_str!("../../../examples/courier/synthesisjob.yaml");
-const SUITE: &str = include_str!("../../../examples/courier/checkersuite.yaml");
-const RUN: &str = include_str!("../../../examples/courier/grporun.yaml");
-
-fn manifest(text: &str) -> Manifest {
-    check(text, "f")
-        .ok()
-        .and_then(|mut all| all.pop())
-        .expect("the example is valid")
-}
-
-fn job() -> SynthesisJob {
-    match manifest(JOB) {
-        Manifest::SynthesisJob(job) => *job,
-        other => panic!("{}", other.kind()),
-    }
-}
-
-fn suite() -> CheckerSuite {
-    match manifest(SUITE) {
-        Manifest::CheckerSuite(suite) => *suite,
-        other => panic!("{}", other.kind()),
-    }
-}
-
-fn run() -> GRPORun {
-    match manifest(RUN) {
-        Manifest::GRPORun(run) => *run,
-        other => panic!("{}", other.kind()),
-    }
-}
-
-fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_800_000_000 + second).expect("a time")
-}
-
-fn seen(states: &[(&str, u32, ChildState)]) -> Observed {
-    let children = states
-        .iter()
-        .map(|(key, attempt, state)| {
-            (
-                key.to_string(),
-                Seen {
-                    attempt: *attempt,
-                    state: state.clone(),
-                },
-            )
-        })
-        .collect();
-    Observed {
-        children,
-        ..Observed::default()
-    }
-}
-
-fn running(progress: Value) -> ChildState {
-    ChildState::Running { progress }
-}
-
-fn done(result: Value) -> ChildState {
-    ChildState::Succeeded { result }
-}
-
-fn failed(reason: &str, retryable: bool) -> ChildState {
-    ChildState::Failed {
-        exit_code: Some(3),
-        reason: reason.into(),
-        message: "connection refused".into(),
-        retryable,
-        disrupted: false,
-    }
-}
-
-fn condition<'a>(conditions: &'a [Condition], type_: &str) -> &'a Condition {
-    c::get(conditions, type_).expect("every condition is always there")
-}
-
-fn keys<S>(plan: &Plan<S>) -> Vec<&str> {
-    plan.children
-        .iter()
-        .map(|child| child.key.as_str())
-        .collect()
-}
-
-/// Plans a job, and keeps the status as a driver would.
-fn step(
-    job: &mut SynthesisJob,
-    observed: &Observed,
-    second: i64,
-) -> Plan<agoge_crds::SynthesisJobStatus> {
-    let plan = job.plan(observed, at(second));
-    job.status = Some(plan.status.clone());
-    plan
-}
-
-fn step_run(
-    run: &mut GRPORun,
-    observed: &Observed,
-    second: i64,
-) -> Plan<agoge_crds::GRPORunStatus> {
-    let plan = run.plan(observed, at(second));
-    run.status = Some(plan.status.clone());
-    plan
-}
 
 #[test]
 fn a_job_starts_both_strategies_and_completes_when_both_reach_their_targets() {
@@ -415,246 +307,6 @@ fn a_plan_that_a_person_must_promote_waits_and_then_goes_on_with_the_decision() 
 }
 
 #[test]
-fn a_suite_waits_for_its_job_qualifies_and_refuses_what_is_too_weak() {
-    let suite = suite();
-    let plan = suite.plan(&Observed::default(), at(0));
-    assert_eq!(plan.status.run.phase, Phase::Waiting);
-    assert_eq!(
-        condition(&plan.status.run.conditions, c::ACCEPTED).reason,
-        reason::SYNTHESIS_JOB_NOT_FOUND
-    );
-
-    let ready = SynthesisSeen {
-        phase: Phase::Complete,
-        digest: Some("sha256:d".into()),
-    };
-    let observed = Observed {
-        synthesis: Some(ready.clone()),
-        ..Observed::default()
-    };
-    let plan = suite.plan(&observed, at(0));
-    assert_eq!(plan.children[0].role, Role::Qualify);
-    assert_eq!(plan.children[0].arguments["sourceDigest"], "sha256:d");
-
-    let result = |qualified: u64, score: f64| {
-        let result = json!({ "checkers": 304, "qualified": qualified, "mutationScore": score, "p95Ms": 3.21, "digest": "sha256:q",
-            "quarantined": [{ "reason": "survived a mutant", "count": 304 - qualified }] });
-        let seen = seen(&[("qualify", 0, done(result))]);
-        suite.plan(
-            &Observed {
-                synthesis: Some(ready.clone()),
-                ..seen
-            },
-            at(9),
-        )
-    };
-    let good = result(300, 0.97);
-    assert_eq!(good.status.run.phase, Phase::Complete);
-    assert_eq!(good.status.digest.as_deref(), Some("sha256:q"));
-    assert_eq!(
-        (
-            good.status.mutation_score.as_deref(),
-            good.status.p95.as_deref()
-        ),
-        (Some("0.970"), Some("3.2ms"))
-    );
-    for weak in [result(300, 0.8999), result(100, 0.97), result(0, 1.0)] {
-        assert_eq!(
-            condition(&weak.status.run.conditions, c::FAILED).reason,
-            reason::NOT_QUALIFIED
-        );
-        assert_eq!(weak.status.digest, None, "no digest to pin");
-    }
-}
-
-fn ready(digest: &str, score: f64) -> Option<SuiteSeen> {
-    Some(SuiteSeen {
-        phase: Phase::Complete,
-        digest: Some(digest.into()),
-        mutation_score: Some(score),
-    })
-}
-
-#[test]
-fn a_run_goes_through_its_stages_in_order_and_ends_with_the_table() {
-    let mut run = run();
-    let mut observed = Observed {
-        suite: ready("sha256:q", 0.97),
-        ..Observed::default()
-    };
-    let mut order = vec![];
-    for second in 0..20 {
-        let plan = step_run(&mut run, &observed, second);
-        let Some(child) = plan.children.first() else {
-            break;
-        };
-        assert_eq!(plan.children.len(), 1);
-        let Role::Train { stage } = child.role else {
-            panic!("{:?}", child.role)
-        };
-        if let Some(last) = order.last() {
-            assert!(
-                child.arguments["inputs"]
-                    .get(TrainStage::as_str(*last))
-                    .is_some(),
-                "{stage:?} gets what came before"
-            );
-        }
-        order.push(stage);
-        if stage == TrainStage::SftContinued {
-            assert_eq!(
-                child.arguments["settings"]["seconds"], 123.0,
-                "the time that GRPO took"
-            );
-        }
-        let arms = json!({ "grpo": { "pass": [0.91, 0.85] }, "sft": { "pass": [0.7] } });
-        let result = json!({ "step": 40, "reward": 0.8, "seconds": 123.0, "errorRate": 0.03, "digest": format!("sha256:{second}"),
-            "arms": if stage == TrainStage::Evaluate { arms } else { json!({}) } });
-        observed.children.insert(
-            child.key.clone(),
-            Seen {
-                attempt: child.attempt,
-                state: done(result),
-            },
-        );
-    }
-    use TrainStage::*;
-    assert_eq!(
-        order,
-        [UserSft, CertifyUser, AgentSft, Grpo, SftContinued, Evaluate]
-    );
-    let status = run.status.unwrap();
-    assert_eq!(status.run.phase, Phase::Complete);
-    assert_eq!(
-        (status.pass1.as_deref(), status.best.as_deref()),
-        (Some("0.910"), Some("grpo 0.910"))
-    );
-    assert_eq!(
-        status.digest.as_deref(),
-        Some("sha256:3"),
-        "the policy is what GRPO left"
-    );
-    assert_eq!(status.suite_digest.as_deref(), Some("sha256:q"));
-}
-
-#[test]
-fn a_run_with_a_scripted_user_trains_and_certifies_none() {
-    let mut run = run();
-    run.spec.user.model = agoge_crds::grpo_run::UserModel::Scripted;
-    let plan = run.plan(
-        &Observed {
-            suite: ready("sha256:q", 0.97),
-            ..Observed::default()
-        },
-        at(0),
-    );
-    assert_eq!(keys(&plan), ["agent-sft"]);
-}
-
-#[test]
-fn an_uncertified_user_model_fails_the_run_whether_the_worker_or_the_plan_judges() {
-    let sft = ("user-sft", 0, done(json!({ "digest": "sha256:u" })));
-    for verdict in [
-        done(json!({ "errorRate": 0.051 })),
-        failed("UserModelNotCertified", false),
-    ] {
-        let observed = seen(&[sft.clone(), ("certify-user", 0, verdict)]);
-        let plan = run().plan(
-            &Observed {
-                suite: ready("sha256:q", 0.97),
-                ..observed
-            },
-            at(0),
-        );
-        assert_eq!(plan.status.run.phase, Phase::Failed);
-        assert_eq!(
-            condition(&plan.status.run.conditions, c::FAILED).reason,
-            reason::USER_MODEL_NOT_CERTIFIED
-        );
-    }
-    let observed = seen(&[sft, ("certify-user", 0, done(json!({ "errorRate": 0.05 })))]);
-    let plan = run().plan(
-        &Observed {
-            suite: ready("sha256:q", 0.97),
-            ..observed
-        },
-        at(0),
-    );
-    assert_eq!(keys(&plan), ["agent-sft"], "the bar itself is allowed");
-}
-
-#[test]
-fn a_run_refuses_a_suite_that_is_weak_or_not_the_one_pinned_and_waits_for_one_that_is_not_there() {
-    let fails = |run: &GRPORun, suite: Option<SuiteSeen>| {
-        let plan = run.plan(
-            &Observed {
-                suite,
-                ..Observed::default()
-            },
-            at(0),
-        );
-        assert!(plan.children.is_empty());
-        (
-            plan.status.run.phase,
-            condition(&plan.status.run.conditions, c::FAILED)
-                .reason
-                .clone(),
-        )
-    };
-    let mut run = run();
-    assert_eq!(
-        fails(&run, ready("sha256:q", 0.89)),
-        (Phase::Failed, reason::SUITE_BELOW_THRESHOLD.to_owned())
-    );
-    assert_eq!(fails(&run, None).0, Phase::Waiting);
-    let half = SuiteSeen {
-        phase: Phase::Running,
-        ..SuiteSeen::default()
-    };
-    assert_eq!(fails(&run, Some(half)).0, Phase::Waiting);
-    run.spec.suite.digest = Some("sha256:p".into());
-    assert_eq!(
-        fails(&run, ready("sha256:q", 0.97)),
-        (Phase::Failed, reason::DIGEST_CHANGED.to_owned())
-    );
-
-    run.spec.suite.digest = None;
-    step_run(
-        &mut run,
-        &Observed {
-            suite: ready("sha256:q", 0.97),
-            ..Observed::default()
-        },
-        0,
-    );
-    let plan = run.plan(&Observed::default(), at(1));
-    assert_eq!(
-        keys(&plan),
-        ["user-sft"],
-        "what is pinned lies in the store; the object may go"
-    );
-    assert_eq!(
-        fails(&run, ready("sha256:r", 0.97)),
-        (Phase::Failed, reason::DIGEST_CHANGED.to_owned())
-    );
-}
-
-#[test]
-fn a_result_that_cannot_be_read_fails_with_its_field_and_a_progress_that_cannot_is_passed_over() {
-    let observe = |state| Observed {
-        suite: ready("sha256:q", 0.97),
-        ..seen(&[("user-sft", 0, state)])
-    };
-    let plan = run().plan(&observe(running(json!({ "step": "many" }))), at(0));
-    assert_eq!(plan.status.run.phase, Phase::Running);
-    let plan = run().plan(&observe(done(json!({ "step": "many" }))), at(0));
-    assert_eq!(
-        condition(&plan.status.run.conditions, c::FAILED).reason,
-        reason::BAD_RESULT
-    );
-}
-
-#[test]
 fn children_are_the_same_work_whatever_the_attempt_and_the_time() {
     let mut job = job();
     let first = step(
@@ -702,4 +354,43 @@ fn events_tell_transitions_once() {
         (true, "EndpointDown"),
     ];
     assert_eq!(told, expected.map(|(w, r)| (w, r.to_owned())));
+}
+
+#[test]
+fn a_status_stays_small_whatever_children_say() {
+    let long = "\"x\u{7}".repeat(5000);
+    let generation = json!({ "generation": 4_000_000_000u32, "digest": long, "parent": long, "change": long, "outcome": "rolledBack",
+        "attempted": u64::MAX, "valid": u64::MAX, "accepted": u64::MAX, "tokens": u64::MAX, "cost": 1.0 / 3.0,
+        "yield": { "value": 1.0 / 3.0, "low": 1.0 / 3.0, "high": 1.0 / 3.0 },
+        "attribution": { "task": u64::MAX, "trajectory": u64::MAX, "user": u64::MAX, "infra": u64::MAX } });
+    let rejected: BTreeMap<String, u64> = (0..1000)
+        .map(|i| (format!("{i}{long}"), u64::MAX))
+        .collect();
+    let report = json!({ "attempted": u64::MAX / 2, "accepted": 1_000_000, "tokens": u64::MAX / 2, "plan": long, "digest": long, "ended": long,
+        "rejected": rejected, "lineage": vec![generation; 500] });
+    let mut job = job();
+    let both = |attempt, state: ChildState| {
+        seen(&[
+            ("synthesize-template", attempt, state.clone()),
+            ("synthesize-sea", attempt, state),
+        ])
+    };
+    step(&mut job, &both(0, running(report)), 0);
+    let broken = ChildState::Failed {
+        exit_code: Some(1),
+        reason: long.clone(),
+        message: long.clone(),
+        retryable: true,
+        disrupted: false,
+    };
+    let mut largest = 0;
+    for attempt in 0..3 {
+        let plan = step(&mut job, &both(attempt, broken.clone()), 1);
+        largest = largest.max(serde_json::to_string(&plan.status).expect("written").len());
+    }
+    assert_eq!(
+        job.status.as_ref().map(|s| s.run.phase),
+        Some(Phase::Failed)
+    );
+    assert!((8 * 1024..16 * 1024).contains(&largest), "{largest} bytes");
 }

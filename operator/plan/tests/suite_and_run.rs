@@ -1,0 +1,241 @@
+//! Whole lives of a CheckerSuite and of a GRPORun.
+
+mod common;
+
+use agoge_crds::conditions::{self as c, reason};
+use agoge_crds::{GRPORun, Phase};
+use agoge_plan::{Observed, Plannable, Role, Seen, SuiteSeen, SynthesisSeen, TrainStage};
+use common::*;
+use serde_json::json;
+
+#[test]
+fn a_suite_waits_for_its_job_qualifies_and_refuses_what_is_too_weak() {
+    let suite = suite();
+    let plan = suite.plan(&Observed::default(), at(0));
+    assert_eq!(plan.status.run.phase, Phase::Waiting);
+    assert_eq!(
+        condition(&plan.status.run.conditions, c::ACCEPTED).reason,
+        reason::SYNTHESIS_JOB_NOT_FOUND
+    );
+
+    let ready = SynthesisSeen {
+        phase: Phase::Complete,
+        digest: Some("sha256:d".into()),
+    };
+    let observed = Observed {
+        synthesis: Some(ready.clone()),
+        ..Observed::default()
+    };
+    let plan = suite.plan(&observed, at(0));
+    assert_eq!(plan.children[0].role, Role::Qualify);
+    assert_eq!(plan.children[0].arguments["sourceDigest"], "sha256:d");
+
+    let result = |qualified: u64, score: f64| {
+        let result = json!({ "checkers": 304, "qualified": qualified, "mutationScore": score, "p95Ms": 3.21, "digest": "sha256:q",
+            "quarantined": [{ "reason": "survived a mutant", "count": 304 - qualified }] });
+        let seen = seen(&[("qualify", 0, done(result))]);
+        suite.plan(
+            &Observed {
+                synthesis: Some(ready.clone()),
+                ..seen
+            },
+            at(9),
+        )
+    };
+    let good = result(300, 0.97);
+    assert_eq!(good.status.run.phase, Phase::Complete);
+    assert_eq!(good.status.digest.as_deref(), Some("sha256:q"));
+    assert_eq!(
+        (
+            good.status.mutation_score.as_deref(),
+            good.status.p95.as_deref()
+        ),
+        (Some("0.970"), Some("3.2ms"))
+    );
+    for weak in [result(300, 0.8999), result(100, 0.97), result(0, 1.0)] {
+        assert_eq!(
+            condition(&weak.status.run.conditions, c::FAILED).reason,
+            reason::NOT_QUALIFIED
+        );
+        assert_eq!(weak.status.digest, None, "no digest to pin");
+    }
+}
+
+#[test]
+fn a_run_goes_through_its_stages_in_order_and_ends_with_the_table() {
+    let mut run = run();
+    let mut observed = Observed {
+        suite: ready("sha256:q", 0.97),
+        ..Observed::default()
+    };
+    let mut order = vec![];
+    for second in 0..20 {
+        let plan = step_run(&mut run, &observed, second);
+        let Some(child) = plan.children.first() else {
+            break;
+        };
+        assert_eq!(plan.children.len(), 1);
+        let Role::Train { stage } = child.role else {
+            panic!("{:?}", child.role)
+        };
+        if let Some(last) = order.last() {
+            assert!(
+                child.arguments["inputs"]
+                    .get(TrainStage::as_str(*last))
+                    .is_some(),
+                "{stage:?} gets what came before"
+            );
+        }
+        order.push(stage);
+        if stage == TrainStage::SftContinued {
+            assert_eq!(
+                child.arguments["settings"]["seconds"], 123.0,
+                "the time that GRPO took"
+            );
+        }
+        let arms = json!({ "grpo": { "pass": [0.91, 0.85] }, "sft": { "pass": [0.7] } });
+        let result = json!({ "step": 40, "reward": 0.8, "seconds": 123.0, "errorRate": 0.03, "digest": format!("sha256:{second}"),
+            "arms": if stage == TrainStage::Evaluate { arms } else { json!({}) } });
+        observed.children.insert(
+            child.key.clone(),
+            Seen {
+                attempt: child.attempt,
+                state: done(result),
+            },
+        );
+    }
+    use TrainStage::*;
+    assert_eq!(
+        order,
+        [UserSft, CertifyUser, AgentSft, Grpo, SftContinued, Evaluate]
+    );
+    let status = run.status.unwrap();
+    assert_eq!(status.run.phase, Phase::Complete);
+    assert_eq!(
+        (status.pass1.as_deref(), status.best.as_deref()),
+        (Some("0.910"), Some("grpo 0.910"))
+    );
+    assert_eq!(
+        status.digest.as_deref(),
+        Some("sha256:3"),
+        "the policy is what GRPO left"
+    );
+    assert_eq!(status.suite_digest.as_deref(), Some("sha256:q"));
+}
+
+#[test]
+fn a_run_with_a_scripted_user_trains_and_certifies_none() {
+    let mut run = run();
+    run.spec.user.model = agoge_crds::grpo_run::UserModel::Scripted;
+    let plan = run.plan(
+        &Observed {
+            suite: ready("sha256:q", 0.97),
+            ..Observed::default()
+        },
+        at(0),
+    );
+    assert_eq!(keys(&plan), ["agent-sft"]);
+}
+
+#[test]
+fn an_uncertified_user_model_fails_the_run_whether_the_worker_or_the_plan_judges() {
+    let sft = ("user-sft", 0, done(json!({ "digest": "sha256:u" })));
+    for verdict in [
+        done(json!({ "errorRate": 0.051 })),
+        failed("UserModelNotCertified", false),
+    ] {
+        let observed = seen(&[sft.clone(), ("certify-user", 0, verdict)]);
+        let plan = run().plan(
+            &Observed {
+                suite: ready("sha256:q", 0.97),
+                ..observed
+            },
+            at(0),
+        );
+        assert_eq!(plan.status.run.phase, Phase::Failed);
+        assert_eq!(
+            condition(&plan.status.run.conditions, c::FAILED).reason,
+            reason::USER_MODEL_NOT_CERTIFIED
+        );
+    }
+    let observed = seen(&[sft, ("certify-user", 0, done(json!({ "errorRate": 0.05 })))]);
+    let plan = run().plan(
+        &Observed {
+            suite: ready("sha256:q", 0.97),
+            ..observed
+        },
+        at(0),
+    );
+    assert_eq!(keys(&plan), ["agent-sft"], "the bar itself is allowed");
+}
+
+#[test]
+fn a_run_refuses_a_suite_that_is_weak_or_not_the_one_pinned_and_waits_for_one_that_is_not_there() {
+    let fails = |run: &GRPORun, suite: Option<SuiteSeen>| {
+        let plan = run.plan(
+            &Observed {
+                suite,
+                ..Observed::default()
+            },
+            at(0),
+        );
+        assert!(plan.children.is_empty());
+        (
+            plan.status.run.phase,
+            condition(&plan.status.run.conditions, c::FAILED)
+                .reason
+                .clone(),
+        )
+    };
+    let mut run = run();
+    assert_eq!(
+        fails(&run, ready("sha256:q", 0.89)),
+        (Phase::Failed, reason::SUITE_BELOW_THRESHOLD.to_owned())
+    );
+    assert_eq!(fails(&run, None).0, Phase::Waiting);
+    let half = SuiteSeen {
+        phase: Phase::Running,
+        ..SuiteSeen::default()
+    };
+    assert_eq!(fails(&run, Some(half)).0, Phase::Waiting);
+    run.spec.suite.digest = Some("sha256:p".into());
+    assert_eq!(
+        fails(&run, ready("sha256:q", 0.97)),
+        (Phase::Failed, reason::DIGEST_CHANGED.to_owned())
+    );
+
+    run.spec.suite.digest = None;
+    step_run(
+        &mut run,
+        &Observed {
+            suite: ready("sha256:q", 0.97),
+            ..Observed::default()
+        },
+        0,
+    );
+    let plan = run.plan(&Observed::default(), at(1));
+    assert_eq!(
+        keys(&plan),
+        ["user-sft"],
+        "what is pinned lies in the store; the object may go"
+    );
+    assert_eq!(
+        fails(&run, ready("sha256:r", 0.97)),
+        (Phase::Failed, reason::DIGEST_CHANGED.to_owned())
+    );
+}
+
+#[test]
+fn a_result_that_cannot_be_read_fails_with_its_field_and_a_progress_that_cannot_is_passed_over() {
+    let observe = |state| Observed {
+        suite: ready("sha256:q", 0.97),
+        ..seen(&[("user-sft", 0, state)])
+    };
+    let plan = run().plan(&observe(running(json!({ "step": "many" }))), at(0));
+    assert_eq!(plan.status.run.phase, Phase::Running);
+    let plan = run().plan(&observe(done(json!({ "step": "many" }))), at(0));
+    assert_eq!(
+        condition(&plan.status.run.conditions, c::FAILED).reason,
+        reason::BAD_RESULT
+    );
+}
