@@ -379,7 +379,7 @@ fn a_status_stays_small_whatever_children_say() {
     let broken = ChildState::Failed {
         exit_code: Some(1),
         reason: long.clone(),
-        message: long.clone(),
+        message: long,
         retryable: true,
         disrupted: false,
     };
