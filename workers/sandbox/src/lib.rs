@@ -1,1 +1,33 @@
-//! agoge-sandbox.
+//! Generated Python - tools, checkers - run in a process of its own, over copy-on-write state.
+//!
+//! # What is covered
+//! - A program reaches nothing but the host functions named in [`engine`]: no files, network, environment, clock or
+//!   other processes. The interpreter (Monty) has no way to them, and under it the process has a seccomp filter that
+//!   lets through memory, reading its input and writing its output, and nothing else; everything else kills it.
+//! - Limits on time (checked inside, and by the parent's clock), memory (allocator and address space), recursion,
+//!   output and host calls. A run over a limit is [`Outcome::Killed`], a verdict of its own; the process is replaced.
+//! - Every run has a fresh interpreter: globals of the last run are gone, a raise rolls its writes back.
+//! - The environment is empty, no descriptor but stdin and stdout is inherited, stderr is closed.
+//!
+//! # What is not covered
+//! - Side channels: timing of shared caches, of the parent's scheduling.
+//! - A bug in the interpreter that writes into the process's own memory: the filter confines it, but the state of that
+//!   process (the domain's data) is then its to read and to answer falsely from, until the process is replaced.
+//! - CPU pressure: one run may use one core for its time limit.
+//! - Kernels without seccomp: the sandbox refuses to start there.
+
+#![forbid(unsafe_code)]
+
+mod client;
+pub mod engine;
+mod lint;
+mod outcome;
+pub mod protocol;
+mod signatures;
+mod state;
+
+pub use client::{CheckInput, Program, Sandbox, SandboxError, locate};
+pub use lint::{Lint, Source, lint};
+pub use outcome::{KillReason, Limits, Outcome};
+pub use signatures::{Parameter, Signature, signatures};
+pub use state::{Change, Overlay, State, StateError, View};

@@ -1,0 +1,122 @@
+//! The `agoge-sandbox` process: takes its data, confines itself, then runs one program at a time until its input ends.
+
+#![forbid(unsafe_code)]
+
+mod confine;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use agoge_sandbox::engine::{CheckData, Engine, Monty, ToolData};
+use agoge_sandbox::protocol::{Reply, Request, read, write};
+use agoge_sandbox::{Limits, Outcome, State};
+use serde_json::{Value, json};
+
+#[global_allocator]
+static ALLOCATOR: monty_alloc::LimitedAllocator = monty_alloc::LimitedAllocator;
+
+fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some() {
+        eprintln!(
+            "agoge-sandbox is started by its client, which talks to it over stdin and stdout; it takes no arguments"
+        );
+        return ExitCode::from(2);
+    }
+    match serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn serve() -> io::Result<()> {
+    let mut input = io::stdin().lock();
+    let mut output = io::stdout().lock();
+    let Some(Request::Init {
+        state,
+        tools,
+        limits,
+    }) = read(&mut input)?
+    else {
+        return refuse(&mut output, "the first frame must be `init`".into());
+    };
+    let state = match State::from_json(state) {
+        Ok(state) => state,
+        Err(error) => return refuse(&mut output, error.to_string()),
+    };
+    if let Err(error) = confine::confine(&limits) {
+        return refuse(&mut output, error);
+    }
+    write(&mut output, &Reply::Ready)?;
+    let mut engine = Monty::default();
+    while let Some(request) = read(&mut input)? {
+        let reply = answer(&mut engine, &state, &tools, &limits, request);
+        write(&mut output, &reply)?;
+    }
+    Ok(())
+}
+
+fn answer(
+    engine: &mut Monty,
+    state: &State,
+    tools: &str,
+    limits: &Limits,
+    request: Request,
+) -> Reply {
+    match request {
+        Request::Init { .. } => Reply::Refused("`init` comes once".into()),
+        Request::Call {
+            overlay,
+            now,
+            function,
+            arguments,
+        } => {
+            let mut host = ToolData {
+                base: state,
+                overlay,
+                now: &now,
+            };
+            let outcome = engine.run(
+                tools,
+                &function,
+                &Value::Object(arguments),
+                true,
+                &mut host,
+                limits,
+            );
+            let overlay = matches!(outcome, Outcome::Value(_)).then_some(host.overlay);
+            Reply::Done { outcome, overlay }
+        }
+        Request::Check {
+            source,
+            function,
+            initial,
+            last,
+            calls,
+            messages,
+            now,
+        } => {
+            let mut host = CheckData {
+                base: state,
+                initial: &initial,
+                last: &last,
+                now: &now,
+            };
+            let outcome = engine.run(
+                &source,
+                &function,
+                &json!([calls, messages]),
+                false,
+                &mut host,
+                limits,
+            );
+            Reply::Done {
+                outcome,
+                overlay: None,
+            }
+        }
+    }
+}
+
+fn refuse(output: &mut impl Write, reason: String) -> io::Result<()> {
+    write(output, &Reply::Refused(reason))
+}

@@ -1,0 +1,105 @@
+//! Frames between a client and its sandbox process: a little-endian u32 length, then JSON.
+
+use std::io::{self, Read, Write};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value};
+
+use crate::{Limits, Outcome, Overlay};
+
+/// Frames beyond this are refused: 512 MiB.
+pub const MAX_FRAME: usize = 512 << 20;
+
+/// What a client asks.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Request {
+    /// The first frame: the domain's data and tools, and the limits of every run.
+    Init {
+        /// `{collection: {id: record}}`.
+        state: Value,
+        /// The source of `tools.py`.
+        tools: String,
+        /// See [`Limits`].
+        limits: Limits,
+    },
+    /// Calls a tool.
+    Call {
+        /// The episode.
+        overlay: Overlay,
+        /// The episode's clock.
+        now: String,
+        /// The tool.
+        function: String,
+        /// Its arguments by name.
+        arguments: Map<String, Value>,
+    },
+    /// Runs a function of a program that may look and not write.
+    Check {
+        /// The program.
+        source: String,
+        /// The function: it takes `calls` and `messages`.
+        function: String,
+        /// The state at the start.
+        initial: Overlay,
+        /// The state at the end.
+        last: Overlay,
+        /// The calls made.
+        calls: Value,
+        /// The dialogue.
+        messages: Value,
+        /// The episode's clock.
+        now: String,
+    },
+}
+
+/// What the process answers. The first frame is `Ready`, sent once the filter is in place.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Reply {
+    /// It is confined and has its data.
+    Ready,
+    /// It cannot start.
+    Refused(String),
+    /// A run ended. `overlay` is the episode after it, for a call that returned.
+    Done {
+        /// How.
+        outcome: Outcome,
+        /// See above.
+        overlay: Option<Overlay>,
+    },
+}
+
+/// Writes one frame.
+///
+/// # Errors
+/// What the writer says.
+pub fn write<T: Serialize>(to: &mut impl Write, frame: &T) -> io::Result<()> {
+    let mut bytes = vec![0; 4];
+    serde_json::to_writer(&mut bytes, frame)?;
+    let length =
+        u32::try_from(bytes.len() - 4).map_err(|_| io::Error::other("the frame is too long"))?;
+    bytes[..4].copy_from_slice(&length.to_le_bytes());
+    to.write_all(&bytes)?;
+    to.flush()
+}
+
+/// Reads one frame; `None` at the end of input.
+///
+/// # Errors
+/// What the reader says, or that the frame is none.
+pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
+    let mut length = [0; 4];
+    match from.read_exact(&mut length) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let length = u32::from_le_bytes(length) as usize;
+    if length > MAX_FRAME {
+        return Err(io::Error::other("the frame is too long"));
+    }
+    let mut bytes = vec![0; length];
+    from.read_exact(&mut bytes)?;
+    Ok(Some(serde_json::from_slice(&bytes)?))
+}
