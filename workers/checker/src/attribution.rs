@@ -82,7 +82,10 @@ pub fn attribute(evidence: &Evidence<'_>) -> Option<(Cause, String)> {
         ));
     }
     if let Some(fault) = user_faults.first() {
-        return Some((Cause::User, fault.to_string()));
+        return Some((
+            Cause::User,
+            format!("{}: {}", fault.kind_name(), fault.detail),
+        ));
     }
     let why = verdict.why();
     let what = if episode.calls.is_empty() && !task.gold.is_empty() {

@@ -49,7 +49,10 @@ impl Plausible {
             note(&mut all.known, name, value);
         }
         for (name, value) in task.user.facts() {
-            note(&mut all.known, name, &Value::from(value.to_string()));
+            note(&mut all.known, name, &json!(value));
+            if let Ok(number) = value.parse::<i64>() {
+                note(&mut all.known, name, &json!(number));
+            }
         }
         all
     }
@@ -186,14 +189,21 @@ impl Plausible {
     /// Other texts of the same sort: ids of the same collection, values of the same field, another day.
     fn other_texts(&self, name: &str, text: &str) -> Vec<Value> {
         let mut found: Vec<Value> = self.known.get(name).cloned().unwrap_or_default();
-        for (collection, ids) in &self.ids {
-            let of_it = names_collection(name, collection);
-            let same_shape =
-                !text.is_empty() && ids.first().is_some_and(|id| shape(id) == shape(text));
-            if of_it || same_shape {
-                found.extend(ids.iter().map(|id| json!(id)));
-            }
-        }
+        let named: Vec<&Vec<String>> = self
+            .ids
+            .iter()
+            .filter(|(c, _)| names_collection(name, c))
+            .map(|(_, ids)| ids)
+            .collect();
+        let shaped = self.ids.values().filter(|ids| {
+            !text.is_empty() && ids.first().is_some_and(|id| shape(id) == shape(text))
+        });
+        let ids = if named.is_empty() {
+            shaped.collect()
+        } else {
+            named
+        };
+        found.extend(ids.into_iter().flatten().map(|id| json!(id)));
         if found.len() < 4 {
             found.extend(self.like(name));
         }
