@@ -16,6 +16,7 @@
 //! so; every child has an owner; a suspended object wants no children.
 #![forbid(unsafe_code)]
 
+pub mod assignment;
 pub mod child;
 pub mod event;
 mod grpo;
@@ -28,6 +29,7 @@ use std::time::Duration;
 
 use agoge_crds::Timestamp;
 
+pub use assignment::{Assignment, Endpoint, RecordingMode, Recordings, Resolved};
 pub use child::{Child, Needs, Owner, Role, TrainStage};
 pub use event::{Event, events};
 pub use observed::{ChildState, Decision, Observed, Seen, SuiteSeen, SynthesisSeen};

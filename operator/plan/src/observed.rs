@@ -75,6 +75,8 @@ pub struct SynthesisSeen {
     pub phase: Phase,
     /// Its dataset's digest.
     pub digest: Option<String>,
+    /// The digest of what each strategy made: objects in the store.
+    pub parts: BTreeMap<String, String>,
 }
 
 /// A CheckerSuite that is referred to.
@@ -120,9 +122,11 @@ impl Decision {
 impl From<&SynthesisJob> for SynthesisSeen {
     fn from(job: &SynthesisJob) -> Self {
         let status = job.status.clone().unwrap_or_default();
+        let made = status.strategies.into_iter();
         Self {
             phase: status.run.phase,
             digest: status.digest,
+            parts: made.filter_map(|(name, s)| s.digest.map(|digest| (name, digest))).collect(),
         }
     }
 }

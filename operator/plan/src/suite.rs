@@ -213,6 +213,7 @@ fn make(
             "domain": spec.domain,
             "source": spec.source,
             "sourceDigest": observed.synthesis.as_ref().and_then(|seen| seen.digest.as_ref()),
+            "parts": observed.synthesis.as_ref().map(|seen| &seen.parts),
             "sandbox": spec.sandbox,
             "qualification": spec.qualification,
             "digest": status.digest,

@@ -95,7 +95,7 @@ fn observed() -> impl Strategy<Value = Observed> {
         0.9,
         phase().prop_map(|phase| SynthesisSeen {
             phase,
-            digest: None,
+            ..SynthesisSeen::default()
         }),
     );
     let suite = (

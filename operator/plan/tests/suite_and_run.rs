@@ -21,6 +21,7 @@ fn a_suite_waits_for_its_job_qualifies_and_refuses_what_is_too_weak() {
     let ready = SynthesisSeen {
         phase: Phase::Complete,
         digest: Some("sha256:d".into()),
+        ..SynthesisSeen::default()
     };
     let observed = Observed {
         synthesis: Some(ready.clone()),

@@ -92,6 +92,18 @@ impl<T> Refill<T> {
         }
     }
 
+    /// Groups that wait for the next step.
+    #[must_use]
+    pub fn waiting(&self) -> &[T] {
+        &self.kept
+    }
+
+    /// Puts back groups that an earlier session carried over.
+    pub fn carry(&mut self, groups: impl IntoIterator<Item = T>) {
+        self.kept.extend(groups);
+        self.counts.carried_in = self.kept.len();
+    }
+
     /// The step's groups, oldest first, and what was seen; a surplus stays for the next step.
     pub fn take(&mut self) -> (Vec<T>, Counts) {
         let surplus = self.kept.split_off(self.want.min(self.kept.len()));

@@ -117,7 +117,8 @@ fn is_bare(word: &str) -> bool {
 }
 
 fn read_call(text: &str) -> Result<ToolCall, ParseError> {
-    let (name, mut rest) = text.trim().split_once(' ').unwrap_or((text.trim(), ""));
+    let text = text.trim();
+    let (name, mut rest) = text.split_once(' ').unwrap_or((text, ""));
     if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
         return Err(ParseError::Call(format!("`{name}` is no tool's name")));
     }

@@ -1,0 +1,134 @@
+//! Transcripts as padded micro-batches, and the log-probabilities of the tokens that are trained.
+
+use agoge_dialogue::Transcript;
+use agoge_model::Decoder;
+use tch::{Kind, Tensor};
+
+/// Transcripts padded on the right. `N` is the number of trained tokens over all of them, in order of transcript and
+/// position.
+#[derive(Debug)]
+pub struct Batch {
+    /// `[B, T]` int64 token ids.
+    pub ids: Tensor,
+    /// `[N]` int64: for each trained token, the flat position `row * T + column` of the token *before* it.
+    pub before: Tensor,
+    /// `[N]` int64: the trained tokens.
+    pub targets: Tensor,
+    /// Trained tokens of each transcript; they sum to `N`.
+    pub counts: Vec<usize>,
+}
+
+impl Batch {
+    /// Packs transcripts. A trained first token has nothing to be predicted from and is left out.
+    #[must_use]
+    pub fn pack(transcripts: &[&Transcript]) -> Self {
+        let width = transcripts.iter().map(|t| t.ids.len()).max().unwrap_or(0);
+        let mut ids = vec![0i64; width * transcripts.len()];
+        let (mut before, mut targets, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, transcript) in transcripts.iter().enumerate() {
+            let start = targets.len();
+            for (column, (id, trained)) in transcript.ids.iter().zip(&transcript.mask).enumerate() {
+                ids[row * width + column] = i64::from(*id);
+                if *trained && column > 0 {
+                    before.push((row * width + column - 1) as i64);
+                    targets.push(i64::from(*id));
+                }
+            }
+            counts.push(targets.len() - start);
+        }
+        Self {
+            ids: Tensor::from_slice(&ids).view([transcripts.len() as i64, width as i64]),
+            before: Tensor::from_slice(&before),
+            targets: Tensor::from_slice(&targets),
+            counts,
+        }
+    }
+
+    /// Number of trained tokens.
+    #[must_use]
+    pub fn trained(&self) -> usize {
+        self.counts.iter().sum()
+    }
+}
+
+/// Trained tokens of a transcript that a batch can score: those with a token before them.
+#[must_use]
+pub fn trainable(transcript: &Transcript) -> usize {
+    transcript.mask.iter().skip(1).filter(|m| **m).count()
+}
+
+/// Splits transcripts of these lengths into micro-batches of at most `budget` padded tokens, longest first, so that
+/// little is padding. Indices into `lengths`; each appears once; a transcript longer than the budget goes alone.
+#[must_use]
+pub fn micro_batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|i| (std::cmp::Reverse(lengths[*i]), *i));
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    for index in order {
+        match batches.last_mut() {
+            Some(batch) if lengths[batch[0]] * (batch.len() + 1) <= budget => batch.push(index),
+            _ => batches.push(vec![index]),
+        }
+    }
+    batches
+}
+
+/// Scores of a batch's trained tokens.
+#[derive(Debug)]
+pub struct Scores {
+    /// `[N]` float32 with gradient: log-probability of each trained token at the given temperature.
+    pub logprobs: Tensor,
+    /// Sum over tokens of the entropy of the distribution, in nats; no gradient.
+    pub entropy_sum: f64,
+}
+
+/// Log-probabilities of the trained tokens under `decoder`, at the temperature they were sampled at (1 for SFT).
+#[must_use]
+pub fn score(decoder: &Decoder, batch: &Batch, temperature: f64) -> Scores {
+    let hidden = decoder.hidden(&batch.ids);
+    let width = *hidden.size().last().unwrap_or(&1);
+    let chosen = hidden.reshape([-1, width]).index_select(0, &batch.before);
+    let logits = decoder.head(&chosen).to_kind(Kind::Float);
+    let logits = if temperature == 1.0 { logits } else { logits / temperature };
+    let all = logits.log_softmax(-1, Kind::Float);
+    let logprobs = all.gather(1, &batch.targets.unsqueeze(1), false).squeeze_dim(1);
+    let entropy_sum = tch::no_grad(|| -(all.exp() * &all).sum(Kind::Double).double_value(&[]));
+    Scores { logprobs, entropy_sum }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn micro_batches_hold_every_transcript_once_within_the_budget(
+            lengths in proptest::collection::vec(1usize..300, 0..60), budget in 300usize..4000
+        ) {
+            let batches = micro_batches(&lengths, budget);
+            let mut seen: Vec<usize> = batches.concat();
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..lengths.len()).collect::<Vec<_>>());
+            for batch in batches {
+                let longest = batch.iter().map(|i| lengths[*i]).max().unwrap_or(0);
+                prop_assert!(longest * batch.len() <= budget);
+            }
+        }
+    }
+
+    #[test]
+    fn a_trained_token_is_scored_from_the_token_before_it() {
+        let mut a = Transcript::default();
+        a.push_context(&[1, 2]);
+        a.push_sampled(&[3, 4], &[-0.1, -0.2], 0);
+        let mut b = Transcript::default();
+        b.push_context(&[5]);
+        b.push_sampled(&[6], &[-0.3], 0);
+        let batch = Batch::pack(&[&a, &b]);
+        assert_eq!(batch.ids.size(), [2, 4]);
+        assert_eq!(Vec::<i64>::try_from(&batch.before).unwrap(), [1, 2, 4]);
+        assert_eq!(Vec::<i64>::try_from(&batch.targets).unwrap(), [3, 4, 6]);
+        assert_eq!(batch.counts, [2, 1]);
+    }
+}

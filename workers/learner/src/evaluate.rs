@@ -1,0 +1,70 @@
+//! Evaluation: every task `n` times, pass^k over tasks, and what went wrong where.
+
+use std::collections::BTreeMap;
+
+use agoge_world::{Task, World};
+use serde::{Deserialize, Serialize};
+
+use crate::LearnerError;
+use crate::passk::{Estimate, pass_hat_k};
+use crate::rollout::{Agent, Arena, Seat, Trajectory, User};
+
+/// One arm's result on one set of tasks.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Scorecard {
+    /// pass^1 .. pass^n with 95 % intervals over tasks.
+    pub pass: Vec<Estimate>,
+    /// pass^1 by branch of the policy.
+    pub branches: BTreeMap<String, Estimate>,
+    /// pass^1 of each task, in the order of the tasks: what paired comparisons need.
+    pub per_task: Vec<f64>,
+    /// Trials that an error ended which was not the agent's; they count as failed.
+    pub errors: usize,
+    /// Trials in which the user broke its instruction; they count as they ended.
+    pub user_faults: usize,
+    /// Some trajectories for a reader: the first trial of the first tasks.
+    #[serde(skip)]
+    pub sample: Vec<Trajectory>,
+}
+
+/// Plays every task `trials` times. The key of a trial is (task number, trial), so two arms meet the same randomness.
+///
+/// # Errors
+/// What stops the whole evaluation.
+pub fn evaluate(
+    world: &mut World,
+    arena: &mut Arena,
+    tasks: &[Task],
+    trials: u32,
+    agent: Agent<'_>,
+    user: User<'_>,
+    on_wave: impl FnMut(usize) -> Result<(), LearnerError>,
+) -> Result<Scorecard, LearnerError> {
+    let seats: Vec<Seat<'_>> = tasks
+        .iter()
+        .zip(0u64..)
+        .flat_map(|(task, group)| (0..u64::from(trials)).map(move |member| Seat { task, group, member }))
+        .collect();
+    let played = arena.play(world, &seats, agent, user, 0, on_wave)?;
+    Ok(scorecard(tasks, trials, played))
+}
+
+fn scorecard(tasks: &[Task], trials: u32, played: Vec<Trajectory>) -> Scorecard {
+    let mut counts = Vec::with_capacity(tasks.len());
+    let mut branches: BTreeMap<String, Vec<(u32, u32)>> = BTreeMap::new();
+    for (task, trajectories) in tasks.iter().zip(played.chunks(trials.max(1) as usize)) {
+        let passed = trajectories.iter().filter(|t| t.reward == Some(1.0)).count();
+        let count = (u32::try_from(passed).unwrap_or(0), trials);
+        counts.push(count);
+        branches.entry(format!("{}/{}", task.intent, task.branch)).or_default().push(count);
+    }
+    Scorecard {
+        pass: (1..=trials).map(|k| pass_hat_k(&counts, k)).collect(),
+        branches: branches.into_iter().map(|(name, counts)| (name, pass_hat_k(&counts, 1))).collect(),
+        per_task: counts.iter().map(|(c, n)| f64::from(*c) / f64::from((*n).max(1))).collect(),
+        errors: played.iter().filter(|t| t.reward.is_none()).count(),
+        user_faults: played.iter().filter(|t| !t.user_faults.is_empty()).count(),
+        sample: played.into_iter().step_by(trials.max(1) as usize).take(24).collect(),
+    }
+}

@@ -1,0 +1,235 @@
+//! Supervised fine-tuning on transcripts with exact loss masks, to the validation plateau.
+//!
+//! An epoch visits every transcript once, in an order drawn from (seed, epoch); after each epoch the validation loss is
+//! taken; when it has not fallen for `patience` epochs, or the budget is spent, training stops and the best weights are
+//! put back. State for a resume is whole after each epoch.
+
+use std::time::Instant;
+
+use agoge_dialogue::Transcript;
+use agoge_model::Decoder;
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+
+use crate::adamw::{AdamW, Settings};
+use crate::batch::{Batch, micro_batches, score, trainable};
+use crate::loss::cross_entropy;
+use crate::shuffle::shuffled;
+
+/// How to train.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SftConfig {
+    /// Peak learning rate; reached after `warmup` steps, then falls by a cosine to a tenth at `maxEpochs`.
+    pub learning_rate: f64,
+    /// Steps of linear warm-up.
+    pub warmup: u64,
+    /// Transcripts a step.
+    pub batch: usize,
+    /// Padded tokens of one forward pass.
+    pub micro_batch_tokens: usize,
+    /// Epochs at most.
+    pub max_epochs: u64,
+    /// Epochs without a lower validation loss before it stops.
+    pub patience: u64,
+    /// Seconds of training at most.
+    pub max_seconds: f64,
+    /// Seed of the order.
+    pub seed: u64,
+    /// AdamW's settings.
+    pub adamw: Settings,
+}
+
+impl Default for SftConfig {
+    fn default() -> Self {
+        Self {
+            learning_rate: 1e-3,
+            warmup: 20,
+            batch: 16,
+            micro_batch_tokens: 8192,
+            max_epochs: 40,
+            patience: 3,
+            max_seconds: f64::INFINITY,
+            seed: 0,
+            adamw: Settings::default(),
+        }
+    }
+}
+
+/// One epoch's figures.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Epoch {
+    /// From 1.
+    pub epoch: u64,
+    /// Mean training loss over the epoch, nats a token.
+    pub loss: f64,
+    /// Validation loss after it, nats a token.
+    pub validation: f64,
+    /// Tokens trained in it.
+    pub trained_tokens: u64,
+    /// Seconds since the start of training, over all sessions.
+    pub seconds: f64,
+}
+
+/// What a resume needs beside the tensors.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SftState {
+    /// Finished epochs.
+    pub epochs: Vec<Epoch>,
+    /// Optimiser steps.
+    pub steps: u64,
+    /// Whether it has ended.
+    pub done: bool,
+}
+
+impl SftState {
+    /// The epoch of the lowest validation loss.
+    #[must_use]
+    pub fn best(&self) -> Option<&Epoch> {
+        self.epochs.iter().min_by(|a, b| a.validation.total_cmp(&b.validation))
+    }
+}
+
+/// A trainer between two epochs.
+#[derive(Debug)]
+pub struct Sft<'a> {
+    decoder: &'a Decoder,
+    config: SftConfig,
+    adam: AdamW,
+    best: Vec<(String, Tensor)>,
+    /// Progress so far.
+    pub state: SftState,
+}
+
+impl<'a> Sft<'a> {
+    /// A trainer of `decoder` at the beginning.
+    #[must_use]
+    pub fn new(decoder: &'a Decoder, config: SftConfig) -> Self {
+        let adam = AdamW::new(decoder.parameters(), config.adamw);
+        Self { decoder, config, adam, best: snapshot(decoder), state: SftState::default() }
+    }
+
+    /// Everything a checkpoint needs.
+    #[must_use]
+    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+        let mut all = self.adam.state();
+        all.extend(snapshot(self.decoder).into_iter().map(|(n, t)| (format!("weight.{n}"), t)));
+        all.extend(self.best.iter().map(|(n, t)| (format!("best.{n}"), t.shallow_clone())));
+        all
+    }
+
+    /// Takes back a checkpoint.
+    ///
+    /// # Errors
+    /// The name of what does not fit.
+    pub fn restore(&mut self, tensors: &[(String, Tensor)], state: SftState) -> Result<(), String> {
+        self.adam.restore(tensors, state.steps)?;
+        put_back(self.decoder, "weight.", tensors)?;
+        for (name, tensor) in &mut self.best {
+            let key = format!("best.{name}");
+            let (_, saved) = tensors.iter().find(|(n, _)| *n == key).ok_or(format!("tensor {key} is missing"))?;
+            *tensor = saved.copy();
+        }
+        self.state = state;
+        Ok(())
+    }
+
+    /// One epoch and its validation; sets `state.done` when training is over and the best weights are back.
+    pub fn epoch(&mut self, train: &[Transcript], validation: &[Transcript]) -> Epoch {
+        let started = Instant::now();
+        let before = self.state.epochs.last().map_or(0.0, |e| e.seconds);
+        let number = self.state.epochs.len() as u64 + 1;
+        let order = shuffled(train.len(), self.config.seed, number);
+        let per_epoch = train.len().div_ceil(self.config.batch.max(1)) as u64;
+        let (mut loss_sum, mut trained) = (0.0, 0u64);
+        for chunk in order.chunks(self.config.batch.max(1)) {
+            let tokens: usize = chunk.iter().map(|i| trainable(&train[*i])).sum();
+            if tokens == 0 {
+                continue;
+            }
+            let lengths: Vec<usize> = chunk.iter().map(|i| train[*i].ids.len()).collect();
+            for micro in micro_batches(&lengths, self.config.micro_batch_tokens) {
+                let picked: Vec<&Transcript> = micro.iter().map(|i| &train[chunk[*i]]).collect();
+                let scores = score(self.decoder, &Batch::pack(&picked), 1.0);
+                let loss = cross_entropy(&scores.logprobs, tokens as f64);
+                loss.backward();
+                loss_sum += loss.double_value(&[]) * tokens as f64;
+            }
+            self.adam.step(self.rate(per_epoch));
+            self.state.steps += 1;
+            trained += tokens as u64;
+        }
+        let seconds = before + started.elapsed().as_secs_f64();
+        let epoch = Epoch {
+            epoch: number,
+            loss: loss_sum / (trained.max(1) as f64),
+            validation: mean_loss(self.decoder, validation, self.config.micro_batch_tokens),
+            trained_tokens: trained,
+            seconds,
+        };
+        if self.state.best().is_none_or(|best| epoch.validation < best.validation) {
+            self.best = snapshot(self.decoder);
+        }
+        self.state.epochs.push(epoch);
+        let best_at = self.state.best().map_or(0, |best| best.epoch);
+        let spent = seconds >= self.config.max_seconds || number >= self.config.max_epochs;
+        if spent || number - best_at >= self.config.patience || !epoch.validation.is_finite() {
+            self.state.done = true;
+            let best: Vec<(String, Tensor)> = self.best.iter().map(|(n, t)| (n.clone(), t.shallow_clone())).collect();
+            put_back(self.decoder, "", &best).expect("the snapshot has every parameter of its own decoder");
+        }
+        epoch
+    }
+
+    fn rate(&self, steps_per_epoch: u64) -> f64 {
+        let step = (self.state.steps + 1) as f64;
+        let warm = (step / self.config.warmup.max(1) as f64).min(1.0);
+        let total = (self.config.max_epochs * steps_per_epoch).max(1) as f64;
+        let fall = 0.55 + 0.45 * (std::f64::consts::PI * (step / total).min(1.0)).cos();
+        self.config.learning_rate * warm * fall
+    }
+}
+
+/// Mean loss over transcripts, nats a trained token; NaN when nothing is trained.
+#[must_use]
+pub fn mean_loss(decoder: &Decoder, transcripts: &[Transcript], micro_batch_tokens: usize) -> f64 {
+    tch::no_grad(|| {
+        let lengths: Vec<usize> = transcripts.iter().map(|t| t.ids.len()).collect();
+        let (mut sum, mut tokens) = (0.0, 0usize);
+        for micro in micro_batches(&lengths, micro_batch_tokens) {
+            let picked: Vec<&Transcript> = micro.iter().map(|i| &transcripts[*i]).collect();
+            let batch = Batch::pack(&picked);
+            if batch.trained() > 0 {
+                tokens += batch.trained();
+                sum += cross_entropy(&score(decoder, &batch, 1.0).logprobs, 1.0).double_value(&[]);
+            }
+        }
+        sum / tokens as f64
+    })
+}
+
+/// A copy of every parameter.
+#[must_use]
+pub fn snapshot(decoder: &Decoder) -> Vec<(String, Tensor)> {
+    decoder.parameters().into_iter().map(|(name, tensor)| (name, tensor.detach().copy())).collect()
+}
+
+/// Puts tensors named `prefix` + parameter name into the decoder.
+///
+/// # Errors
+/// The name of the tensor that is missing or has another shape.
+pub fn put_back(decoder: &Decoder, prefix: &str, tensors: &[(String, Tensor)]) -> Result<(), String> {
+    tch::no_grad(|| {
+        for (name, mut parameter) in decoder.parameters() {
+            let key = format!("{prefix}{name}");
+            let (_, saved) = tensors.iter().find(|(n, _)| *n == key).ok_or(format!("tensor {key} is missing"))?;
+            if saved.size() != parameter.size() {
+                return Err(format!("tensor {key} has shape {:?}, the policy wants {:?}", saved.size(), parameter.size()));
+            }
+            parameter.copy_(saved);
+        }
+        Ok(())
+    })
+}

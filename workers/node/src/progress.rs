@@ -1,0 +1,72 @@
+//! What a running stage tells its driver: one small JSON file, replaced atomically, at most twice a second.
+//!
+//! Losing it costs nothing: the truth is in the store.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The content of the file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Report {
+    /// What is being done, for a person: `agent SFT`.
+    pub stage: String,
+    /// Units done and to do; a total of 0 is unknown.
+    pub done: u64,
+    /// See `done`.
+    pub total: u64,
+    /// What a unit is: `epochs`, `steps`, `instances`.
+    pub unit: String,
+    /// Figures worth showing: `reward`, `loss`, `accepted`.
+    pub figures: Map<String, Value>,
+}
+
+/// The writer.
+#[derive(Debug)]
+pub struct Progress {
+    path: Option<PathBuf>,
+    written: Option<Instant>,
+    report: Report,
+}
+
+impl Progress {
+    /// Writes to `path`, or nowhere.
+    #[must_use]
+    pub fn new(path: Option<PathBuf>) -> Self {
+        Self { path, written: None, report: Report::default() }
+    }
+
+    /// Begins a stage.
+    pub fn stage(&mut self, stage: &str, unit: &str, total: u64) {
+        self.report = Report { stage: stage.into(), unit: unit.into(), total, ..Report::default() };
+        self.write();
+    }
+
+    /// Notes a figure; written with the next [`Progress::at`].
+    pub fn figure(&mut self, name: &str, value: impl Into<Value>) {
+        self.report.figures.insert(name.into(), value.into());
+    }
+
+    /// Units done so far.
+    pub fn at(&mut self, done: u64) {
+        self.report.done = done;
+        let due = self.written.is_none_or(|at| at.elapsed() > Duration::from_millis(500));
+        if due || done == self.report.total {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        let Some(path) = &self.path else { return };
+        self.written = Some(Instant::now());
+        let written = serde_json::to_vec(&self.report)
+            .map_err(|e| e.to_string())
+            .and_then(|text| agoge_store::write_atomic(path, &text).map_err(|e| e.to_string()));
+        if let Err(error) = written {
+            tracing::warn!(%error, "progress was not written; the work goes on");
+        }
+    }
+}

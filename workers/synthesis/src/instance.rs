@@ -1,0 +1,106 @@
+//! What synthesis makes: attempts, each at the gate where it ended, and the instances among them.
+
+use agoge_checker::{Cause, Verdict};
+use agoge_dialogue::Message;
+use agoge_world::{Split, Task};
+use serde::{Deserialize, Serialize};
+
+/// The gates of an instance, in their order. An attempt carries the last gate it came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Gate {
+    /// A scenario: what the user wants, knows and holds back.
+    Scenario,
+    /// Gold actions that execute on the domain.
+    Gold,
+    /// A checker that passes the fixed qualification.
+    Checker,
+    /// No duplicate of an instance there already is.
+    Novelty,
+    /// A rollout that passes the checker.
+    Rollout,
+    /// Through all gates.
+    Accepted,
+}
+
+impl Gate {
+    /// All gates, in their order.
+    pub const ALL: [Self; 6] =
+        [Self::Scenario, Self::Gold, Self::Checker, Self::Novelty, Self::Rollout, Self::Accepted];
+
+    /// The name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scenario => "scenario",
+            Self::Gold => "gold",
+            Self::Checker => "checker",
+            Self::Novelty => "novelty",
+            Self::Rollout => "rollout",
+            Self::Accepted => "accepted",
+        }
+    }
+}
+
+/// One attempt at an instance, whatever became of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attempt {
+    /// Unique in its job.
+    pub id: String,
+    /// The strategy's name.
+    pub strategy: String,
+    /// The generation of the plan pair; 0 for strategies without evolution.
+    pub generation: u32,
+    /// The plan pair's digest, for strategies that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Where it ended.
+    pub gate: Gate,
+    /// Why it ended there, for a person; `None` when accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whose fault it was; `None` when accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// The part of the data the task belongs to.
+    pub split: Split,
+    /// The task, from the gate on at which it was whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
+    /// The dialogue of its rollout, where it came to one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Message>,
+    /// What the checkers said of the rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// Model tokens spent on it, prompt and answer.
+    #[serde(default)]
+    pub tokens: u64,
+    /// What the model wrote at each stage, for the report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drafts: Vec<Draft>,
+}
+
+/// A model's answer at one stage of an attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Draft {
+    /// The stage.
+    pub stage: String,
+    /// The answer as it came.
+    pub text: String,
+}
+
+impl Attempt {
+    /// Whether its gold executes, its checker qualified and it duplicates nothing.
+    #[must_use]
+    pub fn valid(&self) -> bool {
+        self.gate >= Gate::Rollout
+    }
+
+    /// Whether it is valid and a rollout passed its checker.
+    #[must_use]
+    pub fn accepted(&self) -> bool {
+        self.gate == Gate::Accepted
+    }
+}

@@ -1,0 +1,259 @@
+//! JSON schemas: of the state (numbers normalised, records validated) and of the tools (derived from type hints).
+
+use std::path::Path;
+
+use agoge_dialogue::ToolSpec;
+use agoge_sandbox::Signature;
+use serde_json::{Map, Value, json};
+
+use crate::problem::{Problem, line_of};
+
+/// Problems of one file that are shown; more would be noise.
+const SHOWN: usize = 20;
+
+/// Numbers as the schema has them: an int where a `number` belongs becomes a float, a whole float where an `integer`
+/// belongs becomes an int.
+pub(crate) fn normalise(root: &Value, schema: &Value, value: &mut Value) {
+    let schema = resolve(root, schema);
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let inner = schema.get("properties").and_then(|p| p.get(key));
+                if let Some(inner) = inner.or_else(|| schema.get("additionalProperties")) {
+                    normalise(root, inner, value);
+                }
+            }
+        }
+        Value::Array(items) => {
+            if let Some(inner) = schema.get("items") {
+                for item in items {
+                    normalise(root, inner, item);
+                }
+            }
+        }
+        Value::Number(number) => {
+            let ty = schema.get("type").and_then(Value::as_str);
+            let float = number.as_f64();
+            match (ty, float) {
+                (Some("number"), Some(float)) if !number.is_f64() => *value = json!(float),
+                (Some("integer"), Some(_)) => *value = whole(value.clone()),
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
+    // A chain of references longer than this is a circle.
+    for _ in 0..32 {
+        let target = schema.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix('#'));
+        match target.and_then(|pointer| root.pointer(pointer)) {
+            Some(next) => schema = next,
+            None => break,
+        }
+    }
+    schema
+}
+
+/// A whole float as an int; anything else as it is.
+fn whole(value: Value) -> Value {
+    match value.as_f64() {
+        Some(float) if value.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => json!(float as i64),
+        _ => value,
+    }
+}
+
+/// What a state has that its schema does not allow.
+pub(crate) fn problems(schema_file: &Path, file: &Path, schema: &Value, state: &Value) -> Vec<Problem> {
+    let validator = match jsonschema::validator_for(schema) {
+        Ok(validator) => validator,
+        Err(error) => {
+            let message = format!("it is no JSON schema: {error}");
+            return vec![Problem::new(schema_file, message, "correct it")];
+        }
+    };
+    let mut errors = validator.iter_errors(state).peekable();
+    if errors.peek().is_none() {
+        return Vec::new();
+    }
+    // Lines cost a search of the whole text: only where there is something to tell.
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let mut found: Vec<Problem> = Vec::new();
+    for error in errors.by_ref().take(SHOWN) {
+        let place = error.instance_path().to_string();
+        let mut line = None;
+        for key in place.split('/').filter(|key| !key.is_empty()) {
+            let needle = format!("\"{}\"", key.replace("~1", "/").replace("~0", "~"));
+            line = line_of(&text, &needle, line.unwrap_or(1)).or(line);
+        }
+        let message = format!("{}: {error}", place.trim_start_matches('/'));
+        let remedy = "correct the record, or the schema in schema.json";
+        found.push(Problem::new(file, message, remedy).at(line));
+    }
+    let more = errors.count();
+    if more > 0 {
+        found.push(Problem::new(file, format!("and {more} more"), "correct those above first"));
+    }
+    found
+}
+
+/// A tool of a function's signature.
+pub(crate) fn tool(signature: &Signature) -> Result<ToolSpec, (String, String)> {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    for parameter in &signature.parameters {
+        if !parameter.ty.is_empty() {
+            let Some(mut schema) = of_hint(&parameter.ty) else {
+                let message = format!(
+                    "`{}` of `{}` has the type `{}`, which no JSON has",
+                    parameter.name, signature.name, parameter.ty
+                );
+                let remedy = "use str, int, float, bool, list, dict, Literal[..] or one of them `| None`";
+                return Err((message, remedy.into()));
+            };
+            if let (Some(default), Some(map)) = (&parameter.default, schema.as_object_mut()) {
+                map.insert("default".into(), default.clone());
+            }
+            properties.insert(parameter.name.clone(), schema);
+        }
+        if !parameter.optional {
+            required.push(parameter.name.clone());
+        }
+    }
+    Ok(ToolSpec {
+        name: signature.name.clone(),
+        description: signature.doc.clone(),
+        parameters: json!({
+            "type": "object", "properties": properties, "required": required, "additionalProperties": false
+        }),
+    })
+}
+
+fn of_hint(hint: &str) -> Option<Value> {
+    let hint = hint.trim();
+    if let Some(inner) = hint.strip_suffix("| None") {
+        return nullable(of_hint(inner)?);
+    }
+    if let Some(inner) = hint.strip_prefix("Optional[").and_then(|h| h.strip_suffix(']')) {
+        return nullable(of_hint(inner)?);
+    }
+    if let Some(inner) = hint.strip_prefix("Literal[").and_then(|h| h.strip_suffix(']')) {
+        let quoted = format!("[{}]", inner.replace('\'', "\""));
+        let values: Vec<Value> = serde_json::from_str(&quoted).ok()?;
+        return Some(json!({"enum": values}));
+    }
+    let (name, inner) = match hint.split_once('[') {
+        Some((name, rest)) => (name, rest.strip_suffix(']')),
+        None => (hint, None),
+    };
+    Some(match name {
+        "str" => json!({"type": "string"}),
+        "int" => json!({"type": "integer"}),
+        "float" => json!({"type": "number"}),
+        "bool" => json!({"type": "boolean"}),
+        "dict" | "Dict" => json!({"type": "object"}),
+        "list" | "List" => match inner {
+            Some(inner) => json!({"type": "array", "items": of_hint(inner)?}),
+            None => json!({"type": "array"}),
+        },
+        "Any" => json!({}),
+        _ => return None,
+    })
+}
+
+fn nullable(mut schema: Value) -> Option<Value> {
+    let ty = schema.get("type").cloned();
+    if let (Some(ty), Some(map)) = (ty, schema.as_object_mut()) {
+        map.insert("type".into(), json!([ty, "null"]));
+    }
+    Some(schema)
+}
+
+/// Arguments as a tool's schema has them: digits for a string, a whole float for an int, an int for a float.
+///
+/// # Errors
+/// What is wrong with them, in words that the agent reads.
+pub(crate) fn arguments(tool: &ToolSpec, given: &Map<String, Value>) -> Result<Map<String, Value>, String> {
+    let empty = Map::new();
+    let properties = tool.parameters["properties"].as_object().unwrap_or(&empty);
+    let mut taken = Map::new();
+    for (name, value) in given {
+        let Some(schema) = properties.get(name) else {
+            let known: Vec<&str> = properties.keys().map(String::as_str).collect();
+            return Err(format!("`{}` takes no `{name}`, only {}", tool.name, known.join(", ")));
+        };
+        taken.insert(name.clone(), argument(name, schema, value)?);
+    }
+    let required = tool.parameters["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    for name in required {
+        if !taken.contains_key(name) {
+            return Err(format!("`{}` needs `{name}`", tool.name));
+        }
+    }
+    Ok(taken)
+}
+
+fn argument(name: &str, schema: &Value, value: &Value) -> Result<Value, String> {
+    if let Some(allowed) = schema.get("enum").and_then(Value::as_array) {
+        if allowed.contains(value) {
+            return Ok(value.clone());
+        }
+        return Err(format!("`{name}` must be one of {}", Value::Array(allowed.clone())));
+    }
+    let types: Vec<&str> = match schema.get("type") {
+        Some(Value::String(ty)) => vec![ty],
+        Some(Value::Array(types)) => types.iter().filter_map(Value::as_str).collect(),
+        _ => return Ok(value.clone()),
+    };
+    for ty in &types {
+        let fitting = match (*ty, value) {
+            ("string", Value::String(_))
+            | ("boolean", Value::Bool(_))
+            | ("array", Value::Array(_))
+            | ("object", Value::Object(_))
+            | ("null", Value::Null) => Some(value.clone()),
+            ("string", Value::Number(number)) if !number.is_f64() => Some(json!(number.to_string())),
+            ("integer", Value::Number(_)) => {
+                Some(whole(value.clone())).filter(|value| !value.is_f64())
+            }
+            ("number", Value::Number(number)) => number.as_f64().map(|float| json!(float)),
+            _ => None,
+        };
+        if let Some(fitting) = fitting {
+            return Ok(fitting);
+        }
+    }
+    Err(format!("`{name}` must be of type {}, not {value}", types.join(" or ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_become_what_the_schema_says() {
+        let schema = json!({"additionalProperties": {"additionalProperties": {"$ref": "#/$defs/r"}},
+            "$defs": {"r": {"properties": {"f": {"type": "number"}, "i": {"type": "integer"},
+                "l": {"items": {"type": "number"}}}}}});
+        let mut state = json!({"c": {"1": {"f": 3, "i": 4.0, "l": [1, 2.5]}}});
+        normalise(&schema, &schema, &mut state);
+        assert_eq!(state.to_string(), r#"{"c":{"1":{"f":3.0,"i":4,"l":[1.0,2.5]}}}"#);
+    }
+
+    #[test]
+    fn arguments_are_read_kindly_where_nothing_is_lost_and_refused_otherwise() {
+        let source = "def f(id: str, n: int, x: float = 1.0) -> str:\n    \"\"\"D.\"\"\"\n    return id\n";
+        let tool = tool(&agoge_sandbox::signatures(source).unwrap()[0]).unwrap();
+        let read = |value: Value| arguments(&tool, value.as_object().unwrap());
+        assert_eq!(json!(read(json!({"id": 7, "n": 3.0, "x": 2})).unwrap()), json!({"id": "7", "n": 3, "x": 2.0}));
+        for (bad, word) in [
+            (json!({"id": "7"}), "needs `n`"),
+            (json!({"id": "7", "n": 2.5}), "type integer"),
+            (json!({"id": "7", "n": 2, "y": 1}), "takes no `y`"),
+            (json!({"id": "7", "n": "2"}), "type integer"),
+        ] {
+            assert!(read(bad.clone()).unwrap_err().contains(word), "{bad}");
+        }
+    }
+}

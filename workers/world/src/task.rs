@@ -1,0 +1,160 @@
+//! A task: who asks for what, what the right calls are, and what must be said.
+
+use std::collections::BTreeMap;
+
+use agoge_dialogue::ToolCall;
+use serde::{Deserialize, Serialize};
+
+/// The token by which a user closes a dialogue.
+pub const DONE: &str = "###";
+
+/// The part of the data a task belongs to. See the crate's `template::split` for what is disjoint from what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Split {
+    /// Demonstrations.
+    TrainSft,
+    /// Tasks of reinforcement learning.
+    TrainRl,
+    /// Evaluation: other records, other combinations of intent, condition and wording.
+    Heldout,
+    /// Evaluation: templates that occur nowhere else.
+    Unseen,
+}
+
+/// How often each branch of the policy occurs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mix {
+    /// As in life: branches by their weights, corners together at most 15 %.
+    Natural,
+    /// Every branch as often as every other, refusals together at most 15 %.
+    EvenBranches,
+}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Task {
+    /// Unique in its domain.
+    pub id: String,
+    /// The template it is an instance of; empty when it has none.
+    #[serde(default)]
+    pub template: String,
+    /// What the user wants.
+    #[serde(default)]
+    pub intent: String,
+    /// Which case of the policy the records are.
+    #[serde(default)]
+    pub condition: String,
+    /// Which way of asking.
+    #[serde(default)]
+    pub wording: String,
+    /// What the policy decides; statistics of evenness and of corners are over this.
+    #[serde(default)]
+    pub branch: String,
+    /// Whether the branch is rare in life.
+    #[serde(default)]
+    pub corner: bool,
+    /// Whether the right thing is to change nothing and say why.
+    #[serde(default)]
+    pub refusal: bool,
+    /// The user.
+    pub user: UserScript,
+    /// The agent's words in a demonstration.
+    #[serde(default)]
+    pub agent: AgentScript,
+    /// The right calls.
+    pub gold: Vec<ToolCall>,
+    /// What the agent must say.
+    #[serde(default)]
+    pub outputs: Vec<String>,
+    /// A generated check, in Python.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checker: Option<String>,
+}
+
+/// The user's side of a task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct UserScript {
+    /// All that a user model is told: its system prompt.
+    pub instruction: String,
+    /// The first turn.
+    pub opening: String,
+    /// Words of which the opening has at least one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub topic: Vec<String>,
+    /// Words of other requests, which no turn has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub off_topic: Vec<String>,
+    /// What the user knows.
+    pub facts: Vec<Fact>,
+    /// The last turn; it contains [`DONE`].
+    pub closing: String,
+    /// The answer to a question that names the right facts.
+    pub confirm: String,
+    /// The answer to a question that no fact answers.
+    pub unknown: String,
+}
+
+/// One thing the user knows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Fact {
+    /// Its name in the template.
+    pub name: String,
+    /// Its value, as it is said.
+    pub value: String,
+    /// Whether it is told only when asked for.
+    pub held: bool,
+    /// Words of an agent's question that ask for it.
+    pub asked: Vec<String>,
+    /// The answer.
+    pub answer: String,
+    /// All values it could have had, for a fact of few values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<String>,
+}
+
+/// What a demonstration's agent says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AgentScript {
+    /// The question for each fact that is held back.
+    pub ask: BTreeMap<String, String>,
+    /// The last word.
+    pub answer: String,
+}
+
+impl UserScript {
+    /// A script without a template's wordings: facts told at once or held back, plain answers. The instruction is the
+    /// caller's prose, for a language model that plays this user.
+    #[must_use]
+    pub fn of_facts(instruction: &str, opening: &str, facts: Vec<Fact>) -> Self {
+        let complete = |mut fact: Fact| {
+            if fact.asked.is_empty() {
+                let words = fact.name.split(['_', ' ', '-']).filter(|w| *w != "id" && *w != "new");
+                fact.asked = words.map(str::to_lowercase).collect();
+            }
+            if fact.answer.is_empty() {
+                fact.answer = format!("It is {}.", fact.value);
+            }
+            fact
+        };
+        Self {
+            instruction: instruction.into(),
+            opening: opening.into(),
+            facts: facts.into_iter().map(complete).collect(),
+            closing: format!("Thank you. {DONE}"),
+            confirm: "Yes, please.".into(),
+            unknown: "I do not know that.".into(),
+            ..Self::default()
+        }
+    }
+
+    /// Names and values of all facts.
+    pub fn facts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.facts.iter().map(|fact| (fact.name.as_str(), fact.value.as_str()))
+    }
+}
