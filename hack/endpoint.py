@@ -1,0 +1,24 @@
+"""Serves a GGUF model OpenAI-compatible with llama.cpp: endpoint.py MODEL PORT. Started by hack/endpoint."""
+import os
+import signal
+import sys
+import threading
+
+import xllamacpp
+
+model, port = sys.argv[1], int(sys.argv[2])
+params = xllamacpp.CommonParams()
+params.model.path = model
+params.hostname = "127.0.0.1"
+params.port = port
+# Slots share the context. A second slot lets a rollout's agent and user each keep their own prompt prefix.
+params.n_parallel = int(os.environ.get("AGOGE_ENDPOINT_SLOTS", "2"))
+params.n_ctx = 8192 * params.n_parallel
+params.cpuparams.n_threads = int(os.environ.get("AGOGE_ENDPOINT_THREADS", str(os.cpu_count() or 2)))
+params.use_jinja = True
+server = xllamacpp.Server(params)
+stop = threading.Event()
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda *_: stop.set())
+stop.wait()
+os._exit(0)

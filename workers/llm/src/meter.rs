@@ -1,0 +1,93 @@
+//! What was spent, and what may be: counted over all clients that share a meter.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::answer::Usage;
+
+/// US dollars for a million tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Price {
+    /// Of the prompt.
+    pub input: f64,
+    /// Of the answer.
+    pub output: f64,
+}
+
+impl Price {
+    /// What an exchange costs, in dollars.
+    #[must_use]
+    pub fn of(&self, usage: &Usage) -> f64 {
+        (usage.prompt as f64 * self.input + usage.completion as f64 * self.output) / 1e6
+    }
+}
+
+/// Sums over exchanges.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Spent {
+    /// Exchanges that came to an answer.
+    pub calls: u64,
+    /// Tokens of prompts.
+    pub prompt: u64,
+    /// Generated tokens.
+    pub completion: u64,
+    /// Dollars.
+    pub usd: f64,
+}
+
+impl Spent {
+    /// Prompt and answer.
+    #[must_use]
+    pub fn tokens(&self) -> u64 {
+        self.prompt + self.completion
+    }
+}
+
+/// Counts what is spent and stops at a bound. A request in flight is not cut off, so a bound may be overshot by those.
+#[derive(Debug, Default)]
+pub struct Meter {
+    tokens: Option<u64>,
+    usd: Option<f64>,
+    spent: Mutex<Spent>,
+}
+
+impl Meter {
+    /// A meter that stops at so many tokens (prompt and answer) or dollars.
+    #[must_use]
+    pub fn new(tokens: Option<u64>, usd: Option<f64>) -> Self {
+        Self {
+            tokens,
+            usd,
+            spent: Mutex::default(),
+        }
+    }
+
+    /// What was spent so far.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes over what an earlier attempt spent.
+    pub fn resume(&self, before: Spent) {
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner) = before;
+    }
+
+    pub(crate) fn charge(&self, usage: &Usage, price: &Price) {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        spent.calls += 1;
+        spent.prompt += usage.prompt;
+        spent.completion += usage.completion;
+        spent.usd += price.of(usage);
+    }
+
+    /// What is used up, if anything is.
+    #[must_use]
+    pub fn exhausted(&self) -> Option<String> {
+        let spent = self.spent();
+        if let Some(tokens) = self.tokens.filter(|most| spent.tokens() >= *most) {
+            return Some(format!("{} of {tokens} tokens", spent.tokens()));
+        }
+        let usd = self.usd.filter(|most| spent.usd >= *most)?;
+        Some(format!("{:.2} of {usd:.2} dollars", spent.usd))
+    }
+}

@@ -1,0 +1,316 @@
+//! Recorded answers: a folder of JSONL files, one a model, each line naming model, date and the digest of what was asked.
+//!
+//! An answer is found by the digest of its request, the item that asked, and how many answers to that request the item
+//! had before (its ordinal): so that the same question gets other answers for other items, and a second answer when it
+//! is asked twice. A line with the key of an earlier one replaces it: an item that was cut off and made anew counts once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::answer::{Answer, Source};
+
+/// What can go wrong with recordings.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// A file or the folder.
+    #[error("cannot {doing} the recordings {path}: {source}")]
+    Io {
+        /// The step.
+        doing: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A line that is no recording.
+    #[error("line {line} of {path} is no recorded answer: {why}; remove it, or record anew")]
+    Line {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// Why.
+        why: String,
+    },
+    /// Nothing was recorded for this question.
+    #[error(
+        "no answer is recorded for item {item} (answer {ordinal} to the request {digest}) in {path}: prompts, domain, \
+         manifest or model differ from when it was recorded; record anew, or run with a live endpoint"
+    )]
+    Missing {
+        /// The item.
+        item: String,
+        /// The request.
+        digest: String,
+        /// Which answer to it, from 0.
+        ordinal: u32,
+        /// The folder.
+        path: PathBuf,
+    },
+}
+
+/// One line.
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    model: String,
+    date: String,
+    prompt: String,
+    item: String,
+    ordinal: u32,
+    answer: Answer,
+}
+
+type Key = (String, String, u32);
+
+/// A folder of recorded answers, being written or being read.
+#[derive(Debug)]
+pub struct Recordings {
+    folder: PathBuf,
+    recording: bool,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    answers: HashMap<Key, Answer>,
+    asked: HashMap<(String, String), u32>,
+    files: BTreeMap<PathBuf, File>,
+}
+
+impl Recordings {
+    /// Answers from the recordings of a folder; nobody is asked.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or a line of it.
+    pub fn replay(folder: &Path) -> Result<Self, RecordError> {
+        let io = |doing, path: &Path| {
+            let path = path.to_owned();
+            move |source| RecordError::Io {
+                doing,
+                path,
+                source,
+            }
+        };
+        let mut paths = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(io("list", folder))? {
+            let path = entry.map_err(io("list", folder))?.path();
+            if path.extension().is_some_and(|e| e == "jsonl") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        let mut answers = HashMap::new();
+        for path in paths {
+            let text = std::fs::read_to_string(&path).map_err(io("read", &path))?;
+            // A last line without its end was being written when the recording was killed.
+            let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+            for (n, line) in whole.lines().enumerate() {
+                let line: Line = serde_json::from_str(line).map_err(|e| RecordError::Line {
+                    path: path.clone(),
+                    line: n + 1,
+                    why: e.to_string(),
+                })?;
+                answers.insert((line.prompt, line.item, line.ordinal), line.answer);
+            }
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            recording: false,
+            inner: Mutex::new(Inner {
+                answers,
+                ..Inner::default()
+            }),
+        })
+    }
+
+    /// Keeps every answer in a folder, which is made if it is missing; what is there stays.
+    ///
+    /// # Errors
+    /// When the folder cannot be made.
+    pub fn record(folder: &Path) -> Result<Self, RecordError> {
+        std::fs::create_dir_all(folder).map_err(|source| RecordError::Io {
+            doing: "make the folder of",
+            path: folder.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            recording: true,
+            inner: Mutex::default(),
+        })
+    }
+
+    /// Whether answers come from here alone.
+    #[must_use]
+    pub fn replays(&self) -> bool {
+        !self.recording
+    }
+
+    /// The ordinal of the item's next answer to this request.
+    pub(crate) fn next(&self, digest: &str, item: &str) -> u32 {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = inner
+            .asked
+            .entry((digest.to_owned(), item.to_owned()))
+            .or_default();
+        let ordinal = *asked;
+        *asked += 1;
+        ordinal
+    }
+
+    pub(crate) fn find(
+        &self,
+        digest: &str,
+        item: &str,
+        ordinal: u32,
+    ) -> Result<Answer, RecordError> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (digest.to_owned(), item.to_owned(), ordinal);
+        let found = inner.answers.get(&key).cloned();
+        let mut answer = found.ok_or_else(|| RecordError::Missing {
+            item: key.1,
+            digest: key.0,
+            ordinal,
+            path: self.folder.clone(),
+        })?;
+        answer.source = Source::Replayed;
+        Ok(answer)
+    }
+
+    pub(crate) fn keep(
+        &self,
+        model: &str,
+        digest: &str,
+        item: &str,
+        ordinal: u32,
+        answer: &Answer,
+    ) -> Result<(), RecordError> {
+        let path = self.folder.join(format!("{}.jsonl", file_name(model)));
+        let io = |doing| {
+            let path = path.clone();
+            move |source| RecordError::Io {
+                doing,
+                path,
+                source,
+            }
+        };
+        let line = Line {
+            model: model.to_owned(),
+            date: today(),
+            prompt: digest.to_owned(),
+            item: item.to_owned(),
+            ordinal,
+            answer: answer.clone(),
+        };
+        let mut text = serde_json::to_string(&line)
+            .map_err(std::io::Error::other)
+            .map_err(io("write"))?;
+        text.push('\n');
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if !inner.files.contains_key(&path) {
+            let file = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .open(&path)
+                .map_err(io("open"))?;
+            let before = std::fs::read(&path).map_err(io("read"))?;
+            let whole = before
+                .iter()
+                .rposition(|b| *b == b'\n')
+                .map_or(0, |at| at + 1);
+            if whole < before.len() {
+                file.set_len(whole as u64)
+                    .map_err(io("cut a half-written line off"))?;
+            }
+            inner.files.insert(path.clone(), file);
+        }
+        match inner.files.get_mut(&path) {
+            Some(file) => file.write_all(text.as_bytes()).map_err(io("write")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn file_name(model: &str) -> String {
+    let safe = |c: char| {
+        if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') {
+            c
+        } else {
+            '-'
+        }
+    };
+    let name: String = model.chars().map(safe).collect();
+    name.trim_start_matches('.').to_owned()
+}
+
+/// The date in UTC, `YYYY-MM-DD`.
+fn today() -> String {
+    // "Sun, 06 Nov 1994 08:49:37 GMT"
+    let date = httpdate::fmt_http_date(SystemTime::now());
+    let mut words = date.split(' ').skip(1);
+    let (day, month, year) = (words.next(), words.next(), words.next());
+    let months = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    let month = month
+        .and_then(|m| months.find(m))
+        .map_or(0, |at| at / 3 + 1);
+    format!(
+        "{}-{month:02}-{}",
+        year.unwrap_or_default(),
+        day.unwrap_or_default()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> Answer {
+        Answer {
+            text: text.into(),
+            ..Answer::default()
+        }
+    }
+
+    #[test]
+    fn answers_come_back_by_request_item_and_ordinal_and_the_last_of_a_key_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let tape = Recordings::record(dir.path()).unwrap();
+        for (item, ordinal, text) in [
+            ("a", 0, "cut off"),
+            ("b", 0, "other item"),
+            ("a", 0, "first"),
+            ("a", 1, "second"),
+        ] {
+            tape.keep("org/model", "sha256:x", item, ordinal, &said(text))
+                .unwrap();
+        }
+        let tape = Recordings::replay(dir.path()).unwrap();
+        let next = |item: &str| {
+            let ordinal = tape.next("sha256:x", item);
+            tape.find("sha256:x", item, ordinal)
+        };
+        assert_eq!(next("a").unwrap().text, "first");
+        assert_eq!(next("b").unwrap().text, "other item");
+        let second = next("a").unwrap();
+        assert_eq!(
+            (second.text.as_str(), second.source),
+            ("second", Source::Replayed)
+        );
+        let missing = next("a").unwrap_err().to_string();
+        assert!(
+            missing.contains("item a") && missing.contains("record anew"),
+            "{missing}"
+        );
+        let file = std::fs::read_to_string(dir.path().join("org-model.jsonl")).unwrap();
+        assert!(
+            file.contains("\"model\":\"org/model\"") && file.contains("\"date\":\"20"),
+            "{file}"
+        );
+    }
+}
