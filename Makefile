@@ -3,8 +3,9 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 ENV := source hack/env.sh &&
+AGOGE := target/release/agoge
 
-.PHONY: help setup build lint test
+.PHONY: help setup build lint test demo demo-replay
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -21,3 +22,10 @@ lint: setup ## Format, clippy and docs checks
 
 test: build ## Run every test
 	$(ENV) cargo test --release --workspace
+
+demo: build ## The main job on the courier example, with a real language model
+	$(ENV) hack/demo
+
+demo-replay: build ## The same with recorded model answers and a short GRPO
+	$(ENV) $(AGOGE) up -f examples/courier --patch examples/courier/quick.yaml \
+	  --replay examples/courier/recordings --out out/demo-replay
