@@ -1,1 +1,20 @@
-//! agoge-model.
+//! The policy: one decoder of the Llama and Qwen2 shape, its tokenizer, and batched decoding with a KV cache.
+//!
+//! Files are Hugging Face's (`config.json`, `model.safetensors`, `tokenizer.json`), so a policy trained here loads in
+//! transformers and the other way round. Everything is float32 on the CPU.
+
+mod config;
+mod decoder;
+mod engine;
+mod error;
+mod files;
+mod random;
+mod tokenizer;
+mod weights;
+
+pub use config::ModelConfig;
+pub use decoder::Decoder;
+pub use engine::{Engine, Generation, Request, Sampling};
+pub use error::ModelError;
+pub use random::SampleKey;
+pub use tokenizer::Tokenizer;
