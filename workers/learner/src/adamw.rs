@@ -57,52 +57,36 @@ impl AdamW {
         Self { settings, slots, steps: 0 }
     }
 
-    /// Forgets the gradients.
-    pub fn zero_grad(&mut self) {
-        for slot in &mut self.slots {
-            slot.parameter.zero_grad();
+    /// One update with a gradient, one tensor a parameter in their order; an empty one changes nothing. Returns the
+    /// gradient's global norm before the cut; a norm that is not finite changes nothing either.
+    pub fn step(&mut self, gradient: &[Tensor], learning_rate: f64) -> f64 {
+        if gradient.is_empty() {
+            return 0.0;
         }
-    }
-
-    /// One update with the gradients gathered so far, then forgets them. Returns the gradient's global norm before the
-    /// cut; a norm that is not finite changes nothing.
-    pub fn step(&mut self, learning_rate: f64) -> f64 {
         let Settings { beta1, beta2, eps, weight_decay, clip_norm } = self.settings;
         tch::no_grad(|| {
-            let squares: Vec<Tensor> = self
-                .slots
-                .iter()
-                .filter(|slot| slot.parameter.grad().defined())
-                .map(|slot| slot.parameter.grad().square().sum(Kind::Double))
-                .collect();
-            if squares.is_empty() {
-                return 0.0;
-            }
+            let squares: Vec<Tensor> = gradient.iter().map(|g| g.square().sum(Kind::Double)).collect();
             let norm = Tensor::stack(&squares, 0).sum(Kind::Double).sqrt().double_value(&[]);
-            if norm.is_finite() {
-                self.steps += 1;
-                let cut = if norm > clip_norm { clip_norm / norm } else { 1.0 };
-                let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
-                let scale1 = 1.0 - beta1.powi(steps);
-                let scale2 = (1.0 - beta2.powi(steps)).sqrt();
-                for slot in &mut self.slots {
-                    let gradient = slot.parameter.grad();
-                    if !gradient.defined() {
-                        continue;
-                    }
-                    let gradient = if cut < 1.0 { gradient * cut } else { gradient };
-                    let _ = slot.first.lerp_(&gradient, 1.0 - beta1);
-                    let _ = slot.second.g_mul_scalar_(beta2);
-                    let _ = slot.second.addcmul_(&gradient, &(&gradient * (1.0 - beta2)));
-                    let denominator = slot.second.sqrt() / scale2 + eps;
-                    if slot.parameter.dim() > 1 {
-                        let _ = slot.parameter.g_mul_scalar_(1.0 - learning_rate * weight_decay);
-                    }
-                    let update = &slot.first / denominator * (-learning_rate / scale1);
-                    let _ = slot.parameter.g_add_(&update);
-                }
+            if !norm.is_finite() {
+                return norm;
             }
-            self.zero_grad();
+            self.steps += 1;
+            let cut = if norm > clip_norm { clip_norm / norm } else { 1.0 };
+            let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
+            let scale1 = 1.0 - beta1.powi(steps);
+            let scale2 = (1.0 - beta2.powi(steps)).sqrt();
+            for (slot, gradient) in self.slots.iter_mut().zip(gradient) {
+                let gradient = if cut < 1.0 { gradient * cut } else { gradient.shallow_clone() };
+                let _ = slot.first.lerp_(&gradient, 1.0 - beta1);
+                let _ = slot.second.g_mul_scalar_(beta2);
+                let _ = slot.second.addcmul_(&gradient, &(&gradient * (1.0 - beta2)));
+                let denominator = slot.second.sqrt() / scale2 + eps;
+                if slot.parameter.dim() > 1 {
+                    let _ = slot.parameter.g_mul_scalar_(1.0 - learning_rate * weight_decay);
+                }
+                let update = &slot.first / denominator * (-learning_rate / scale1);
+                let _ = slot.parameter.g_add_(&update);
+            }
             norm
         })
     }
@@ -159,6 +143,10 @@ impl AdamW {
 mod tests {
     use super::*;
 
+    fn gradient_of_square(weight: &Tensor) -> Vec<Tensor> {
+        Tensor::run_backward(&[weight.square().sum(Kind::Float)], &[weight], false, false)
+    }
+
     #[test]
     fn a_restored_optimiser_goes_on_bit_for_bit() {
         let run = |interrupt: bool| {
@@ -171,8 +159,7 @@ mod tests {
                     adam = make();
                     adam.restore(&state, steps).unwrap();
                 }
-                weight.square().sum(Kind::Float).backward();
-                adam.step(0.1);
+                adam.step(&gradient_of_square(&weight), 0.1);
             }
             Vec::<f32>::try_from(weight.detach()).unwrap()
         };
@@ -183,8 +170,7 @@ mod tests {
     fn the_first_step_moves_each_weight_by_the_learning_rate_against_its_gradient() {
         let weight = Tensor::from_slice(&[1.0f32, -2.0]).set_requires_grad(true);
         let mut adam = AdamW::new(vec![("w".into(), weight.shallow_clone())], Settings::default());
-        weight.square().sum(Kind::Float).backward();
-        let norm = adam.step(0.1);
+        let norm = adam.step(&gradient_of_square(&weight), 0.1);
         assert!((norm - 20.0f64.sqrt()).abs() < 1e-5);
         let moved = Vec::<f32>::try_from(weight.detach()).unwrap();
         assert!((moved[0] - 0.9).abs() < 1e-4 && (moved[1] + 1.9).abs() < 1e-4);

@@ -4,6 +4,8 @@ use agoge_dialogue::Transcript;
 use agoge_model::Decoder;
 use tch::{Kind, Tensor};
 
+use crate::parallel::PIECES;
+
 /// Transcripts padded on the right. `N` is the number of trained tokens over all of them, in order of transcript and
 /// position.
 #[derive(Debug)]
@@ -58,11 +60,14 @@ pub fn trainable(transcript: &Transcript) -> usize {
 }
 
 /// Splits transcripts of these lengths into micro-batches of at most `budget` padded tokens, longest first, so that
-/// little is padding. Indices into `lengths`; each appears once; a transcript longer than the budget goes alone.
+/// little is padding, and into at least [`PIECES`] where there are so many transcripts. Indices into `lengths`; each
+/// appears once; a transcript longer than the budget goes alone.
 #[must_use]
 pub fn micro_batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|i| (std::cmp::Reverse(lengths[*i]), *i));
+    let share = lengths.iter().sum::<usize>().div_ceil(PIECES);
+    let budget = budget.min(share);
     let mut batches: Vec<Vec<usize>> = Vec::new();
     for index in order {
         match batches.last_mut() {
@@ -73,18 +78,29 @@ pub fn micro_batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
     batches
 }
 
+/// What is wanted of the entropy beside the scores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entropy {
+    /// Nothing: it costs a pass over all logits.
+    Skip,
+    /// The figure.
+    Figure,
+    /// The figure, with gradient.
+    Gradient,
+}
+
 /// Scores of a batch's trained tokens.
 #[derive(Debug)]
 pub struct Scores {
     /// `[N]` float32 with gradient: log-probability of each trained token at the given temperature.
     pub logprobs: Tensor,
-    /// Sum over tokens of the entropy of the distribution, in nats; no gradient.
-    pub entropy_sum: f64,
+    /// Scalar: sum over tokens of the entropy of the distribution, in nats; 0 when it was skipped.
+    pub entropy: Tensor,
 }
 
 /// Log-probabilities of the trained tokens under `decoder`, at the temperature they were sampled at (1 for SFT).
 #[must_use]
-pub fn score(decoder: &Decoder, batch: &Batch, temperature: f64) -> Scores {
+pub fn score(decoder: &Decoder, batch: &Batch, temperature: f64, entropy: Entropy) -> Scores {
     let hidden = decoder.hidden(&batch.ids);
     let width = *hidden.size().last().unwrap_or(&1);
     let chosen = hidden.reshape([-1, width]).index_select(0, &batch.before);
@@ -92,8 +108,13 @@ pub fn score(decoder: &Decoder, batch: &Batch, temperature: f64) -> Scores {
     let logits = if temperature == 1.0 { logits } else { logits / temperature };
     let all = logits.log_softmax(-1, Kind::Float);
     let logprobs = all.gather(1, &batch.targets.unsqueeze(1), false).squeeze_dim(1);
-    let entropy_sum = tch::no_grad(|| -(all.exp() * &all).sum(Kind::Double).double_value(&[]));
-    Scores { logprobs, entropy_sum }
+    let sum = || -(all.exp() * &all).sum(Kind::Float);
+    let entropy = match entropy {
+        Entropy::Skip => Tensor::from(0.0f32),
+        Entropy::Figure => tch::no_grad(sum),
+        Entropy::Gradient => sum(),
+    };
+    Scores { logprobs, entropy }
 }
 
 #[cfg(test)]

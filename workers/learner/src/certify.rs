@@ -11,7 +11,11 @@ use agoge_world::{DONE, Task, UserFault, judge_user};
 use serde::{Deserialize, Serialize};
 
 use crate::LearnerError;
-use crate::rollout::Player;
+use crate::parallel;
+use crate::rollout::{Guest, Player};
+
+/// Faulty turns that are kept for a reader.
+const EXAMPLES: usize = 12;
 
 /// What a certification saw.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -48,16 +52,34 @@ pub fn certify(
     dialogues: &[Dialogue<'_>],
     max_tokens_per_turn: usize,
     seed: u64,
+    threads: usize,
 ) -> Result<Certificate, LearnerError> {
+    let waves: Vec<_> = (0u64..).zip(dialogues.chunks(128)).map(|(n, wave)| (n, wave, Guest::of(player))).collect();
+    let judged = parallel::run(threads, waves, |(number, wave, guest)| {
+        judge_wave(guest.lend(), wave, max_tokens_per_turn, seed, number)
+    });
     let mut certificate = Certificate::default();
-    for (wave, chunk) in (0u64..).zip(dialogues.chunks(128)) {
-        judge_wave(player, chunk, max_tokens_per_turn, seed, wave, &mut certificate)?;
+    for wave in judged {
+        certificate.add(wave?);
     }
     certificate.error_rate = match certificate.turns {
         0 => 1.0,
         turns => certificate.faulty as f64 / turns as f64,
     };
     Ok(certificate)
+}
+
+impl Certificate {
+    fn add(&mut self, other: Self) {
+        self.dialogues += other.dialogues;
+        self.turns += other.turns;
+        self.faulty += other.faulty;
+        for (kind, count) in other.kinds {
+            *self.kinds.entry(kind).or_default() += count;
+        }
+        let room = EXAMPLES.saturating_sub(self.examples.len());
+        self.examples.extend(other.examples.into_iter().take(room));
+    }
 }
 
 struct Speaking<'a> {
@@ -75,8 +97,8 @@ fn judge_wave(
     max_new: usize,
     seed: u64,
     wave: u64,
-    certificate: &mut Certificate,
-) -> Result<(), LearnerError> {
+) -> Result<Certificate, LearnerError> {
+    let mut certificate = Certificate { dialogues: dialogues.len(), ..Certificate::default() };
     let longest = dialogues.iter().map(|d| d.messages.len()).max().unwrap_or(0);
     let mut engine = Engine::new(dialogues.len(), 256 + longest * (max_new + 8));
     let sampling = Sampling { temperature: player.temperature, stop: vec![player.renderer.stop(player.vocab)] };
@@ -91,14 +113,13 @@ fn judge_wave(
             over: false,
         })
         .collect();
-    certificate.dialogues += live.len();
     for turn in 0.. {
         for one in &mut live {
             one.hear_the_agent(player);
         }
         let due: Vec<usize> = (0..live.len()).filter(|i| !live[*i].over).collect();
         if due.is_empty() {
-            return Ok(());
+            break;
         }
         let requests: Vec<Request> = due
             .iter()
@@ -113,10 +134,10 @@ fn judge_wave(
             let parsed = player.renderer.parse(player.vocab, Role::User, &generation.ids).ok();
             let text = parsed.filter(|_| !generation.truncated).map(|m| m.content);
             live[index].unseen = player.renderer.after_turn(player.vocab, Role::User);
-            live[index].speak(text, certificate);
+            live[index].speak(text, &mut certificate);
         }
     }
-    Ok(())
+    Ok(certificate)
 }
 
 impl Speaking<'_> {
@@ -144,9 +165,9 @@ impl Speaking<'_> {
         if let Some(fault) = faults.first() {
             certificate.faulty += 1;
             *certificate.kinds.entry(fault.kind_name().to_owned()).or_default() += 1;
-            if certificate.examples.len() < 12 {
+            if certificate.examples.len() < EXAMPLES {
                 let said = text.as_deref().unwrap_or("(nothing that ends)");
-                certificate.examples.push(format!("{}: {said:?} - {fault}", self.task.id));
+                certificate.examples.push(format!("{}: {said:?} - {}", self.task.id, fault.detail));
             }
         }
         let text = text.unwrap_or_default();

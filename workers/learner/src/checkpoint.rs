@@ -33,7 +33,7 @@ pub enum CheckpointError {
         reason: String,
     },
     /// The content is not a whole checkpoint.
-    #[error("checkpoint {path} is corrupt: {reason}; delete it to resume from the one before it")]
+    #[error("checkpoint {path} is corrupt: {reason}; delete it, and the same command resumes from the one before it, or starts the stage anew")]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -80,12 +80,16 @@ pub fn load<S: DeserializeOwned>(path: &Path) -> Result<(Vec<(String, Tensor)>, 
     let end = end.filter(|end| *end <= file.len()).ok_or_else(|| corrupt("its state is cut short"))?;
     let state = serde_json::from_slice(&file[HEADER..end]).map_err(|e| corrupt(&format!("its state does not read: {e}")))?;
     let views = SafeTensors::deserialize(&file[end..]).map_err(|e| corrupt(&format!("its tensors do not read: {e}")))?;
-    let tensors = views
-        .tensors()
-        .into_iter()
-        .map(|(name, view)| Ok((name, Tensor::try_from(view)?)))
-        .collect::<Result<_, tch::TchError>>()
-        .map_err(|e| corrupt(&format!("its tensors do not read: {e}")))?;
+    let mut tensors = Vec::new();
+    for (name, view) in views.tensors() {
+        let shape: Vec<i64> = view.shape().iter().map(|d| i64::try_from(*d).unwrap_or(0)).collect();
+        if view.dtype() != safetensors::Dtype::F32 {
+            return Err(corrupt(&format!("its tensor {name} is no float32")));
+        }
+        let values: Vec<f32> =
+            view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        tensors.push((name, Tensor::from_slice(&values).reshape(shape)));
+    }
     Ok((tensors, state))
 }
 

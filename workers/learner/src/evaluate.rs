@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agoge_world::{Task, World};
+use agoge_world::Task;
 use serde::{Deserialize, Serialize};
 
 use crate::LearnerError;
@@ -33,7 +33,6 @@ pub struct Scorecard {
 /// # Errors
 /// What stops the whole evaluation.
 pub fn evaluate(
-    world: &mut World,
     arena: &mut Arena,
     tasks: &[Task],
     trials: u32,
@@ -46,7 +45,7 @@ pub fn evaluate(
         .zip(0u64..)
         .flat_map(|(task, group)| (0..u64::from(trials)).map(move |member| Seat { task, group, member }))
         .collect();
-    let played = arena.play(world, &seats, agent, user, 0, on_wave)?;
+    let played = arena.play(&seats, agent, user, 0, on_wave)?;
     Ok(scorecard(tasks, trials, played))
 }
 

@@ -7,19 +7,33 @@
 use std::time::Instant;
 
 use agoge_model::Decoder;
-use agoge_world::{Task, World};
+use agoge_world::Task;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::LearnerError;
 use crate::adamw::{AdamW, Settings};
 use crate::advantage::Estimator;
-use crate::batch::{Batch, micro_batches, score, trainable};
-use crate::filter::{Counts, Refill, Rule};
-use crate::loss::{Clip, ppo_clip};
+use crate::batch::{Batch, Entropy, micro_batches, score, trainable};
+use crate::filter::{Counts, Insufficient, Refill, Rule};
+use crate::gradient::gradient;
+use crate::loss::{Clip, ppo_clip, reference_kl};
 use crate::rollout::{Agent, Arena, End, Player, Seat, Trajectory, User};
 use crate::sft::{put_back, snapshot};
 use crate::shuffle::shuffled;
+
+/// What the learning rate falls along, by a cosine to a tenth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Decay {
+    /// It stays.
+    #[default]
+    None,
+    /// The number of steps.
+    Steps(u64),
+    /// The seconds of the run. Never in a deterministic one.
+    Seconds(f64),
+}
 
 /// How to train. Defaults and formulas follow the field's papers, named at each formula.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,12 +47,20 @@ pub struct GrpoConfig {
     pub groups_per_step: usize,
     /// Which groups are trained on.
     pub filter: Rule,
+    /// What happens when too few are.
+    pub insufficient: Insufficient,
     /// Generation batches of one step at most, refills included.
     pub max_gen_batches: usize,
     /// AdamW's learning rate.
     pub learning_rate: f64,
+    /// How it falls.
+    pub decay: Decay,
     /// Ratio clip.
     pub clip: Clip,
+    /// Weight of the KL to a reference policy.
+    pub kl_coefficient: f64,
+    /// Weight of the entropy bonus.
+    pub entropy_coefficient: f64,
     /// Optimiser updates a step: the step's trajectories are split over them.
     pub minibatches: usize,
     /// Sampling temperature; the loss scores at the same.
@@ -51,6 +73,9 @@ pub struct GrpoConfig {
     pub adamw: Settings,
     /// Seed of the order of tasks.
     pub seed: u64,
+    /// Threads that training may keep busy; the outcome does not depend on them.
+    #[serde(skip)]
+    pub threads: usize,
 }
 
 impl Default for GrpoConfig {
@@ -60,15 +85,20 @@ impl Default for GrpoConfig {
             group_size: 8,
             groups_per_step: 32,
             filter: Rule::NonZeroStd,
+            insufficient: Insufficient::Backfill,
             max_gen_batches: 10,
             learning_rate: 2e-4,
+            decay: Decay::None,
             clip: Clip::default(),
+            kl_coefficient: 0.0,
+            entropy_coefficient: 0.0,
             minibatches: 1,
             temperature: 1.0,
             micro_batch_tokens: 8192,
             mask_user_faults: true,
             adamw: Settings { weight_decay: 0.0, ..Settings::default() },
             seed: 0,
+            threads: 1,
         }
     }
 }
@@ -95,7 +125,10 @@ pub struct Step {
     pub loss: f64,
     /// KL(old, new) a token, k3 estimate, over the step's updates.
     pub kl: f64,
-    /// Largest difference between a token's log-probability when sampled and when first scored for training.
+    /// Penalty for leaving the reference a token, before its coefficient; 0 without one.
+    pub reference_kl: f64,
+    /// Largest difference between a token's log-probability when sampled and when first scored for training by the same
+    /// weights; tokens of groups carried over from the step before are older, and left out.
     pub logp_diff: f64,
     /// Entropy a trained token, nats.
     pub entropy: f64,
@@ -117,12 +150,23 @@ pub struct Step {
     pub truncated_ratio: f64,
     /// Members left out: sandbox, checker or user errors.
     pub errors: u64,
+    /// pass^1 on tasks kept apart, at the steps after which it was taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pass1: Option<f64>,
     /// Seconds of generation and of training.
     pub generation_seconds: f64,
     /// See `generation_seconds`.
     pub training_seconds: f64,
     /// Seconds of the run so far, over all sessions.
     pub seconds: f64,
+}
+
+impl Step {
+    /// Without what time measures: the same in every run of the same seed.
+    #[must_use]
+    pub fn timeless(&self) -> Self {
+        Self { generation_seconds: 0.0, training_seconds: 0.0, seconds: 0.0, ..self.clone() }
+    }
 }
 
 /// A group that waits to be trained on.
@@ -156,6 +200,7 @@ pub struct GrpoState {
 /// A trainer between two steps.
 pub struct Grpo<'a> {
     decoder: &'a Decoder,
+    reference: Option<&'a Decoder>,
     config: GrpoConfig,
     adam: AdamW,
     pool: Refill<Group>,
@@ -164,12 +209,13 @@ pub struct Grpo<'a> {
 }
 
 impl<'a> Grpo<'a> {
-    /// A trainer of `decoder` at the beginning.
+    /// A trainer of `decoder` at the beginning. `reference` is what `klCoefficient` pulls to; without one there is no pull.
     #[must_use]
-    pub fn new(decoder: &'a Decoder, config: GrpoConfig) -> Self {
+    pub fn new(decoder: &'a Decoder, reference: Option<&'a Decoder>, config: GrpoConfig) -> Self {
         let adam = AdamW::new(decoder.parameters(), config.adamw);
-        let pool = Refill::new(config.filter, config.groups_per_step, config.max_gen_batches);
-        Self { decoder, config, adam, pool, state: GrpoState::default() }
+        let reference = reference.filter(|_| config.kl_coefficient > 0.0);
+        let pool = pool(&config);
+        Self { decoder, reference, config, adam, pool, state: GrpoState::default() }
     }
 
     /// Everything a checkpoint needs.
@@ -187,7 +233,7 @@ impl<'a> Grpo<'a> {
     pub fn restore(&mut self, tensors: &[(String, Tensor)], state: GrpoState) -> Result<(), String> {
         self.adam.restore(tensors, state.updates)?;
         put_back(self.decoder, "weight.", tensors)?;
-        self.pool = Refill::new(self.config.filter, self.config.groups_per_step, self.config.max_gen_batches);
+        self.pool = pool(&self.config);
         self.pool.carry(state.surplus.iter().cloned());
         self.state = state;
         Ok(())
@@ -199,7 +245,6 @@ impl<'a> Grpo<'a> {
     /// What stops the whole batch; the trainer is then where it was after the last whole step only if restored from it.
     pub fn step(
         &mut self,
-        world: &mut World,
         arena: &mut Arena,
         player: Player<'_>,
         user: User<'_>,
@@ -210,10 +255,12 @@ impl<'a> Grpo<'a> {
             return Err(LearnerError::NoTasks);
         }
         let number = self.state.steps.len() as u64 + 1;
+        let player = Player { version: u32::try_from(number).unwrap_or(u32::MAX), ..player };
         let started = Instant::now();
         let mut seen = Seen::default();
         while let Some(missing) = self.pool.missing() {
-            let drawn: Vec<usize> = (0..missing).map(|_| self.draw(tasks.len())).collect();
+            let generate = self.generate(missing);
+            let drawn: Vec<usize> = (0..generate).map(|_| self.draw(tasks.len())).collect();
             let seats: Vec<Seat<'_>> = drawn
                 .iter()
                 .enumerate()
@@ -222,8 +269,8 @@ impl<'a> Grpo<'a> {
                     (0..self.config.group_size as u64).map(move |member| Seat { task: &tasks[*task], group, member })
                 })
                 .collect();
-            self.state.groups += missing as u64;
-            let played = arena.play(world, &seats, Agent::Policy(player), user, number, &mut on_wave)?;
+            self.state.groups += generate as u64;
+            let played = arena.play(&seats, Agent::Policy(player), user, number, &mut on_wave)?;
             let batch: Vec<(Group, Vec<Option<f64>>)> = played
                 .chunks(self.config.group_size)
                 .map(|members| {
@@ -252,6 +299,32 @@ impl<'a> Grpo<'a> {
         Ok((step, groups))
     }
 
+    /// How many groups are generated at once when `missing` are: what the last step's share of kept groups makes likely
+    /// to be enough. A few at a time would cost as many sequential decoding steps as many; a surplus is carried.
+    fn generate(&self, missing: usize) -> usize {
+        let last = self.state.steps.iter().rev().map(|step| step.filter).find(|f| f.generated > 0);
+        let kept = last.map_or(1.0, |f| (f.generated - f.discarded) as f64 / f.generated.max(1) as f64);
+        let likely = (missing as f64 / kept.clamp(0.25, 1.0)).ceil() as usize;
+        likely.max(self.config.groups_per_step.div_ceil(4))
+    }
+
+    fn rate(&self) -> f64 {
+        let done = match self.config.decay {
+            Decay::None => return self.config.learning_rate,
+            Decay::Steps(steps) => self.state.steps.len() as f64 / steps.max(1) as f64,
+            Decay::Seconds(seconds) => self.state.steps.last().map_or(0.0, |step| step.seconds) / seconds.max(1e-9),
+        };
+        let fall = 0.55 + 0.45 * (std::f64::consts::PI * done.clamp(0.0, 1.0)).cos();
+        self.config.learning_rate * fall
+    }
+
+    /// Notes pass^1 of an evaluation after the last step, for the curve.
+    pub fn note_pass(&mut self, pass: f64) {
+        if let Some(step) = self.state.steps.last_mut() {
+            step.pass1 = Some(pass);
+        }
+    }
+
     fn draw(&mut self, tasks: usize) -> usize {
         let (round, at) = (self.state.cursor / tasks as u64, self.state.cursor % tasks as u64);
         self.state.cursor += 1;
@@ -267,8 +340,8 @@ impl<'a> Grpo<'a> {
         Group { members, rewards, advantages }
     }
 
-    /// The optimiser updates of one step. A trajectory whose advantage is 0 adds nothing to the gradient, so only its
-    /// token count enters, as part of the denominator.
+    /// The optimiser updates of one step. Without a penalty or bonus of its own, a trajectory whose advantage is 0 adds
+    /// nothing to the gradient, so only its token count enters, as part of the denominator.
     fn update(&mut self, groups: &[Group], step: &mut Step) {
         let all: Vec<(&Trajectory, f64)> = groups
             .iter()
@@ -279,58 +352,146 @@ impl<'a> Grpo<'a> {
         let rewards: Vec<f64> = all.iter().filter_map(|(member, _)| member.reward).collect();
         step.reward_effective = rewards.iter().sum::<f64>() / rewards.len().max(1) as f64;
         let parts = self.config.minibatches.max(1);
+        let every = self.config.kl_coefficient > 0.0 || self.config.entropy_coefficient > 0.0;
         let order = shuffled(all.len(), self.config.seed ^ 0x5eed, step.step);
-        let (mut scored, mut clipped, mut kl, mut entropy, mut norms) = (0.0, 0.0, 0.0, 0.0, Vec::new());
-        for part in order.chunks(all.len().div_ceil(parts).max(1)) {
+        let mut sums = Sums::default();
+        let mut norms = Vec::new();
+        for (number, part) in order.chunks(all.len().div_ceil(parts).max(1)).enumerate() {
             let tokens: usize = part.iter().map(|i| trainable(&all[*i].0.transcript)).sum();
             step.trained_tokens += tokens as u64;
-            let used: Vec<(&Trajectory, f64)> =
-                part.iter().map(|i| all[*i]).filter(|(_, advantage)| *advantage != 0.0).collect();
+            let used: Vec<(&Trajectory, f64)> = part
+                .iter()
+                .map(|i| all[*i])
+                .filter(|(member, advantage)| (every || *advantage != 0.0) && trainable(&member.transcript) > 0)
+                .collect();
             let lengths: Vec<usize> = used.iter().map(|(member, _)| member.transcript.ids.len()).collect();
-            for micro in micro_batches(&lengths, self.config.micro_batch_tokens) {
-                let picked: Vec<_> = micro.iter().map(|i| &used[*i].0.transcript).collect();
-                let batch = Batch::pack(&picked);
-                if batch.trained() == 0 {
-                    continue;
+            let items: Vec<Item> = micro_batches(&lengths, self.config.micro_batch_tokens)
+                .into_iter()
+                .map(|micro| Item { micro, reference: self.reference.map(Decoder::share) })
+                .collect();
+            let config = &self.config;
+            let (gradient, found) = gradient(self.decoder, config.threads, items, |decoder, item| {
+                item.loss(config, decoder, &used, tokens as f64, step.step)
+            });
+            for one in found {
+                if number == 0 {
+                    step.logp_diff = step.logp_diff.max(one.gap);
                 }
-                let (old, advantages) = sampled_side(&micro, &used, &batch);
-                let scores = score(self.decoder, &batch, self.config.temperature);
-                if norms.is_empty() {
-                    let gap = (scores.logprobs.detach() - &old).abs().max().double_value(&[]);
-                    step.logp_diff = step.logp_diff.max(gap);
-                }
-                let out = ppo_clip(&scores.logprobs, &old, &advantages, self.config.clip, tokens as f64);
-                out.loss.backward();
-                step.loss += out.loss.double_value(&[]) / parts as f64;
-                scored += batch.trained() as f64;
-                clipped += out.clipped;
-                kl += out.kl_sum;
-                entropy += scores.entropy_sum;
+                sums.add(&one, 1.0 / parts as f64);
             }
-            norms.push(self.adam.step(self.config.learning_rate));
+            norms.push(self.adam.step(&gradient, self.rate()));
         }
-        let scored = f64::max(scored, 1.0);
-        step.clip_share = clipped / scored;
-        step.kl = kl / scored;
-        step.entropy = entropy / scored;
+        let scored = f64::max(sums.scored, 1.0);
+        step.loss = sums.loss;
+        step.clip_share = sums.clipped / scored;
+        step.kl = sums.kl / scored;
+        step.reference_kl = sums.reference;
+        step.entropy = sums.entropy / scored;
         step.grad_norm = norms.iter().sum::<f64>() / norms.len().max(1) as f64;
     }
 }
 
-/// Log-probabilities as sampled and advantages, one entry a trained token of the batch.
-fn sampled_side(micro: &[usize], used: &[(&Trajectory, f64)], batch: &Batch) -> (Tensor, Tensor) {
-    let (mut old, mut advantages) = (Vec::with_capacity(batch.trained()), Vec::with_capacity(batch.trained()));
+/// One micro-batch of an update.
+struct Item {
+    micro: Vec<usize>,
+    reference: Option<Decoder>,
+}
+
+/// Figures of micro-batches, summed.
+#[derive(Default)]
+struct Sums {
+    scored: f64,
+    loss: f64,
+    clipped: f64,
+    kl: f64,
+    reference: f64,
+    entropy: f64,
+    gap: f64,
+}
+
+impl Sums {
+    fn add(&mut self, one: &Self, share: f64) {
+        self.scored += one.scored;
+        self.loss += one.loss * share;
+        self.clipped += one.clipped;
+        self.kl += one.kl;
+        self.reference += one.reference * share;
+        self.entropy += one.entropy;
+    }
+}
+
+impl Item {
+    fn loss(
+        &self,
+        config: &GrpoConfig,
+        decoder: &Decoder,
+        used: &[(&Trajectory, f64)],
+        tokens: f64,
+        step: u64,
+    ) -> (Tensor, Sums) {
+        let picked: Vec<_> = self.micro.iter().map(|i| &used[*i].0.transcript).collect();
+        let batch = Batch::pack(&picked);
+        let old = sampled_side(&self.micro, used);
+        let wanted = if config.entropy_coefficient > 0.0 { Entropy::Gradient } else { Entropy::Figure };
+        let scores = score(decoder, &batch, config.temperature, wanted);
+        let out = ppo_clip(&scores.logprobs, &old.logprobs, &old.advantages, config.clip, tokens);
+        let mut loss = out.loss;
+        let mut sums = Sums {
+            scored: batch.trained() as f64,
+            clipped: out.clipped,
+            kl: out.kl_sum,
+            entropy: scores.entropy.double_value(&[]),
+            gap: old.gap(&scores.logprobs, step),
+            ..Sums::default()
+        };
+        if let Some(reference) = &self.reference {
+            let theirs = tch::no_grad(|| score(reference, &batch, config.temperature, Entropy::Skip).logprobs);
+            let penalty = reference_kl(&scores.logprobs, &theirs, tokens);
+            sums.reference = penalty.double_value(&[]);
+            loss += penalty * config.kl_coefficient;
+        }
+        if config.entropy_coefficient > 0.0 {
+            loss -= scores.entropy * (config.entropy_coefficient / tokens);
+        }
+        sums.loss = loss.double_value(&[]);
+        (loss, sums)
+    }
+}
+
+/// What a batch's trained tokens were sampled with; one entry a token.
+struct Sampled {
+    logprobs: Tensor,
+    advantages: Tensor,
+    versions: Vec<f32>,
+}
+
+impl Sampled {
+    /// The largest difference to `scored` over the tokens that the policy of this step sampled.
+    fn gap(&self, scored: &Tensor, step: u64) -> f64 {
+        let fresh: Vec<f32> = self.versions.iter().map(|v| f32::from(u8::from(*v == step as f32))).collect();
+        let gaps = (scored.detach() - &self.logprobs).abs() * Tensor::from_slice(&fresh);
+        if gaps.numel() == 0 { 0.0 } else { gaps.max().double_value(&[]) }
+    }
+}
+
+fn sampled_side(micro: &[usize], used: &[(&Trajectory, f64)]) -> Sampled {
+    let (mut logprobs, mut advantages, mut versions) = (Vec::new(), Vec::new(), Vec::new());
     for index in micro {
         let (member, advantage) = used[*index];
         let transcript = &member.transcript;
         for (column, trained) in transcript.mask.iter().enumerate() {
             if *trained && column > 0 {
-                old.push(transcript.logprobs[column]);
+                logprobs.push(transcript.logprobs[column]);
                 advantages.push(advantage as f32);
+                versions.push(transcript.versions[column] as f32);
             }
         }
     }
-    (Tensor::from_slice(&old), Tensor::from_slice(&advantages))
+    Sampled { logprobs: Tensor::from_slice(&logprobs), advantages: Tensor::from_slice(&advantages), versions }
+}
+
+fn pool(config: &GrpoConfig) -> Refill<Group> {
+    Refill::new(config.filter, config.insufficient, config.groups_per_step, config.max_gen_batches)
 }
 
 /// Sums over the groups generated in one step.

@@ -67,6 +67,14 @@ pub fn ppo_clip(
     }
 }
 
+/// Penalty for leaving a reference policy: the k3 estimate of KL(policy, reference), `mean over tokens of
+/// exp(d) - d - 1` with `d = reference - new` cut at ±20 (GRPO, arXiv 2402.03300). Scalar with gradient through `new`.
+#[must_use]
+pub fn reference_kl(new: &Tensor, reference: &Tensor, tokens: f64) -> Tensor {
+    let gap = (reference - new).clamp(-20.0, 20.0);
+    (gap.exp() - &gap - 1.0).sum(Kind::Float) / tokens
+}
+
 /// Supervised loss: minus the mean log-probability of the trained tokens; `tokens` is the step's count of them.
 #[must_use]
 pub fn cross_entropy(logprobs: &Tensor, tokens: f64) -> Tensor {
@@ -92,6 +100,17 @@ mod tests {
         let (value, gradient) = value_and_gradient(&[-1.0, -2.0], &[-1.0, -2.0], &[0.5, -0.5]);
         assert!(value.abs() < 1e-6);
         assert!((gradient[0] + 0.25).abs() < 1e-6 && (gradient[1] - 0.25).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_reference_penalty_is_zero_at_the_reference_and_pulls_back_to_it() {
+        let reference = Tensor::from_slice(&[-1.0f32, -1.0, -1.0]);
+        let new = Tensor::from_slice(&[-1.0f32, -0.5, -1.5]).set_requires_grad(true);
+        let penalty = reference_kl(&new, &reference, 1.0);
+        penalty.backward();
+        let pull = Vec::<f32>::try_from(new.grad()).unwrap();
+        assert!(penalty.double_value(&[]) > 0.0);
+        assert!(pull[0] == 0.0 && pull[1] > 0.0 && pull[2] < 0.0, "{pull:?}");
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! Episodes of many tasks played in lock-step: all agents that are to speak sample in one batch, their tool calls run
-//! in the sandbox, then all users that are to speak answer in one batch.
+//! in the sandbox, then all users that are to speak answer in one batch. The seats are dealt to a fixed number of tables,
+//! each with its engines and sandbox, which play side by side.
 //!
 //! A trajectory keeps ids, log-probabilities, mask and policy version as sampled; nothing is ever rendered again. What
 //! a seat samples depends on its key alone, not on who else plays.
 
-use agoge_checker::{Verdict, check};
+use agoge_checker::{Judge, Verdict};
 use agoge_dialogue::{Message, Renderer, Role, Transcript, Vocab};
 use agoge_model::{Decoder, Engine, Request, SampleKey, Sampling};
-use agoge_world::{DONE, Episode, ScriptedUser, Task, UserFault, World, judge_user};
+use agoge_world::{DONE, Domain, Episode, ScriptedUser, Task, UserFault, World, WorldError, judge_user};
 use serde::{Deserialize, Serialize};
 
 use crate::LearnerError;
+use crate::parallel::{self, PIECES};
 
 /// A language model in one role of the dialogue.
 #[derive(Clone, Copy)]
@@ -28,7 +30,7 @@ pub struct Player<'a> {
 }
 
 /// What an agent without a model says next, given the task and the messages so far.
-pub type Script<'a> = dyn Fn(&Task, &[Message], &SampleKey) -> Message + 'a;
+pub type Script<'a> = dyn Fn(&Task, &[Message], &SampleKey) -> Message + Sync + 'a;
 
 /// Who plays the agent.
 #[derive(Clone, Copy)]
@@ -125,8 +127,129 @@ pub struct Trajectory {
     pub failed_calls: u32,
 }
 
-/// The engines and bounds that episodes are played with.
+/// The tables and bounds that episodes are played with.
 pub struct Arena {
+    tables: Vec<Table>,
+    threads: usize,
+}
+
+impl Arena {
+    /// An arena of one table a world, for `slots` episodes at a time in all. How seats are dealt depends on the number of
+    /// worlds, so what must be repeatable bit for bit has always as many: [`PIECES`]. `threads` does not matter for it.
+    #[must_use]
+    pub fn new(worlds: Vec<World>, threads: usize, slots: usize, bounds: &Bounds, seed: u64) -> Self {
+        let each = slots.div_ceil(worlds.len().max(1)).max(1);
+        let tables = worlds.into_iter().map(|world| Table::new(world, each, bounds.clone(), seed)).collect();
+        Self { tables, threads }
+    }
+
+    /// As many worlds of one domain as a repeatable arena has.
+    ///
+    /// # Errors
+    /// When a sandbox does not start.
+    pub fn worlds(open: impl Fn() -> Result<World, WorldError>) -> Result<Vec<World>, WorldError> {
+        (0..PIECES).map(|_| open()).collect()
+    }
+
+    /// Plays every seat to its end and returns them in order. `step` is part of every random key.
+    ///
+    /// # Errors
+    /// Only what stops the whole batch, such as a model that does not fit its tokenizer; an episode's own error is in
+    /// its trajectory. `on_wave` hears how many seats are done and may stop the play with an error.
+    pub fn play(
+        &mut self,
+        seats: &[Seat<'_>],
+        agent: Agent<'_>,
+        user: User<'_>,
+        step: u64,
+        mut on_wave: impl FnMut(usize) -> Result<(), LearnerError>,
+    ) -> Result<Vec<Trajectory>, LearnerError> {
+        let slots: usize = self.tables.iter().map(|table| table.slots).sum();
+        let mut finished = Vec::with_capacity(seats.len());
+        for wave in seats.chunks(slots.max(1)) {
+            let share = wave.len().div_ceil(self.tables.len());
+            let dealt: Vec<_> = self
+                .tables
+                .iter_mut()
+                .zip(wave.chunks(share))
+                .map(|(table, seats)| (table, seats, Agents::of(agent), Users::of(user)))
+                .collect();
+            let played = parallel::run(self.threads, dealt, |(table, seats, agent, user)| {
+                table.play(seats, agent.lend(), user.lend(), step)
+            });
+            for of_table in played {
+                finished.extend(of_table?);
+            }
+            on_wave(finished.len())?;
+        }
+        Ok(finished)
+    }
+}
+
+/// A player whose handle on the weights is its own, so that it may go to another thread.
+pub(crate) struct Guest<'a> {
+    decoder: Decoder,
+    player: (&'a dyn Vocab, &'a dyn Renderer, f64, u32),
+}
+
+impl<'a> Guest<'a> {
+    pub(crate) fn of(player: Player<'a>) -> Self {
+        let Player { decoder, vocab, renderer, temperature, version } = player;
+        Self { decoder: decoder.share(), player: (vocab, renderer, temperature, version) }
+    }
+
+    pub(crate) fn lend(&self) -> Player<'_> {
+        let (vocab, renderer, temperature, version) = self.player;
+        Player { decoder: &self.decoder, vocab, renderer, temperature, version }
+    }
+}
+
+enum Agents<'a> {
+    Policy(Guest<'a>),
+    Script(&'a Script<'a>),
+}
+
+impl<'a> Agents<'a> {
+    fn of(agent: Agent<'a>) -> Self {
+        match agent {
+            Agent::Policy(player) => Self::Policy(Guest::of(player)),
+            Agent::Script(next) => Self::Script(next),
+        }
+    }
+
+    fn lend(&self) -> Agent<'_> {
+        match self {
+            Self::Policy(guest) => Agent::Policy(guest.lend()),
+            Self::Script(next) => Agent::Script(*next),
+        }
+    }
+}
+
+enum Users<'a> {
+    Scripted,
+    Model(Guest<'a>),
+}
+
+impl<'a> Users<'a> {
+    fn of(user: User<'a>) -> Self {
+        match user {
+            User::Scripted => Self::Scripted,
+            User::Model(player) => Self::Model(Guest::of(player)),
+        }
+    }
+
+    fn lend(&self) -> User<'_> {
+        match self {
+            Self::Scripted => User::Scripted,
+            Self::Model(guest) => User::Model(guest.lend()),
+        }
+    }
+}
+
+/// What one thread plays at.
+struct Table {
+    world: World,
+    judge: Judge,
     policy: Engine,
     user: Engine,
     slots: usize,
@@ -134,44 +257,31 @@ pub struct Arena {
     seed: u64,
 }
 
-impl Arena {
-    /// An arena for `slots` episodes at a time. A user sees no tool traffic, so its transcript is no longer than the
-    /// agent's plus its instruction.
-    #[must_use]
-    pub fn new(slots: usize, bounds: Bounds, seed: u64) -> Self {
+impl Table {
+    /// A user sees no tool traffic, so its transcript is no longer than the agent's plus its instruction.
+    fn new(world: World, slots: usize, bounds: Bounds, seed: u64) -> Self {
         let length = bounds.max_trajectory_tokens + bounds.max_tokens_per_turn;
-        Self { policy: Engine::new(slots, length), user: Engine::new(slots, length * 2), slots, bounds, seed }
+        let (policy, user) = (Engine::new(slots, length), Engine::new(slots, length * 2));
+        Self { world, judge: Judge::new(), policy, user, slots, bounds, seed }
     }
 
-    /// Plays every seat to its end, `slots` at a time, in order. `step` is part of every random key.
-    ///
-    /// # Errors
-    /// Only what stops the whole batch, such as a model that does not fit its tokenizer; an episode's own error is in
-    /// its trajectory. `on_wave` hears how many seats are done and may stop the play with an error.
-    pub fn play(
+    fn play(
         &mut self,
-        world: &mut World,
         seats: &[Seat<'_>],
         agent: Agent<'_>,
         user: User<'_>,
         step: u64,
-        mut on_wave: impl FnMut(usize) -> Result<(), LearnerError>,
     ) -> Result<Vec<Trajectory>, LearnerError> {
-        let mut finished = Vec::with_capacity(seats.len());
-        for wave in seats.chunks(self.slots.max(1)) {
-            let mut live: Vec<Live<'_>> = wave.iter().map(|seat| Live::new(*seat, world, agent, user)).collect();
-            for slot in 0..live.len() {
-                self.policy.reset(slot);
-                self.user.reset(slot);
-            }
-            while live.iter().any(|l| l.end.is_none()) {
-                self.users_speak(&mut live, user, step)?;
-                self.agents_speak(&mut live, world, agent, user, step)?;
-            }
-            finished.extend(live.into_iter().map(|l| l.judge(world, user)));
-            on_wave(finished.len())?;
+        let mut live: Vec<Live<'_>> = seats.iter().map(|seat| Live::new(*seat, &self.world, agent, user)).collect();
+        for slot in 0..live.len() {
+            self.policy.reset(slot);
+            self.user.reset(slot);
         }
-        Ok(finished)
+        while live.iter().any(|l| l.end.is_none()) {
+            self.users_speak(&mut live, user, step)?;
+            self.agents_speak(&mut live, agent, user, step)?;
+        }
+        Ok(live.into_iter().map(|l| l.judge(&mut self.world, &mut self.judge, user)).collect())
     }
 
     fn key(&self, step: u64, live: &Live<'_>, speaker: u64) -> SampleKey {
@@ -215,7 +325,6 @@ impl Arena {
     fn agents_speak(
         &mut self,
         live: &mut [Live<'_>],
-        world: &mut World,
         agent: Agent<'_>,
         user: User<'_>,
         step: u64,
@@ -232,7 +341,7 @@ impl Arena {
                 for index in due {
                     let key = self.key(step, &live[index], 0);
                     let message = next(live[index].seat.task, &live[index].messages, &key);
-                    live[index].agent_said(message, world, agent, user);
+                    live[index].agent_said(message, &mut self.world, agent, user);
                 }
             }
             Agent::Policy(player) => {
@@ -260,7 +369,7 @@ impl Arena {
                     }
                     one.for_agent = player.renderer.after_turn(player.vocab, Role::Assistant);
                     match player.renderer.parse(player.vocab, Role::Assistant, &generation.ids) {
-                        Ok(message) => one.agent_said(message, world, agent, user),
+                        Ok(message) => one.agent_said(message, &mut self.world, agent, user),
                         Err(error) => one.end = Some(End::Nonsense(error.to_string())),
                     }
                 }
@@ -301,7 +410,7 @@ impl<'a> Live<'a> {
             Agent::Script(_) => None,
         };
         let for_agent = agent_player
-            .map(|p| p.renderer.open(p.vocab, &domain.prompt, &domain.tools))
+            .map(|p| p.renderer.open(p.vocab, system(domain, p.renderer), &domain.tools))
             .unwrap_or_default();
         let (scripted, for_user) = match user {
             User::Scripted => (Some(ScriptedUser::new(seat.task)), Vec::new()),
@@ -373,10 +482,10 @@ impl<'a> Live<'a> {
         }
     }
 
-    fn judge(self, world: &mut World, user: User<'_>) -> Trajectory {
+    fn judge(self, world: &mut World, judge: &mut Judge, user: User<'_>) -> Trajectory {
         let end = self.end.unwrap_or(End::TurnLimit);
         let errored = matches!(end, End::User(_) | End::Infra(_));
-        let verdict = (!errored).then(|| check(world, self.seat.task, &self.episode, &self.messages));
+        let verdict = (!errored).then(|| judge.check(world, self.seat.task, &self.episode, &self.messages));
         let reward = verdict
             .as_ref()
             .filter(|v| v.killed.is_none())
@@ -399,6 +508,16 @@ impl<'a> Live<'a> {
             calls: self.calls,
             failed_calls: self.failed_calls,
         }
+    }
+}
+
+/// What an agent is told: in the compact format, which only models use that learn a domain in their weights, its short
+/// prompt; in every other the policy.
+#[must_use]
+pub fn system<'a>(domain: &'a Domain, renderer: &dyn Renderer) -> &'a str {
+    match renderer.name() {
+        "compact" => &domain.prompt,
+        _ => &domain.policy,
     }
 }
 

@@ -12,16 +12,33 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::adamw::{AdamW, Settings};
-use crate::batch::{Batch, micro_batches, score, trainable};
+use crate::batch::{Batch, Entropy, micro_batches, score, trainable};
+use crate::gradient::gradient;
 use crate::loss::cross_entropy;
+use crate::parallel;
 use crate::shuffle::shuffled;
+
+/// How the learning rate goes after the warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Schedule {
+    /// Falls by a cosine to a tenth at `maxEpochs`.
+    #[default]
+    Cosine,
+    /// Stays.
+    Constant,
+}
 
 /// How to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SftConfig {
-    /// Peak learning rate; reached after `warmup` steps, then falls by a cosine to a tenth at `maxEpochs`.
+    /// Peak learning rate, reached after `warmup` steps.
     pub learning_rate: f64,
+    /// How it goes from there.
+    pub schedule: Schedule,
+    /// Whether the weights of the lowest validation loss are put back at the end, or the last ones stay.
+    pub keep_best: bool,
     /// Steps of linear warm-up.
     pub warmup: u64,
     /// Transcripts a step.
@@ -38,12 +55,17 @@ pub struct SftConfig {
     pub seed: u64,
     /// AdamW's settings.
     pub adamw: Settings,
+    /// Threads that it may keep busy; the outcome does not depend on them.
+    #[serde(skip)]
+    pub threads: usize,
 }
 
 impl Default for SftConfig {
     fn default() -> Self {
         Self {
             learning_rate: 1e-3,
+            schedule: Schedule::Cosine,
+            keep_best: true,
             warmup: 20,
             batch: 16,
             micro_batch_tokens: 8192,
@@ -52,6 +74,7 @@ impl Default for SftConfig {
             max_seconds: f64::INFINITY,
             seed: 0,
             adamw: Settings::default(),
+            threads: 1,
         }
     }
 }
@@ -93,7 +116,6 @@ impl SftState {
 }
 
 /// A trainer between two epochs.
-#[derive(Debug)]
 pub struct Sft<'a> {
     decoder: &'a Decoder,
     config: SftConfig,
@@ -150,14 +172,16 @@ impl<'a> Sft<'a> {
                 continue;
             }
             let lengths: Vec<usize> = chunk.iter().map(|i| train[*i].ids.len()).collect();
-            for micro in micro_batches(&lengths, self.config.micro_batch_tokens) {
+            let micros = micro_batches(&lengths, self.config.micro_batch_tokens);
+            let (gradient, losses) = gradient(self.decoder, self.config.threads, micros, |decoder, micro| {
                 let picked: Vec<&Transcript> = micro.iter().map(|i| &train[chunk[*i]]).collect();
-                let scores = score(self.decoder, &Batch::pack(&picked), 1.0);
+                let scores = score(decoder, &Batch::pack(&picked), 1.0, Entropy::Skip);
                 let loss = cross_entropy(&scores.logprobs, tokens as f64);
-                loss.backward();
-                loss_sum += loss.double_value(&[]) * tokens as f64;
-            }
-            self.adam.step(self.rate(per_epoch));
+                let value = loss.double_value(&[]);
+                (loss, value)
+            });
+            loss_sum += losses.iter().sum::<f64>() * tokens as f64;
+            self.adam.step(&gradient, self.rate(per_epoch));
             self.state.steps += 1;
             trained += tokens as u64;
         }
@@ -165,7 +189,7 @@ impl<'a> Sft<'a> {
         let epoch = Epoch {
             epoch: number,
             loss: loss_sum / (trained.max(1) as f64),
-            validation: mean_loss(self.decoder, validation, self.config.micro_batch_tokens),
+            validation: mean_loss(self.decoder, validation, self.config.micro_batch_tokens, self.config.threads),
             trained_tokens: trained,
             seconds,
         };
@@ -177,8 +201,10 @@ impl<'a> Sft<'a> {
         let spent = seconds >= self.config.max_seconds || number >= self.config.max_epochs;
         if spent || number - best_at >= self.config.patience || !epoch.validation.is_finite() {
             self.state.done = true;
-            let best: Vec<(String, Tensor)> = self.best.iter().map(|(n, t)| (n.clone(), t.shallow_clone())).collect();
-            put_back(self.decoder, "", &best).expect("the snapshot has every parameter of its own decoder");
+            if self.config.keep_best {
+                let best = self.best.iter().map(|(n, t)| (n.clone(), t.shallow_clone())).collect::<Vec<_>>();
+                put_back(self.decoder, "", &best).expect("the snapshot has every parameter of its own decoder");
+            }
         }
         epoch
     }
@@ -186,7 +212,10 @@ impl<'a> Sft<'a> {
     fn rate(&self, steps_per_epoch: u64) -> f64 {
         let step = (self.state.steps + 1) as f64;
         let warm = (step / self.config.warmup.max(1) as f64).min(1.0);
-        let total = (self.config.max_epochs * steps_per_epoch).max(1) as f64;
+        if self.config.schedule == Schedule::Constant {
+            return self.config.learning_rate * warm;
+        }
+        let total = self.config.max_epochs.saturating_mul(steps_per_epoch).max(1) as f64;
         let fall = 0.55 + 0.45 * (std::f64::consts::PI * (step / total).min(1.0)).cos();
         self.config.learning_rate * warm * fall
     }
@@ -194,20 +223,23 @@ impl<'a> Sft<'a> {
 
 /// Mean loss over transcripts, nats a trained token; NaN when nothing is trained.
 #[must_use]
-pub fn mean_loss(decoder: &Decoder, transcripts: &[Transcript], micro_batch_tokens: usize) -> f64 {
-    tch::no_grad(|| {
-        let lengths: Vec<usize> = transcripts.iter().map(|t| t.ids.len()).collect();
-        let (mut sum, mut tokens) = (0.0, 0usize);
-        for micro in micro_batches(&lengths, micro_batch_tokens) {
+pub fn mean_loss(decoder: &Decoder, transcripts: &[Transcript], micro_batch_tokens: usize, threads: usize) -> f64 {
+    let lengths: Vec<usize> = transcripts.iter().map(|t| t.ids.len()).collect();
+    let items: Vec<(Decoder, Vec<usize>)> =
+        micro_batches(&lengths, micro_batch_tokens).into_iter().map(|micro| (decoder.share(), micro)).collect();
+    let parts = parallel::run(threads, items, |(decoder, micro)| {
+        tch::no_grad(|| {
             let picked: Vec<&Transcript> = micro.iter().map(|i| &transcripts[*i]).collect();
             let batch = Batch::pack(&picked);
-            if batch.trained() > 0 {
-                tokens += batch.trained();
-                sum += cross_entropy(&score(decoder, &batch, 1.0).logprobs, 1.0).double_value(&[]);
+            if batch.trained() == 0 {
+                return (0.0, 0);
             }
-        }
-        sum / tokens as f64
-    })
+            let scores = score(&decoder, &batch, 1.0, Entropy::Skip);
+            (cross_entropy(&scores.logprobs, 1.0).double_value(&[]), batch.trained())
+        })
+    });
+    let (sum, tokens) = parts.into_iter().fold((0.0, 0usize), |(s, n), (ds, dn)| (s + ds, n + dn));
+    sum / tokens as f64
 }
 
 /// A copy of every parameter.

@@ -14,9 +14,6 @@ pub enum Failure {
     /// Asked to stop; what was done is kept. Exit code 130.
     #[error("stopped on request; run the same command again to go on")]
     Stopped,
-    /// The user model did not pass its certification. Exit code 4.
-    #[error("{0}")]
-    UserModelNotCertified(String),
 }
 
 impl Failure {
@@ -26,7 +23,6 @@ impl Failure {
         ExitCode::from(match self {
             Self::Input(_) => 2,
             Self::Infra(_) => 3,
-            Self::UserModelNotCertified(_) => 4,
             Self::Stopped => 130,
         })
     }

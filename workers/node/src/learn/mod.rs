@@ -1,0 +1,186 @@
+//! `make learn`: whether GRPO teaches what demonstrations alone do not. Several seeds of one run, each through the same
+//! stages as a GRPORun, on the same suite; then the arms compared, seed by seed and pooled.
+//!
+//! Everything is idempotent: a killed one goes on where it was.
+
+mod data;
+mod result;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use agoge_crds::grpo_run::{Arm, UserModel};
+use agoge_crds::report::TrainReport;
+use agoge_crds::{GRPORun, GRPORunSpec};
+use agoge_plan::assignment::Assignment;
+use agoge_plan::{Owner, Role, TrainStage};
+use agoge_store::Store;
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+use crate::job::Job;
+use crate::stop::Stop;
+use crate::train;
+
+/// The arms that are compared.
+const ARMS: [Arm; 7] = [
+    Arm::Empty,
+    Arm::Random,
+    Arm::AlwaysRefuse,
+    Arm::Sft,
+    Arm::SftContinued,
+    Arm::Grpo,
+    Arm::GrpoUnfiltered,
+];
+
+/// What to learn from, and for how long.
+#[derive(Args)]
+pub struct Options {
+    /// Folder with `synthesisjob.yaml`, `grporun.yaml` and `domain/`.
+    #[arg(long, default_value = "examples/courier")]
+    folder: PathBuf,
+    /// Where everything goes.
+    #[arg(long, default_value = "out/learn")]
+    out: PathBuf,
+    /// Seeds: 1 to this.
+    #[arg(long, default_value_t = 3)]
+    seeds: u64,
+    /// Minutes of GRPO, and of each arm that gets the same time.
+    #[arg(long, env = "LEARN_MINUTES", default_value_t = 10.0)]
+    minutes: f64,
+    /// Only the user, SFT and GRPO: for trying settings.
+    #[arg(long)]
+    brief: bool,
+    /// Threads; 0: all cores.
+    #[arg(long, default_value_t = 0)]
+    threads: u32,
+}
+
+/// One seed's way through the stages.
+struct Run<'a> {
+    options: &'a Options,
+    spec: &'a GRPORunSpec,
+    suite: &'a str,
+    seed: u64,
+    inputs: BTreeMap<String, Option<String>>,
+    reports: BTreeMap<String, TrainReport>,
+    stop: Stop,
+}
+
+/// Does all of it and writes `result.json`.
+pub fn run(options: &Options, stop: Stop) -> Result<(), Failure> {
+    let store = Store::open(options.out.join("store"))?;
+    let spec = manifest::<GRPORun>(&options.folder.join("grporun.yaml"))?.spec;
+    let suite = data::suite(options, &store, &stop)?;
+    let mut first = Run::new(options, &spec, &suite, 1, stop.clone());
+    let user = first.user()?;
+    let mut seeds = Vec::new();
+    for seed in 1..=options.seeds {
+        let mut run = Run::new(options, &spec, &suite, seed, stop.clone());
+        run.inputs.clone_from(&first.inputs);
+        seeds.push(run.seed(&store)?);
+        let result = result::of(options.minutes, &user, &seeds);
+        let text = serde_json::to_vec_pretty(&result).map_err(Failure::infra)?;
+        agoge_store::write_atomic(options.out.join("result.json"), text).map_err(Failure::infra)?;
+        tracing::info!(seed, "\n{}", result::table(&result));
+    }
+    Ok(())
+}
+
+/// Reads a manifest.
+fn manifest<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| Failure::Input(format!("reading {}: {e}; name the manifests' folder with --folder", path.display())))?;
+    serde_yaml::from_str(&text).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))
+}
+
+impl<'a> Run<'a> {
+    fn new(options: &'a Options, spec: &'a GRPORunSpec, suite: &'a str, seed: u64, stop: Stop) -> Self {
+        Self { options, spec, suite, seed, inputs: BTreeMap::new(), reports: BTreeMap::new(), stop }
+    }
+
+    /// The user model, one for all seeds, and its certificate.
+    fn user(&mut self) -> Result<Value, Failure> {
+        if self.spec.user.model == UserModel::Scripted {
+            return Ok(json!("scripted"));
+        }
+        let sft = self.spec.stages.user_sft.unwrap_or_default();
+        self.stage(TrainStage::UserSft, json!({ "sft": sft }))?;
+        let settings = json!({ "dialogues": self.spec.user.certification });
+        let report = self.stage(TrainStage::CertifyUser, settings)?;
+        let rate = report.error_rate.unwrap_or(1.0);
+        if rate > self.spec.user.max_error_rate {
+            tracing::warn!(rate, allowed = self.spec.user.max_error_rate, "the user model is not certified");
+        }
+        Ok(json!({ "errorRate": rate, "allowed": self.spec.user.max_error_rate, "dialogues": report.step }))
+    }
+
+    /// Every arm of one seed.
+    fn seed(&mut self, store: &Store) -> Result<result::Seed, Failure> {
+        let stages = &self.spec.stages;
+        let mut grpo = stages.grpo.clone();
+        grpo.steps = 0;
+        grpo.wall_clock = Some(std::time::Duration::from_secs_f64(self.options.minutes * 60.0).into());
+        self.stage(TrainStage::AgentSft, json!({ "sft": stages.agent_sft }))?;
+        let seconds = self.stage(TrainStage::Grpo, json!({ "grpo": grpo }))?.seconds;
+        let mut evaluation = stages.evaluation.clone();
+        evaluation.endpoints.clear();
+        evaluation.arms = ARMS.to_vec();
+        if self.options.brief {
+            evaluation.arms.retain(|arm| matches!(arm, Arm::Sft | Arm::Grpo));
+        } else {
+            self.stage(TrainStage::GrpoUnfiltered, json!({ "grpo": grpo, "filter": "none", "seconds": seconds }))?;
+            self.stage(TrainStage::SftContinued, json!({ "sft": stages.agent_sft, "seconds": seconds }))?;
+        }
+        self.stage(TrainStage::Evaluate, json!({ "evaluation": evaluation, "grpo": grpo }))?;
+        result::Seed::of(self.seed, &self.reports, store)
+    }
+
+    fn stage(&mut self, stage: TrainStage, settings: Value) -> Result<TrainReport, Failure> {
+        let key = format!("seed{}-{}", self.seed, stage.key());
+        let arguments = json!({
+            "run": format!("learn-{}", self.seed),
+            "stage": stage,
+            "suite": { "name": "learn", "digest": self.suite },
+            "policy": self.spec.policy,
+            "user": self.spec.user,
+            "settings": settings,
+            "inputs": self.inputs,
+            "deterministic": false,
+            "seed": self.seed,
+        });
+        let assignment = Assignment {
+            name: key.clone(),
+            key: key.clone(),
+            attempt: 0,
+            owner: owner(self.seed),
+            role: Role::Train { stage },
+            arguments,
+            shard: 0,
+            shards: 1,
+            time_left: None,
+            domain: self.options.folder.join("domain"),
+            store: self.options.out.join("store").to_string_lossy().into_owned(),
+            work: self.options.out.join("work").join(key),
+            endpoints: BTreeMap::new(),
+            recordings: None,
+            threads: self.options.threads,
+        };
+        let mut job = Job::of(assignment, self.stop.clone())?;
+        let report = train::report(&mut job)?;
+        self.inputs.insert(stage.as_str().to_owned(), report.digest.clone());
+        self.reports.insert(stage.as_str().to_owned(), report.clone());
+        Ok(report)
+    }
+}
+
+fn owner(seed: u64) -> Owner {
+    Owner {
+        api_version: agoge_crds::API_VERSION.to_owned(),
+        kind: "GRPORun".to_owned(),
+        name: format!("learn-{seed}"),
+        namespace: None,
+        uid: String::new(),
+    }
+}

@@ -1,0 +1,55 @@
+//! The user model's certification: its turns in held-out dialogues, judged by code, before its training and after. What
+//! rate is good enough is the plan's to say.
+
+use agoge_learner::certify::{Certificate, Dialogue, certify};
+use agoge_plan::TrainStage;
+use serde::Deserialize;
+
+use super::policy::Policy;
+use super::{Record, Stage, user_sft};
+use crate::failure::Failure;
+use crate::job::Job;
+
+/// Tokens of one turn at most; the longest turn of a demonstration is well below.
+const TURN: usize = 64;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Settings {
+    dialogues: usize,
+}
+
+/// Judges the user model.
+pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Failure> {
+    let settings: Settings = serde_json::from_value(stage.arguments.settings.clone())
+        .map_err(|e| Failure::Input(format!("the assignment's settings: {e}")))?;
+    let dialogues = stage.suite.dialogues(settings.dialogues);
+    if dialogues.len() < settings.dialogues {
+        tracing::warn!(
+            asked = settings.dialogues,
+            there = dialogues.len(),
+            "the suite has fewer held-out dialogues than user.certification asks for; raise the target of the strategy `template`"
+        );
+    }
+    if dialogues.is_empty() {
+        return Err(Failure::Input(
+            "the suite has no held-out dialogue to certify the user model with; give its source a share in the split heldout".into(),
+        ));
+    }
+    job.progress.stage("certify the user model", "dialogues", dialogues.len() as u64);
+    let trained = stage.model(job, TrainStage::UserSft)?;
+    let judge = |user: &Policy, job: &Job, dialogues: &[Dialogue<'_>]| -> Result<Certificate, Failure> {
+        job.stop.check()?;
+        let threads = user.threads(job.threads());
+        Ok(certify(user.player(1.0), dialogues, TURN, stage.arguments.seed, threads)?)
+    };
+    let after = judge(&trained, job, &dialogues)?;
+    job.progress.figure("errorRate", after.error_rate);
+    // An untrained model never ends a turn: a tenth of the dialogues is enough to say so.
+    let few = &dialogues[..dialogues.len().div_ceil(10)];
+    let before = judge(&user_sft::untrained(stage)?, job, few)?;
+    job.progress.at(dialogues.len() as u64);
+    tracing::info!(before = before.error_rate, after = after.error_rate, turns = after.turns, kinds = ?after.kinds, "certificate");
+    let record = Record { steps: after.dialogues as u64, before: Some(before), after: Some(after), ..Record::default() };
+    Ok((record, None))
+}

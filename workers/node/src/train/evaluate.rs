@@ -1,0 +1,171 @@
+//! The table: every arm on the same held-out tasks, with the run's user, with the scripted user, and on templates that
+//! no training saw. Policies speak greedily; what differs between the trials of a task is the user.
+
+use std::path::PathBuf;
+
+use agoge_crds::grpo_run::{Arm, EvaluationSpec, GrpoSpec};
+use agoge_dialogue::Message;
+use agoge_learner::evaluate::{Scorecard, evaluate};
+use agoge_learner::rollout::{Agent, Arena, User};
+use agoge_model::SampleKey;
+use agoge_plan::TrainStage;
+use agoge_world::{Task, baseline};
+use serde::{Deserialize, Serialize};
+
+use super::policy::Policy;
+use super::samples::Sample;
+use super::{Columns, Record, Stage, grpo};
+use crate::failure::Failure;
+use crate::job::Job;
+
+/// Episodes at a time.
+const SLOTS: usize = 256;
+/// Dialogues of an arm that are kept for a reader.
+const SHOWN: usize = 12;
+
+/// An arm that is done; kept until all are, so that a resume plays none twice.
+#[derive(Serialize, Deserialize)]
+struct Done {
+    columns: Columns,
+    samples: Vec<Sample>,
+}
+
+/// What all arms are played on.
+struct Exam {
+    arena: Arena,
+    user: Option<Policy>,
+    heldout: Vec<Task>,
+    unseen: Vec<Task>,
+    trials: u32,
+    /// Tasks played so far, over all arms and columns.
+    played: u64,
+}
+
+/// Plays every arm.
+pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Failure> {
+    let spec: EvaluationSpec = stage.settings("evaluation")?;
+    let bounds = grpo::bounds(&stage.settings::<GrpoSpec>("grpo")?);
+    let (heldout, _) = stage.suite.heldout(spec.tasks as usize);
+    if heldout.is_empty() {
+        return Err(Failure::Input("the suite has no held-out task; give its source a share in the split heldout".into()));
+    }
+    if heldout.len() < spec.tasks as usize {
+        tracing::warn!(asked = spec.tasks, there = heldout.len(), "the suite has fewer held-out tasks than stages.evaluation.tasks");
+    }
+    let user = stage.user(job)?;
+    let threads = user.as_ref().map_or_else(
+        || {
+            tch::set_num_threads(1);
+            job.threads()
+        },
+        |user| user.threads(job.threads()),
+    );
+    let arena = Arena::new(stage.worlds()?, threads, SLOTS, &bounds, stage.arguments.seed);
+    let unseen = stage.suite.unseen(spec.tasks as usize);
+    let columns = 1 + u64::from(user.is_some());
+    let each = heldout.len() as u64 * columns + unseen.len() as u64;
+    job.progress.stage("evaluation", "tasks", each * spec.arms.len() as u64);
+    let mut exam = Exam { arena, user, heldout, unseen, trials: spec.samples, played: 0 };
+    let mut record = Record::default();
+    for arm in &spec.arms {
+        let name = name(*arm);
+        let file = job.assignment.work.join("arms").join(format!("{name}.json"));
+        let done = match std::fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Done>(&text).ok()) {
+            Some(done) => done,
+            None => {
+                let done = play(stage, job, &mut exam, *arm)?;
+                keep(&file, &done)?;
+                done
+            }
+        };
+        exam.played = each * (record.arms.len() as u64 + 1);
+        job.progress.at(exam.played);
+        let pass = done.columns.heldout.pass.first();
+        tracing::info!(arm = name, pass1 = pass.map(|p| p.value), "evaluated");
+        job.progress.figure(name, pass.map(|p| p.value));
+        record.steps += exam.heldout.len() as u64;
+        record.samples.extend(done.samples);
+        record.arms.insert(name.to_owned(), done.columns);
+    }
+    Ok((record, None))
+}
+
+/// The arm's name in tables.
+fn name(arm: Arm) -> &'static str {
+    match arm {
+        Arm::Empty => "empty",
+        Arm::Random => "random",
+        Arm::AlwaysRefuse => "alwaysRefuse",
+        Arm::Sft => "sft",
+        Arm::SftContinued => "sftContinued",
+        Arm::Grpo => "grpo",
+        Arm::GrpoUnfiltered => "grpoUnfiltered",
+    }
+}
+
+fn play(stage: &Stage, job: &mut Job, exam: &mut Exam, arm: Arm) -> Result<Done, Failure> {
+    let trained = match arm {
+        Arm::Empty | Arm::Random | Arm::AlwaysRefuse => None,
+        Arm::Sft => Some(TrainStage::AgentSft),
+        Arm::SftContinued => Some(TrainStage::SftContinued),
+        Arm::Grpo => Some(TrainStage::Grpo),
+        Arm::GrpoUnfiltered => Some(TrainStage::GrpoUnfiltered),
+    };
+    if let Some(trained) = trained {
+        let policy = stage.model(job, trained)?;
+        return exam.columns(job, arm, Agent::Policy(policy.player(0.0)), Some(&policy));
+    }
+    let domain = &stage.domain;
+    let script = |task: &Task, messages: &[Message], key: &SampleKey| match arm {
+        Arm::AlwaysRefuse => baseline::always_refuse(domain),
+        Arm::Random => baseline::random(domain, task, messages, key.seed ^ (key.member << 32)),
+        _ => baseline::empty(),
+    };
+    exam.columns(job, arm, Agent::Script(&script), None)
+}
+
+impl Exam {
+    fn columns(&mut self, job: &mut Job, arm: Arm, agent: Agent<'_>, policy: Option<&Policy>) -> Result<Done, Failure> {
+        let heldout = self.column(job, agent, true, false)?;
+        let scripted = match self.user {
+            Some(_) => Some(self.column(job, agent, false, false)?),
+            None => None,
+        };
+        let unseen = match self.unseen.is_empty() {
+            true => None,
+            false => Some(self.column(job, agent, false, true)?),
+        };
+        let samples = match policy {
+            Some(policy) => {
+                let vocab = &policy.tokenizer;
+                let first = heldout.sample.iter().take(SHOWN);
+                first.map(|one| Sample::of(one, name(arm), &self.heldout, vocab, policy.renderer.as_ref())).collect()
+            }
+            None => Vec::new(),
+        };
+        Ok(Done { columns: Columns { heldout, scripted, unseen }, samples })
+    }
+
+    /// One column. A user model knows the scenarios of its training alone, so the script plays the user of unseen ones.
+    fn column(&mut self, job: &mut Job, agent: Agent<'_>, modelled: bool, unseen: bool) -> Result<Scorecard, Failure> {
+        let user = match &self.user {
+            Some(user) if modelled => User::Model(user.player(1.0)),
+            _ => User::Scripted,
+        };
+        let tasks = if unseen { &self.unseen } else { &self.heldout };
+        let (before, trials) = (self.played, u64::from(self.trials.max(1)));
+        let stop = job.stop.clone();
+        let progress = &mut job.progress;
+        let card = evaluate(&mut self.arena, tasks, self.trials, agent, user, |episodes| {
+            progress.at(before + episodes as u64 / trials);
+            stop.check()
+        })?;
+        self.played += tasks.len() as u64;
+        Ok(card)
+    }
+}
+
+fn keep(file: &PathBuf, done: &Done) -> Result<(), Failure> {
+    let text = serde_json::to_vec(done).map_err(Failure::infra)?;
+    agoge_store::write_atomic(file, text).map_err(Failure::infra)
+}

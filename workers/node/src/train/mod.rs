@@ -1,0 +1,198 @@
+//! The stages of a GRPORun, one file each. A stage finds its record in the store and is done, or makes it, going on from
+//! the checkpoint in its work folder.
+
+mod agent_sft;
+mod certify_user;
+mod evaluate;
+mod grpo;
+mod policy;
+mod record;
+mod samples;
+mod sft_continued;
+mod suite;
+mod supervised;
+mod trace;
+mod user_sft;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use agoge_crds::grpo_run::{ArmStatus, PolicySpec, UserModel, UserSpec};
+use agoge_crds::report::TrainReport;
+use agoge_learner::evaluate::Scorecard;
+use agoge_plan::TrainStage;
+use agoge_sandbox::Limits;
+use agoge_store::Digest;
+use agoge_world::{Domain, World};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::job::Job;
+use policy::Policy;
+pub use record::{Columns, Record, read as record_of};
+use suite::Suite;
+
+/// What the plan gives a stage; see `operator/plan/src/grpo.rs`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Arguments {
+    /// The run's name.
+    #[serde(default)]
+    pub run: String,
+    /// Which stage.
+    pub stage: TrainStage,
+    /// The suite.
+    pub suite: SuiteArgument,
+    /// What learns.
+    pub policy: PolicySpec,
+    /// Who plays the user.
+    pub user: UserSpec,
+    /// The stage's settings.
+    #[serde(default)]
+    pub settings: Value,
+    /// Digests of earlier stages' records, by stage.
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Option<String>>,
+    /// Whether the loss trace must be the same in every run.
+    #[serde(default)]
+    pub deterministic: bool,
+    /// Seed of everything.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+/// The suite that the run pinned.
+#[derive(Clone, Debug, Deserialize)]
+pub struct SuiteArgument {
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// Its digest.
+    pub digest: String,
+}
+
+/// A stage's surroundings.
+struct Stage {
+    arguments: Arguments,
+    domain: Arc<Domain>,
+    suite: Suite,
+}
+
+/// Does the stage of the job's assignment and writes its result.
+pub fn run(job: &mut Job) -> Result<(), Failure> {
+    let report = report(job)?;
+    job.finish(&report)
+}
+
+/// The same; gives the report.
+pub fn report(job: &mut Job) -> Result<TrainReport, Failure> {
+    let arguments: Arguments = serde_json::from_value(job.assignment.arguments.clone())
+        .map_err(|e| Failure::Input(format!("the assignment's arguments: {e}")))?;
+    let domain = job.domain()?;
+    let inputs = record::inputs(&arguments, &domain.digest)?;
+    if let Some((record, digest, seconds)) = record::find(&job.store, &inputs)? {
+        tracing::info!(stage = arguments.stage.as_str(), %digest, "done before");
+        return Ok(told(&record, &digest, seconds));
+    }
+    let suite = Suite::load(&job.store, &arguments)?;
+    let stage = Stage { arguments, domain, suite };
+    let started = Instant::now();
+    let (mut record, seconds) = stage.perform(job)?;
+    let seconds = seconds.unwrap_or_else(|| started.elapsed().as_secs_f64());
+    record.stage = stage.arguments.stage.as_str().to_owned();
+    record.seconds = if stage.arguments.deterministic { 0.0 } else { seconds };
+    let digest = record::keep(&job.store, &stage.arguments.run, inputs, &record, seconds)?;
+    trace::clear(&job.assignment.work);
+    Ok(told(&record, &digest, seconds))
+}
+
+impl Stage {
+    /// The record, and the seconds that it took over all attempts where the stage knows.
+    fn perform(&self, job: &mut Job) -> Result<(Record, Option<f64>), Failure> {
+        match self.arguments.stage {
+            TrainStage::UserSft => user_sft::perform(self, job),
+            TrainStage::CertifyUser => certify_user::perform(self, job),
+            TrainStage::AgentSft => agent_sft::perform(self, job),
+            TrainStage::Grpo | TrainStage::GrpoUnfiltered => grpo::perform(self, job),
+            TrainStage::SftContinued => sft_continued::perform(self, job),
+            TrainStage::Evaluate => evaluate::perform(self, job),
+        }
+    }
+
+    /// The stage's settings under `name`.
+    fn settings<T: DeserializeOwned>(&self, name: &str) -> Result<T, Failure> {
+        let value = self.arguments.settings[name].clone();
+        serde_json::from_value(value).map_err(|e| Failure::Input(format!("the assignment's settings.{name}: {e}")))
+    }
+
+    /// The time that the stage is to take, where another stage's time decides it.
+    fn seconds(&self) -> Option<f64> {
+        self.arguments.settings["seconds"].as_f64()
+    }
+
+    /// The record of an earlier stage.
+    fn earlier(&self, job: &Job, stage: TrainStage) -> Result<Record, Failure> {
+        let name = stage.as_str();
+        let digest = self.arguments.inputs.get(name).and_then(Option::as_deref).ok_or_else(|| {
+            Failure::Input(format!("the assignment names no record of stage {name}, which has to come first"))
+        })?;
+        record::read(&job.store, &Digest::parse(digest).map_err(Failure::input)?)
+    }
+
+    /// The model that an earlier stage left.
+    fn model(&self, job: &Job, stage: TrainStage) -> Result<Policy, Failure> {
+        let folder = self.earlier(job, stage)?.model.ok_or_else(|| {
+            Failure::Input(format!("stage {} left no model; delete its record and run again", stage.as_str()))
+        })?;
+        Policy::get(&job.store, &folder, &job.assignment.work.join("inputs").join(stage.as_str()))
+    }
+
+    /// The user model, unless the script plays the user.
+    fn user(&self, job: &Job) -> Result<Option<Policy>, Failure> {
+        match self.arguments.user.model {
+            UserModel::Scripted => Ok(None),
+            UserModel::Sft => self.model(job, TrainStage::UserSft).map(Some),
+        }
+    }
+
+    /// Sandboxes to play in.
+    fn worlds(&self) -> Result<Vec<World>, Failure> {
+        let open = || World::open(self.domain.clone(), Limits::default());
+        agoge_learner::rollout::Arena::worlds(open).map_err(Failure::infra)
+    }
+}
+
+/// What the driver is told of a record.
+fn told(record: &Record, digest: &Digest, seconds: f64) -> TrainReport {
+    let last = record.curve.last();
+    let figure = |name: &str| last.and_then(|entry| entry[name].as_f64());
+    let arms = record.arms.iter().map(|(name, columns)| (name.clone(), row(&columns.heldout))).collect();
+    TrainReport {
+        step: record.steps,
+        total: record.steps,
+        reward: figure("rewardAll"),
+        kl: figure("kl"),
+        entropy: figure("entropy"),
+        mixed: figure("mixed"),
+        tokens_per_second: (record.trained_tokens > 0).then(|| record.trained_tokens as f64 / seconds.max(1e-9)),
+        seconds,
+        trained_tokens: record.trained_tokens,
+        error_rate: record.after.as_ref().map(|certificate| certificate.error_rate),
+        arms,
+        digest: Some(digest.to_string()),
+        ..TrainReport::default()
+    }
+}
+
+fn row(card: &Scorecard) -> ArmStatus {
+    let first = card.pass.first();
+    ArmStatus {
+        pass: card.pass.iter().map(|estimate| estimate.value).collect(),
+        low: first.map_or(0.0, |e| e.low),
+        high: first.map_or(0.0, |e| e.high),
+        tasks: first.map_or(0, |e| e.n as u64),
+    }
+}

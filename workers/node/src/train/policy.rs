@@ -1,0 +1,153 @@
+//! A language model of the run - policy or user - with its tokenizer and format: made fresh, read from a folder, put into
+//! the store and fetched again.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use agoge_crds::grpo_run::FreshModel;
+use agoge_dialogue::{Renderer, Role, Transcript, Vocab, renderer, supervise, user_view};
+use agoge_learner::rollout::{Player, system};
+use agoge_model::{Decoder, ModelConfig, Tokenizer};
+use agoge_store::{Folder, Store};
+use agoge_world::Domain;
+
+use super::suite::Instance;
+use crate::failure::Failure;
+
+/// From this size on torch's own threads do the work; below it, threads of ours do.
+const LARGE: usize = 20_000_000;
+
+/// Weights, tokenizer, format.
+pub struct Policy {
+    /// Weights.
+    pub decoder: Decoder,
+    /// Tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Format of messages.
+    pub renderer: Box<dyn Renderer>,
+}
+
+impl Policy {
+    /// A new model in our compact format. Its tokenizer is trained on the dialogues given: those of the training splits,
+    /// as policy and user see them.
+    pub fn fresh(shape: &FreshModel, domain: &Domain, training: &[&Instance], seed: u64) -> Result<Self, Failure> {
+        let renderer = format("compact")?;
+        let corpus = Corpus::default();
+        for instance in training {
+            let _ = agent_side(renderer.as_ref(), &corpus, domain, instance);
+            let _ = user_side(renderer.as_ref(), &corpus, instance);
+        }
+        let texts = corpus.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let size = shape.vocab_size as usize;
+        let tokenizer = Tokenizer::train(&texts, size, renderer.specials()).map_err(Failure::input)?;
+        let config = ModelConfig {
+            vocab_size: tokenizer.size(),
+            hidden_size: shape.hidden_size as usize,
+            intermediate_size: shape.intermediate_size as usize,
+            num_hidden_layers: shape.layers as usize,
+            num_attention_heads: shape.heads as usize,
+            num_key_value_heads: Some(shape.kv_heads as usize),
+            max_position_embeddings: shape.max_length as usize,
+            ..ModelConfig::default()
+        };
+        let decoder = Decoder::fresh(config, seed).map_err(Failure::input)?;
+        Ok(Self { decoder, tokenizer, renderer })
+    }
+
+    /// One from a folder of `config.json`, safetensors and `tokenizer.json`.
+    pub fn load(dir: &Path) -> Result<Self, Failure> {
+        let decoder = Decoder::load(dir).map_err(Failure::input)?;
+        let tokenizer = Tokenizer::load(dir).map_err(Failure::input)?;
+        tokenizer.check(decoder.config()).map_err(Failure::input)?;
+        let known = match decoder.config().model_type.as_str() {
+            "qwen2" => ["compact", "qwen25", "chatml"],
+            _ => ["compact", "chatml", "qwen25"],
+        };
+        for name in known {
+            let renderer = format(name)?;
+            if renderer.check(&tokenizer).is_ok() {
+                return Ok(Self { decoder, tokenizer, renderer });
+            }
+        }
+        Err(Failure::Input(format!(
+            "the tokenizer in {} has the special tokens of no chat format known here ({}); use a model of one of them",
+            dir.display(),
+            known.join(", ")
+        )))
+    }
+
+    /// Writes it into the store.
+    pub fn put(&self, store: &Store, work: &Path) -> Result<Folder, Failure> {
+        let dir = work.join("model");
+        self.decoder.save(&dir).map_err(Failure::infra)?;
+        self.tokenizer.save(&dir).map_err(Failure::infra)?;
+        Ok(store.put_folder(&dir)?)
+    }
+
+    /// Fetches one from the store into `dir`.
+    pub fn get(store: &Store, folder: &Folder, dir: &Path) -> Result<Self, Failure> {
+        store.get_folder(folder, dir)?;
+        Self::load(dir)
+    }
+
+    /// Prepares this thread's libtorch for the model and says how many threads of our own may share work on it.
+    pub fn threads(&self, all: usize) -> usize {
+        let large = self.decoder.parameter_count() > LARGE;
+        let (own, torch) = if large { (1, all) } else { (all, 1) };
+        tch::set_num_threads(i32::try_from(torch).unwrap_or(1));
+        own
+    }
+
+    /// It as a player.
+    pub fn player(&self, temperature: f64) -> Player<'_> {
+        Player {
+            decoder: &self.decoder,
+            vocab: &self.tokenizer,
+            renderer: self.renderer.as_ref(),
+            temperature,
+            version: 0,
+        }
+    }
+
+    /// A demonstration with the agent's turns trained.
+    pub fn demonstration(&self, domain: &Domain, instance: &Instance) -> Transcript {
+        agent_side(self.renderer.as_ref(), &self.tokenizer, domain, instance)
+    }
+
+    /// A dialogue with the user's turns trained: texts only, under the task's instruction.
+    pub fn user_dialogue(&self, instance: &Instance) -> Transcript {
+        user_side(self.renderer.as_ref(), &self.tokenizer, instance)
+    }
+}
+
+fn format(name: &str) -> Result<Box<dyn Renderer>, Failure> {
+    renderer(name).ok_or_else(|| Failure::Input(format!("there is no chat format `{name}`")))
+}
+
+fn agent_side(renderer: &dyn Renderer, vocab: &dyn Vocab, domain: &Domain, instance: &Instance) -> Transcript {
+    supervise(renderer, vocab, system(domain, renderer), &domain.tools, &instance.messages, Role::Assistant)
+}
+
+fn user_side(renderer: &dyn Renderer, vocab: &dyn Vocab, instance: &Instance) -> Transcript {
+    let instruction = &instance.task.user.instruction;
+    supervise(renderer, vocab, instruction, &[], &user_view(&instance.messages), Role::User)
+}
+
+/// A vocabulary that encodes nothing and remembers what it was asked to: the texts that a tokenizer will see.
+#[derive(Default)]
+struct Corpus(Mutex<Vec<String>>);
+
+impl Vocab for Corpus {
+    fn encode(&self, text: &str) -> Vec<u32> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        Vec::new()
+    }
+
+    fn decode(&self, _ids: &[u32]) -> String {
+        String::new()
+    }
+
+    fn special(&self, _token: &str) -> Option<u32> {
+        Some(0)
+    }
+}

@@ -1,0 +1,37 @@
+//! The arm that GRPO must beat: the same demonstrations for as long again as GRPO took.
+//!
+//! In a deterministic run time decides nothing: it trains as many tokens as GRPO did instead.
+
+use agoge_crds::grpo_run::AgentSftSpec;
+use agoge_learner::sft::SftConfig;
+use agoge_plan::TrainStage;
+
+use super::supervised::{self, Plan};
+use super::{Record, Stage, agent_sft};
+use crate::failure::Failure;
+use crate::job::Job;
+
+/// Goes on with SFT.
+pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Failure> {
+    let spec: AgentSftSpec = stage.settings("sft")?;
+    let policy = stage.model(job, TrainStage::AgentSft)?;
+    let grpo = stage.earlier(job, TrainStage::Grpo)?;
+    let threads = policy.threads(job.threads());
+    let (training, validation) = agent_sft::transcripts(stage, &policy, &spec)?;
+    let an_epoch: usize = training.iter().map(agoge_learner::batch::trainable).sum();
+    let base = supervised::config(&spec.sft(), stage.arguments.seed ^ 1, stage.arguments.deterministic, threads);
+    let limits = match stage.seconds().filter(|_| !stage.arguments.deterministic) {
+        Some(seconds) => SftConfig { max_seconds: seconds, max_epochs: u64::MAX, ..base },
+        None => {
+            let epochs = grpo.trained_tokens.div_ceil(an_epoch.max(1) as u64).max(1);
+            SftConfig { max_epochs: epochs, max_seconds: f64::INFINITY, ..base }
+        }
+    };
+    let plan = Plan {
+        title: "SFT continued",
+        config: SftConfig { patience: u64::MAX, schedule: agoge_learner::sft::Schedule::Constant, ..limits },
+        deterministic: stage.arguments.deterministic,
+    };
+    let state = supervised::train(job, &plan, &policy.decoder, &training, &validation)?;
+    supervised::record(stage, job, &policy, &state)
+}

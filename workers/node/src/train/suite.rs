@@ -1,0 +1,191 @@
+//! The suite as training sees it: which instances are demonstrations, which are tasks to learn from, which are held out.
+
+use std::collections::BTreeMap;
+
+use agoge_dialogue::Message;
+use agoge_learner::certify::Dialogue;
+use agoge_store::Store;
+use agoge_world::{Split, Task};
+use serde::{Deserialize, Serialize};
+
+use super::Arguments;
+use crate::failure::Failure;
+
+/// A qualified instance.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Instance {
+    /// The task.
+    pub task: Task,
+    /// The part of the data it belongs to.
+    pub split: Split,
+    /// How it was made.
+    pub strategy: String,
+    /// Its demonstration, where it has one.
+    #[serde(default)]
+    pub messages: Vec<Message>,
+}
+
+/// The qualified instances.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct Suite {
+    instances: Vec<Instance>,
+}
+
+impl Suite {
+    /// Loads the suite that the run pinned.
+    pub fn load(store: &Store, arguments: &Arguments) -> Result<Self, Failure> {
+        let digest = &arguments.suite.digest;
+        let inputs = BTreeMap::from([("digest".to_owned(), digest.clone())]);
+        let artifact = store.find_artifact("suite", &inputs)?.ok_or_else(|| {
+            let name = &arguments.suite.name;
+            Failure::Input(format!("the store has no suite {digest} of {name}: the CheckerSuite has to run again"))
+        })?;
+        let bytes = store.get(&artifact.digest)?;
+        let suite: Self = serde_json::from_slice(&bytes)
+            .map_err(|e| Failure::Infra(format!("the suite {digest} does not read: {e}; run the CheckerSuite again")))?;
+        Ok(suite.for_model(arguments.policy.fresh.is_some()))
+    }
+
+    /// A fresh model knows no more of language than its domain's templates teach it: where there are any, it gets no
+    /// instance of another strategy.
+    fn for_model(mut self, fresh: bool) -> Self {
+        if fresh && self.instances.iter().any(|instance| instance.strategy == "template") {
+            self.instances.retain(|instance| instance.strategy == "template");
+        }
+        self
+    }
+
+    /// The instances of a split, in their order.
+    pub fn split(&self, split: Split) -> impl Iterator<Item = &Instance> {
+        self.instances.iter().filter(move |instance| instance.split == split)
+    }
+
+    /// The dialogues of both training splits, which tokenizer and user model may see.
+    pub fn training(&self) -> Vec<&Instance> {
+        let splits = [Split::TrainSft, Split::TrainRl];
+        let found = splits.into_iter().flat_map(|split| self.split(split));
+        found.filter(|instance| !instance.messages.is_empty()).collect()
+    }
+
+    /// Demonstrations for the policy and for its validation. At most `most` of the former, corners among them at most
+    /// `corner_share`.
+    pub fn demonstrations(&self, most: usize, corner_share: f64) -> Result<(Vec<&Instance>, Vec<&Instance>), Failure> {
+        let all: Vec<&Instance> = self.split(Split::TrainSft).filter(|i| !i.messages.is_empty()).collect();
+        let (rest, validation) = hold_out(&all, most)?;
+        let wanted = most.min(rest.len());
+        let corners = (corner_share * wanted as f64).floor() as usize;
+        let mut left = corners;
+        let chosen = rest.into_iter().filter(|instance| {
+            let may = !instance.task.corner || left > 0;
+            left -= usize::from(instance.task.corner && may);
+            may
+        });
+        Ok((chosen.take(wanted).collect(), validation))
+    }
+
+    /// Tasks to learn from.
+    pub fn practice(&self) -> Vec<Task> {
+        self.split(Split::TrainRl).map(|instance| instance.task.clone()).collect()
+    }
+
+    /// Held-out tasks: `n` in which each branch has its share, and some of the others, for curves.
+    pub fn heldout(&self, n: usize) -> (Vec<Task>, Vec<Task>) {
+        let all: Vec<&Task> = self.split(Split::Heldout).map(|instance| &instance.task).collect();
+        let chosen = stratified(&all, n);
+        let (mut tasks, mut others) = (Vec::new(), Vec::new());
+        for (index, task) in all.into_iter().enumerate() {
+            if chosen.contains(&index) { &mut tasks } else { &mut others }.push(task.clone());
+        }
+        (tasks, others)
+    }
+
+    /// Tasks of templates that no training saw, at most `n`.
+    pub fn unseen(&self, n: usize) -> Vec<Task> {
+        self.split(Split::Unseen).map(|instance| instance.task.clone()).take(n).collect()
+    }
+
+    /// Held-out dialogues for the user model's certificate, at most `n`.
+    pub fn dialogues(&self, n: usize) -> Vec<Dialogue<'_>> {
+        let found = self.split(Split::Heldout).filter(|instance| !instance.messages.is_empty());
+        found.take(n).map(|i| Dialogue { task: &i.task, messages: &i.messages }).collect()
+    }
+}
+
+/// Training and validation of `all`: up to an eighth as many for validation as `most`, at least one in ten of what there is.
+pub fn hold_out<'a>(all: &[&'a Instance], most: usize) -> Result<(Vec<&'a Instance>, Vec<&'a Instance>), Failure> {
+    if all.len() < 10 {
+        let message = format!("{} demonstrations are too few to learn from; raise the target of the strategy `template`", all.len());
+        return Err(Failure::Input(message));
+    }
+    let spare = all.len().saturating_sub(most).min(most.div_ceil(8));
+    let held = spare.max(all.len().min(most) / 10).max(1);
+    let (rest, validation) = all.split_at(all.len() - held);
+    Ok((rest.to_vec(), validation.to_vec()))
+}
+
+/// Indices of `n` tasks in which each branch has the share it has among all; what does not divide goes to acting
+/// branches first, so that refusals stay as rare as they are.
+fn stratified(all: &[&Task], n: usize) -> Vec<usize> {
+    if n >= all.len() {
+        return (0..all.len()).collect();
+    }
+    let mut branches: BTreeMap<(bool, &str), Vec<usize>> = BTreeMap::new();
+    for (index, task) in all.iter().enumerate() {
+        branches.entry((task.refusal, &task.branch)).or_default().push(index);
+    }
+    let share = |indices: &Vec<usize>| indices.len() * n / all.len();
+    let mut left = n - branches.values().map(share).sum::<usize>();
+    let mut chosen = Vec::with_capacity(n);
+    for indices in branches.values() {
+        let extra = usize::from(left > 0 && share(indices) < indices.len());
+        left -= extra;
+        chosen.extend(&indices[..share(indices) + extra]);
+    }
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(branch: usize, refusal: bool) -> Task {
+        serde_json::from_value(serde_json::json!({
+            "id": "t", "branch": format!("b{branch}"), "refusal": refusal, "user": {}, "gold": []
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn held_out_tasks_keep_every_branch_in_its_share_and_refusals_no_more_frequent() {
+        let all: Vec<Task> = (0..500).map(|i| task(i % 27, i % 27 >= 23)).collect();
+        let refs: Vec<&Task> = all.iter().collect();
+        let chosen = stratified(&refs, 200);
+        assert_eq!(chosen.len(), 200);
+        let mut counts = BTreeMap::new();
+        for index in &chosen {
+            *counts.entry(&all[*index].branch).or_insert(0) += 1;
+        }
+        assert!(counts.len() == 27 && counts.values().all(|count| (7..=8).contains(count)), "{counts:?}");
+        let refusals = |tasks: &[&Task]| tasks.iter().filter(|t| t.refusal).count() as f64 / tasks.len() as f64;
+        let picked: Vec<&Task> = chosen.iter().map(|i| &all[*i]).collect();
+        assert!(refusals(&picked) <= refusals(&refs));
+    }
+
+    #[test]
+    fn demonstrations_hold_no_more_corners_than_asked_for_and_none_of_the_validation() {
+        let instances: Vec<Instance> = (0..600)
+            .map(|i| Instance {
+                task: Task { id: i.to_string(), corner: i % 2 == 0, ..task(0, false) },
+                split: Split::TrainSft,
+                strategy: "template".into(),
+                messages: vec![Message::user("x")],
+            })
+            .collect();
+        let suite = Suite { instances };
+        let (train, validation) = suite.demonstrations(256, 0.15).unwrap();
+        assert!(train.len() == 256 && validation.len() == 32);
+        assert_eq!(train.iter().filter(|i| i.task.corner).count(), 38);
+        assert!(validation.iter().all(|v| train.iter().all(|t| t.task.id != v.task.id)));
+    }
+}

@@ -1,0 +1,38 @@
+//! User SFT: a small model learns to play the users of the training splits. It sees texts only, under the task's
+//! instruction, which says what it wants, what it knows and what it keeps until asked.
+
+use agoge_crds::grpo_run::SftSpec;
+use agoge_dialogue::Transcript;
+
+use super::policy::Policy;
+use super::suite::{Instance, hold_out};
+use super::supervised::{self, Plan};
+use super::{Record, Stage};
+use crate::failure::Failure;
+use crate::job::Job;
+
+/// The user model before its training: what the certification compares with.
+pub fn untrained(stage: &Stage) -> Result<Policy, Failure> {
+    let shape = stage.arguments.user.fresh.or(stage.arguments.policy.fresh).unwrap_or_default();
+    let training = stage.suite.training();
+    Policy::fresh(&shape, &stage.domain, &training, stage.arguments.seed ^ 0x05e4)
+}
+
+/// Trains the user model.
+pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Failure> {
+    let spec: SftSpec = stage.settings("sft")?;
+    let user = untrained(stage)?;
+    let threads = user.threads(job.threads());
+    let (training, validation) = hold_out(&stage.suite.training(), stage.arguments.user.demonstrations as usize)?;
+    let most = stage.arguments.user.demonstrations as usize;
+    let transcripts = |chosen: &[&Instance]| -> Vec<Transcript> {
+        chosen.iter().take(most).map(|instance| user.user_dialogue(instance)).collect()
+    };
+    let plan = Plan {
+        title: "user SFT",
+        config: supervised::config(&spec, stage.arguments.seed, stage.arguments.deterministic, threads),
+        deterministic: stage.arguments.deterministic,
+    };
+    let state = supervised::train(job, &plan, &user.decoder, &transcripts(&training), &transcripts(&validation))?;
+    supervised::record(stage, job, &user, &state)
+}
