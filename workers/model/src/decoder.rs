@@ -65,9 +65,29 @@ impl Stacked {
         Self { whole, parts }
     }
 
+    fn share(&self) -> Self {
+        let parts = self.parts.iter().map(Tensor::shallow_clone).collect();
+        Self { whole: self.whole.shallow_clone(), parts }
+    }
+
     /// The stack as part of the graph.
     fn graph(&self) -> Tensor {
         Tensor::cat(&self.parts, 0)
+    }
+}
+
+impl Layer {
+    fn share(&self) -> Self {
+        Self {
+            input_norm: self.input_norm.shallow_clone(),
+            qkv: self.qkv.share(),
+            qkv_bias: self.qkv_bias.as_ref().map(Stacked::share),
+            output: self.output.shallow_clone(),
+            output_bias: self.output_bias.as_ref().map(Tensor::shallow_clone),
+            post_norm: self.post_norm.shallow_clone(),
+            gate_up: self.gate_up.share(),
+            down: self.down.shallow_clone(),
+        }
     }
 }
 
@@ -226,6 +246,19 @@ impl Decoder {
             head,
             rotations,
         })
+    }
+
+    /// Another handle on the same weights, for another thread: what one changes, all see.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        Self {
+            config: self.config.clone(),
+            embedding: self.embedding.shallow_clone(),
+            layers: self.layers.iter().map(Layer::share).collect(),
+            norm: self.norm.shallow_clone(),
+            head: self.head.as_ref().map(Tensor::shallow_clone),
+            rotations: self.rotations.shallow_clone(),
+        }
     }
 
     /// The config it was built from.
