@@ -1,0 +1,287 @@
+//! A run as its folder holds it: the objects with their statuses, and what they name in the store. Read leniently.
+
+use std::cell::RefCell;
+use std::fs;
+use std::path::Path;
+
+use agoge_store::{Artifact, Digest, Store};
+use serde_json::Value;
+
+use super::text::{list, members, text};
+
+/// Attempts of one strategy that are read at most.
+const MAX_ATTEMPTS: usize = 200_000;
+
+/// One object: what was asked, and what became of it.
+pub(super) struct Object {
+    pub kind: Kind,
+    pub name: String,
+    pub spec: Value,
+    pub status: Value,
+}
+
+/// The three kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    SynthesisJob,
+    CheckerSuite,
+    GrpoRun,
+}
+
+impl Kind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SynthesisJob => "SynthesisJob",
+            Self::CheckerSuite => "CheckerSuite",
+            Self::GrpoRun => "GRPORun",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        [Self::SynthesisJob, Self::CheckerSuite, Self::GrpoRun]
+            .into_iter()
+            .find(|kind| kind.name().eq_ignore_ascii_case(word))
+    }
+}
+
+/// Everything a page is made from.
+pub(super) struct Run {
+    /// In the order synthesis, suite, run; then by name.
+    pub objects: Vec<Object>,
+    /// The driver's `result.json`, where there is one.
+    pub result: Value,
+    /// What the workers were given.
+    pub assignments: Vec<Value>,
+    /// Artifacts, oldest first.
+    pub artifacts: Vec<Artifact>,
+    /// Attempts by strategy.
+    pub attempts: Vec<Attempts>,
+    /// Records of stages: `(run, stage, record)`.
+    pub stages: Vec<(String, String, Value)>,
+    store: Option<Store>,
+    notes: RefCell<Vec<String>>,
+}
+
+/// All attempts of one strategy of one job.
+pub(super) struct Attempts {
+    pub job: String,
+    pub strategy: String,
+    pub status: Value,
+    pub attempts: Vec<Value>,
+}
+
+impl Run {
+    /// Reads the folder; `None` when it is not one of a run.
+    pub fn read(out: &Path) -> Option<Self> {
+        let files = fs::read_dir(out.join("objects")).ok()?;
+        let mut run = Self {
+            objects: Vec::new(),
+            result: read_json(&out.join("result.json")).unwrap_or_default(),
+            assignments: Vec::new(),
+            artifacts: Vec::new(),
+            attempts: Vec::new(),
+            stages: Vec::new(),
+            store: None,
+            notes: RefCell::default(),
+        };
+        for file in files.flatten() {
+            run.objects.extend(run.object(&file.path()));
+        }
+        run.objects
+            .sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+        let works = fs::read_dir(out.join("work"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        run.assignments = works
+            .filter_map(|work| read_json(&work.path().join("assignment.json")))
+            .collect();
+        // Opening would make the folder: a report makes nothing but its page.
+        let store = out.join("store");
+        if store.is_dir() {
+            run.store = Store::open(&store)
+                .map_err(|e| run.note(e.to_string()))
+                .ok();
+        }
+        if let Some(store) = &run.store {
+            run.artifacts = store
+                .all_artifacts()
+                .map_err(|e| run.note(e.to_string()))
+                .unwrap_or_default();
+        }
+        run.attempts = run.read_attempts();
+        run.stages = run.read_stages();
+        Some(run)
+    }
+
+    /// Something a reader of the page should know about what is missing.
+    pub fn note(&self, note: impl Into<String>) {
+        let note = note.into();
+        let mut notes = self.notes.borrow_mut();
+        if !notes.contains(&note) && notes.len() < 40 {
+            notes.push(note);
+        }
+    }
+
+    /// All notes.
+    pub fn notes(&self) -> Vec<String> {
+        self.notes.borrow().clone()
+    }
+
+    /// The objects of a kind.
+    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Object> {
+        self.objects.iter().filter(move |o| o.kind == kind)
+    }
+
+    /// Artifacts of a kind, newest first.
+    pub fn newest<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Artifact> {
+        self.artifacts.iter().rev().filter(move |a| a.kind == kind)
+    }
+
+    /// The record of a stage.
+    pub fn stage(&self, stage: &str) -> Option<&Value> {
+        self.stages
+            .iter()
+            .find(|(_, s, _)| s == stage)
+            .map(|(_, _, record)| record)
+    }
+
+    /// The JSON of a digest; what is not there is noted.
+    pub fn json(&self, digest: &str, what: &str) -> Option<Value> {
+        let bytes = self.bytes(digest, what)?;
+        serde_json::from_slice(bytes.as_ref())
+            .map_err(|e| self.note(format!("{what} cannot be read: {e}")))
+            .ok()
+    }
+
+    fn bytes(&self, digest: &str, what: &str) -> Option<impl AsRef<[u8]> + use<>> {
+        let store = self.store.as_ref()?;
+        let digest = Digest::parse(digest)
+            .map_err(|e| self.note(format!("{what} has no digest that can be read: {e}")))
+            .ok()?;
+        store
+            .get(&digest)
+            .map_err(|e| self.note(format!("{what}: {e}")))
+            .ok()
+    }
+
+    /// An object's file: the whole object, or its status alone under a name of `<kind>-<name>.json`.
+    fn object(&self, path: &Path) -> Option<Object> {
+        let stem = path.file_stem()?.to_str()?;
+        if path.extension()? != "json" || stem.starts_with('.') {
+            return None;
+        }
+        let Some(value) = read_json(path) else {
+            self.note(format!("the status {} cannot be read", path.display()));
+            return None;
+        };
+        let (from_name, rest) = stem.split_once('-').unwrap_or((stem, ""));
+        let kind = Kind::parse(text(&value, "kind")).or_else(|| Kind::parse(from_name))?;
+        let named = text(&value["metadata"], "name");
+        let whole =
+            value.get("status").is_some_and(Value::is_object) || value.get("spec").is_some();
+        Some(Object {
+            kind,
+            name: if named.is_empty() {
+                rest.to_owned()
+            } else {
+                named.to_owned()
+            },
+            spec: value.get("spec").cloned().unwrap_or_default(),
+            status: if whole {
+                value.get("status").cloned().unwrap_or_default()
+            } else {
+                value
+            },
+        })
+    }
+
+    fn read_attempts(&self) -> Vec<Attempts> {
+        let mut found = Vec::new();
+        for job in self.of(Kind::SynthesisJob) {
+            for (strategy, status) in members(&job.status["strategies"]) {
+                let what = format!("the instances of strategy {strategy}");
+                let attempts = match status["digest"].as_str() {
+                    Some(digest) if self.has(digest) => self.attempts_of(digest, &what),
+                    // Shards: the digest is one over all of theirs.
+                    Some(_) => self
+                        .newest("instances")
+                        .flat_map(|a| self.attempts_of(&a.digest.to_string(), &what))
+                        .filter(|attempt| text(attempt, "strategy") == strategy)
+                        .collect(),
+                    None => Vec::new(),
+                };
+                found.push(Attempts {
+                    job: job.name.clone(),
+                    strategy: strategy.clone(),
+                    status: status.clone(),
+                    attempts,
+                });
+            }
+        }
+        found
+    }
+
+    fn has(&self, digest: &str) -> bool {
+        match (&self.store, Digest::parse(digest)) {
+            (Some(store), Ok(digest)) => store.contains(&digest).unwrap_or(false),
+            _ => false,
+        }
+    }
+
+    fn attempts_of(&self, digest: &str, what: &str) -> Vec<Value> {
+        let Some(bytes) = self.bytes(digest, what) else {
+            return Vec::new();
+        };
+        let lines = bytes
+            .as_ref()
+            .split(|b| *b == b'\n')
+            .filter(|line| !line.is_empty());
+        let mut unreadable = 0;
+        let attempts: Vec<Value> = lines
+            .take(MAX_ATTEMPTS)
+            .filter_map(|line| {
+                serde_json::from_slice(line)
+                    .map_err(|_| unreadable += 1)
+                    .ok()
+            })
+            .collect();
+        if unreadable > 0 {
+            self.note(format!("{what}: {unreadable} lines cannot be read"));
+        }
+        attempts
+    }
+
+    fn read_stages(&self) -> Vec<(String, String, Value)> {
+        let mut found = Vec::new();
+        for run in self.of(Kind::GrpoRun) {
+            for (stage, status) in members(&run.status["stages"]) {
+                if let Some(digest) = status["digest"].as_str() {
+                    let record = self.json(digest, &format!("the record of stage {stage}"));
+                    found.extend(record.map(|r| (run.name.clone(), stage.clone(), r)));
+                }
+            }
+            // What ended after the last status was written, or before a run failed.
+            for artifact in self.newest("stage") {
+                let stage = artifact.inputs.get("stage").map_or("", String::as_str);
+                if !stage.is_empty() && !found.iter().any(|(_, s, _)| s == stage) {
+                    let what = format!("the record of stage {stage}");
+                    let record = self.json(&artifact.digest.to_string(), &what);
+                    found.extend(record.map(|r| (run.name.clone(), stage.to_owned(), r)));
+                }
+            }
+        }
+        found
+    }
+
+    /// The pairs of plans, oldest first.
+    pub fn plans(&self) -> Vec<Value> {
+        let newest = self.newest("plans").next();
+        let plans = newest.and_then(|a| self.json(&a.digest.to_string(), "the plans"));
+        plans.map_or_else(Vec::new, |plans| list(&plans).to_vec())
+    }
+}
+
+fn read_json(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}

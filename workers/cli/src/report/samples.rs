@@ -1,0 +1,253 @@
+//! What the viewer shows: dialogues of attempts and rollouts with their tokens, a bounded choice that covers every reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value, json};
+
+use super::run::{Attempts, Kind, Run};
+use super::suite;
+use super::text::{clip, clip_value, general, list, text};
+
+/// Tokens of a rollout shown at most.
+const MAX_TOKENS: usize = 2000;
+
+/// How many of each group are chosen.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    accepted: usize,
+    rejected: usize,
+    rollouts: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            accepted: 60,
+            rejected: 90,
+            rollouts: 40,
+        }
+    }
+}
+
+impl Limits {
+    /// Half of it, or `None` when there is nothing left to save.
+    pub fn less(self) -> Option<Self> {
+        let half = Self {
+            accepted: self.accepted / 2,
+            rejected: self.rejected / 2,
+            rollouts: self.rollouts / 2,
+        };
+        (self.accepted + self.rejected + self.rollouts > 0).then_some(half)
+    }
+}
+
+/// The chosen entries, and of how many each group was chosen.
+pub(super) fn samples(run: &Run, limits: Limits) -> Value {
+    let quarantined = quarantined(run);
+    let (mut entries, mut groups) = (Vec::new(), Vec::new());
+    let mut add = |group: Value, of: usize, chosen: Vec<Value>| {
+        if of > 0 {
+            groups.push(json!({ "group": group, "shown": chosen.len(), "of": of }));
+            entries.extend(chosen);
+        }
+    };
+    for strategy in &run.attempts {
+        for (outcome, limit) in [("accepted", limits.accepted), ("rejected", limits.rejected)] {
+            let (of, chosen) = instances(strategy, outcome, limit, &quarantined);
+            add(json!([strategy.strategy, outcome]), of, chosen);
+        }
+    }
+    for (_, stage, record) in &run.stages {
+        let all = list(&record["samples"]);
+        let chosen = spread(all, limits.rollouts, |s| {
+            format!(
+                "{}/{}/{}/{}",
+                text(s, "arm"),
+                s["reward"],
+                text(s, "branch"),
+                s["end"]
+            )
+        });
+        let chosen = chosen
+            .into_iter()
+            .map(|sample| rollout(stage, sample))
+            .collect();
+        add(json!(["rollout", stage]), all.len(), chosen);
+    }
+    json!({ "groups": groups, "entries": entries })
+}
+
+/// Ids of tasks whose checker is not trusted, with the reason.
+fn quarantined(run: &Run) -> BTreeMap<String, String> {
+    let suites = run
+        .of(Kind::CheckerSuite)
+        .filter_map(|object| suite::stored(run, object));
+    let all = suites.flat_map(|s| list(&s["suite"]["quarantined"]).to_vec());
+    all.map(|q| (text(&q, "task").to_owned(), clip(text(&q, "reason"))))
+        .collect()
+}
+
+fn instances(
+    of: &Attempts,
+    outcome: &str,
+    limit: usize,
+    quarantined: &BTreeMap<String, String>,
+) -> (usize, Vec<Value>) {
+    let accepted = outcome == "accepted";
+    let all: Vec<&Value> = of
+        .attempts
+        .iter()
+        .filter(|a| (text(a, "gate") == "accepted") == accepted)
+        .collect();
+    let chosen = spread(&all, limit, |attempt| {
+        if accepted {
+            let task = &attempt["task"];
+            let held = quarantined.contains_key(text(task, "id"));
+            format!(
+                "{held}/{}/{}/{}",
+                text(task, "intent"),
+                text(task, "branch"),
+                text(attempt, "split")
+            )
+        } else {
+            format!(
+                "{}/{}",
+                text(attempt, "gate"),
+                general(text(attempt, "reason"))
+            )
+        }
+    });
+    (
+        all.len(),
+        chosen
+            .into_iter()
+            .map(|a| instance(a, outcome, quarantined))
+            .collect(),
+    )
+}
+
+fn instance(attempt: &Value, outcome: &str, quarantined: &BTreeMap<String, String>) -> Value {
+    let task = &attempt["task"];
+    let mut entry = Map::new();
+    let mut put = |key: &str, value: Value| {
+        if !value.is_null() && value != "" && value != json!([]) {
+            entry.insert(key.to_owned(), value);
+        }
+    };
+    put("type", json!("instance"));
+    put("outcome", json!(outcome));
+    for key in [
+        "id",
+        "strategy",
+        "generation",
+        "gate",
+        "cause",
+        "split",
+        "tokens",
+    ] {
+        put(key, attempt[key].clone());
+    }
+    put("reason", clip_value(&attempt["reason"]));
+    put("quarantined", json!(quarantined.get(text(task, "id"))));
+    for key in ["intent", "branch", "condition", "refusal", "corner"] {
+        put(key, task[key].clone());
+    }
+    for key in ["gold", "outputs", "checker"] {
+        put(key, clip_value(&task[key]));
+    }
+    put("instruction", clip_value(&task["user"]["instruction"]));
+    put("messages", messages(&attempt["messages"]));
+    put("verdict", clip_value(&attempt["verdict"]));
+    put("drafts", clip_value(&attempt["drafts"]));
+    Value::Object(entry)
+}
+
+fn rollout(stage: &str, sample: &Value) -> Value {
+    let tokens = list(&sample["tokens"]);
+    json!({
+        "type": "rollout",
+        "stage": stage,
+        "arm": sample["arm"],
+        "id": sample["task"],
+        "branch": sample["branch"],
+        "reward": sample["reward"],
+        "advantage": sample["advantage"],
+        "end": sample["end"],
+        "verdict": clip_value(&sample["verdict"]),
+        "messages": messages(&sample["messages"]),
+        "tokens": tokens.iter().take(MAX_TOKENS).map(token).collect::<Vec<_>>(),
+        "tokensLeftOut": tokens.len().saturating_sub(MAX_TOKENS),
+        "userFaults": clip_value(&sample["userFaults"]),
+    })
+}
+
+/// `[text, trained, logprob]` with the log-probability to four digits.
+fn token(token: &Value) -> Value {
+    let round = |x: f64| (x * 1e4).round() / 1e4;
+    json!([token[0], token[1], token[2].as_f64().map(round)])
+}
+
+/// Messages in the fewest keys.
+fn messages(messages: &Value) -> Value {
+    let one = |message: &Value| {
+        let mut out =
+            json!({ "role": message["role"], "content": clip_value(&message["content"]) });
+        let calls = list(&message["tool_calls"]);
+        if !calls.is_empty() {
+            let call =
+                |c: &Value| json!({ "name": c["name"], "arguments": clip_value(&c["arguments"]) });
+            out["calls"] = calls.iter().take(40).map(call).collect();
+        }
+        out
+    };
+    list(messages).iter().take(120).map(one).collect()
+}
+
+/// At most `limit` items: in turn one of each group, groups in the order they come. The order of the items stays.
+fn spread<T>(items: &[T], limit: usize, group: impl Fn(&T) -> String) -> Vec<&T> {
+    let mut at: BTreeMap<String, usize> = BTreeMap::new();
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let next = groups.len();
+        let group = *at.entry(group(item)).or_insert(next);
+        if group == next {
+            groups.push(Vec::new());
+        }
+        groups[group].push(index);
+    }
+    let mut chosen = BTreeSet::new();
+    let longest = groups.iter().map(Vec::len).max().unwrap_or(0);
+    'full: for round in 0..longest {
+        for index in groups.iter().filter_map(|g| g.get(round)) {
+            if chosen.len() >= limit {
+                break 'full;
+            }
+            chosen.insert(*index);
+        }
+    }
+    chosen.into_iter().map(|index| &items[index]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rare_group_is_shown_beside_a_frequent_one() {
+        let items: Vec<u32> = (0..100).map(|n| u32::from(n == 99)).collect();
+        let chosen = spread(&items, 10, |n| n.to_string());
+        assert_eq!(chosen.len(), 10);
+        assert!(chosen.contains(&&1));
+        assert!(spread(&items, 0, |n| n.to_string()).is_empty());
+    }
+
+    #[test]
+    fn limits_come_to_an_end() {
+        let mut limits = Limits::default();
+        let mut rounds = 0;
+        while let Some(less) = limits.less() {
+            (limits, rounds) = (less, rounds + 1);
+        }
+        assert!(rounds < 12 && limits.accepted + limits.rejected + limits.rollouts == 0);
+    }
+}

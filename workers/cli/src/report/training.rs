@@ -1,0 +1,245 @@
+//! Training: the table of arms with paired comparisons, the curves of the stages, the user model's certification.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::run::{Kind, Run};
+use super::text::{clip_value, list, members};
+
+/// Points of a curve at most.
+const MAX_POINTS: usize = 400;
+/// Arms from the one that knows nothing to the one that learnt most; others follow.
+const ARMS: [&str; 7] = [
+    "empty",
+    "alwaysRefuse",
+    "random",
+    "sft",
+    "sftContinued",
+    "grpoUnfiltered",
+    "grpo",
+];
+/// Stages in the order in which they run.
+const STAGES: [&str; 7] = [
+    "userSFT",
+    "certifyUser",
+    "agentSFT",
+    "grpo",
+    "grpoUnfiltered",
+    "sftContinued",
+    "evaluate",
+];
+
+/// The table, the comparisons, the stages and the certification.
+pub(super) fn part(run: &Run) -> Value {
+    let arms = arms(run);
+    let comparisons: Vec<Value> = [
+        ("grpo", "sftContinued"),
+        ("grpo", "sft"),
+        ("grpo", "grpoUnfiltered"),
+    ]
+    .into_iter()
+    .filter_map(|(a, b)| compare(&arms, a, b))
+    .collect();
+    let arms: Vec<Value> = arms
+        .into_iter()
+        .map(|(arm, mut columns)| {
+            // What paired comparisons needed.
+            for (_, card) in columns.as_object_mut().into_iter().flatten() {
+                if let Some(card) = card.as_object_mut() {
+                    card.remove("perTask");
+                }
+            }
+            json!({ "arm": arm, "columns": columns })
+        })
+        .collect();
+    let spec = run.of(Kind::GrpoRun).next().map(|run| &run.spec);
+    json!({
+        "arms": arms,
+        "comparisons": comparisons,
+        "samples": spec.map(|s| &s["stages"]["evaluation"]["samples"]),
+        "stages": stages(run),
+        "certification": certification(run),
+    })
+}
+
+/// Each arm with its scorecards by column (`heldout`, `scripted`, `unseen`).
+fn arms(run: &Run) -> Vec<(String, Value)> {
+    let mut found: BTreeMap<String, Value> = BTreeMap::new();
+    for (arm, columns) in run
+        .stage("evaluate")
+        .into_iter()
+        .flat_map(|r| members(&r["arms"]))
+    {
+        found.insert(arm.clone(), columns.clone());
+    }
+    // What only a status knows: a record that is lost, and endpoints scored by their driver.
+    for object in run.of(Kind::GrpoRun) {
+        for (arm, row) in members(&object.status["arms"]) {
+            found
+                .entry(arm.clone())
+                .or_insert_with(|| json!({ "heldout": row_card(row) }));
+        }
+    }
+    for object in run.of(Kind::CheckerSuite) {
+        for score in list(&object.status["endpoints"]) {
+            let name = score["endpoint"].as_str().unwrap_or("endpoint").to_owned();
+            let pass = json!([{ "value": score["pass1"], "n": score["tasks"] }]);
+            found
+                .entry(name)
+                .or_insert_with(|| json!({ "heldout": { "pass": pass } }));
+        }
+    }
+    let rank = |arm: &str| ARMS.iter().position(|a| *a == arm).unwrap_or(ARMS.len());
+    let mut found: Vec<(String, Value)> = found.into_iter().collect();
+    found.sort_by_key(|(arm, _)| rank(arm));
+    found
+}
+
+/// A status' row in the shape of a scorecard: only pass^1 has its interval.
+fn row_card(row: &Value) -> Value {
+    let estimate = |(k, value): (usize, &Value)| match k {
+        0 => json!({ "value": value, "low": row["low"], "high": row["high"], "n": row["tasks"] }),
+        _ => json!({ "value": value, "n": row["tasks"] }),
+    };
+    let pass: Vec<Value> = list(&row["pass"])
+        .iter()
+        .enumerate()
+        .map(estimate)
+        .collect();
+    json!({ "pass": pass })
+}
+
+/// The mean paired difference of pass^1 over the same held-out tasks, with its normal 95 % interval.
+fn compare(arms: &[(String, Value)], a: &str, b: &str) -> Option<Value> {
+    let per_task = |arm: &str| -> Option<Vec<f64>> {
+        let (_, columns) = arms.iter().find(|(name, _)| name == arm)?;
+        Some(
+            list(&columns["heldout"]["perTask"])
+                .iter()
+                .filter_map(Value::as_f64)
+                .collect(),
+        )
+    };
+    let (ours, theirs) = (per_task(a)?, per_task(b)?);
+    if ours.len() != theirs.len() || ours.len() < 2 {
+        return None;
+    }
+    let differences: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| a - b).collect();
+    let n = differences.len() as f64;
+    let mean = differences.iter().sum::<f64>() / n;
+    let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let half = 1.959_964 * (variance / n).sqrt();
+    Some(json!({
+        "a": a, "b": b, "n": differences.len(), "value": mean,
+        "low": (mean - half).max(-1.0), "high": (mean + half).min(1.0),
+    }))
+}
+
+fn stages(run: &Run) -> Vec<Value> {
+    let status = run
+        .of(Kind::GrpoRun)
+        .next()
+        .map_or(&Value::Null, |run| &run.status);
+    let rank = |stage: &str| {
+        STAGES
+            .iter()
+            .position(|s| *s == stage)
+            .unwrap_or(STAGES.len())
+    };
+    let mut names: Vec<&String> = members(&status["stages"]).map(|(name, _)| name).collect();
+    names.extend(run.stages.iter().map(|(_, name, _)| name));
+    names.sort_by_key(|name| (rank(name), *name));
+    names.dedup();
+    names
+        .into_iter()
+        .map(|name| {
+            let record = run.stage(name).unwrap_or(&Value::Null);
+            let told = &status["stages"][name];
+            let curve = list(&record["curve"]);
+            json!({
+                "stage": name,
+                "seconds": first(&record["seconds"], &told["seconds"]),
+                "steps": first(&record["steps"], &told["steps"]),
+                "trainedTokens": first(&record["trainedTokens"], &told["trainedTokens"]),
+                "digest": told["digest"],
+                "model": record["model"],
+                "points": curve.len(),
+                "curve": thin(curve),
+            })
+        })
+        .collect()
+}
+
+fn first<'a>(one: &'a Value, other: &'a Value) -> &'a Value {
+    if one.is_null() { other } else { one }
+}
+
+/// Every n-th point, and the last.
+fn thin(curve: &[Value]) -> Vec<&Value> {
+    let step = curve.len().div_ceil(MAX_POINTS).max(1);
+    let last = curve.len().saturating_sub(1);
+    let kept = curve
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| at % step == 0 || *at == last);
+    kept.map(|(_, point)| point).collect()
+}
+
+fn certification(run: &Run) -> Value {
+    let object = run.of(Kind::GrpoRun).next();
+    let user = object.map_or(&Value::Null, |run| &run.spec["user"]);
+    let record = run.stage("certifyUser").unwrap_or(&Value::Null);
+    let rate = object.map_or(
+        &Value::Null,
+        |run| &run.status["stages"]["certifyUser"]["errorRate"],
+    );
+    json!({
+        "user": first(&user["model"], &Value::from("sft")),
+        "bar": first(&user["maxErrorRate"], &Value::from(0.05)),
+        "before": clip_value(&record["before"]),
+        "after": clip_value(&record["after"]),
+        "errorRate": rate,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comparison_is_paired_and_needs_the_same_tasks() {
+        let arm = |name: &str, per_task: &[f64]| {
+            (
+                name.to_owned(),
+                json!({ "heldout": { "perTask": per_task } }),
+            )
+        };
+        let arms = [
+            arm("grpo", &[1.0, 1.0, 0.5, 1.0]),
+            arm("sft", &[0.5, 1.0, 0.0, 0.5]),
+        ];
+        let found = compare(&arms, "grpo", "sft").unwrap();
+        let value = |key: &str| found[key].as_f64().unwrap();
+        assert!((value("value") - 0.375).abs() < 1e-12 && value("low") < 0.375);
+        assert!(
+            compare(
+                &[arm("grpo", &[1.0]), arm("sft", &[1.0, 0.0])],
+                "grpo",
+                "sft"
+            )
+            .is_none()
+        );
+    }
+
+    #[test]
+    fn a_long_curve_keeps_its_ends() {
+        let curve: Vec<Value> = (0..1001).map(Value::from).collect();
+        let thin = thin(&curve);
+        assert!(thin.len() <= MAX_POINTS + 1);
+        assert_eq!(
+            (thin.first(), thin.last()),
+            (Some(&&curve[0]), Some(&&curve[1000]))
+        );
+    }
+}
