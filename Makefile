@@ -5,7 +5,9 @@ SHELL := bash
 ENV := source hack/env.sh &&
 AGOGE := target/release/agoge
 
-.PHONY: help setup build lint test demo demo-replay
+REPORT ?= out/demo/report.html
+
+.PHONY: help setup build lint test demo demo-replay check-report screenshots
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -29,3 +31,9 @@ demo: build ## The main job on the courier example, with a real language model
 demo-replay: build ## The same with recorded model answers and a short GRPO
 	$(ENV) $(AGOGE) up -f examples/courier --patch examples/courier/quick.yaml \
 	  --replay examples/courier/recordings --out out/demo-replay
+
+check-report: ## Open REPORT=… in a real Chromium, at two widths and in both schemes; fails on what must not be
+	@tests/browser/run check.mjs $(abspath $(REPORT))
+
+screenshots: ## Pictures of REPORT=… for docs/images
+	@tests/browser/run screenshots.mjs $(abspath $(REPORT)) $(abspath docs/images)
