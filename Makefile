@@ -37,3 +37,7 @@ check-report: ## Open REPORT=… in a real Chromium, at two widths and in both s
 
 screenshots: ## Pictures of REPORT=… for docs/images
 	@tests/browser/run screenshots.mjs $(abspath $(REPORT)) $(abspath docs/images)
+
+.PHONY: crash-local
+crash-local: build ## Runs that lose a process to kill -9 and are resumed (CRASH_RUNS of them, default 50)
+	$(ENV) target/release/crash-local

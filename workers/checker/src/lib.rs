@@ -9,6 +9,7 @@ mod check;
 mod final_state;
 mod mutate;
 mod outputs;
+pub mod passk;
 mod plausible;
 mod qualify;
 mod rng;

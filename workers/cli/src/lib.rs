@@ -1,3 +1,12 @@
 //! What the `agoge` binary is made of: the local driver, checks, reports and the plugin for kubectl.
 
+pub mod command;
+pub mod driver;
+pub mod failure;
+pub mod manifest;
+pub mod preflight;
+pub mod probe;
 pub mod report;
+pub mod resolve;
+pub mod result;
+pub mod table;

@@ -1,3 +1,46 @@
 //! The `agoge` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+use agoge_cli::command::{check, domain, export, gc, status, up};
+use clap::{Parser, Subcommand};
+
+/// Grows tool-use training data that proves itself, and trains agents on it.
+///
+/// A domain (policy, tools, data) and three manifests become dialogues with executable checkers, a qualified suite of
+/// checkers, a user model, an agent trained with GRPO, and an honest pass^k table.
+#[derive(Debug, Parser)]
+#[command(name = "agoge", version)]
+struct Agoge {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Up),
+    Check(check::Check),
+    #[command(subcommand)]
+    Domain(domain::DomainCommand),
+    Status(status::Status),
+    Export(export::Export),
+    Gc(gc::Gc),
+}
+
+fn main() -> ExitCode {
+    let ended = match Agoge::parse().command {
+        Command::Up(command) => up::up(&command),
+        Command::Check(command) => check::check(&command),
+        Command::Domain(command) => domain::domain(&command),
+        Command::Status(command) => status::status(&command),
+        Command::Export(command) => export::export(&command),
+        Command::Gc(command) => gc::gc(&command),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            failure.code()
+        }
+    }
+}

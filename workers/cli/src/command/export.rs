@@ -1,0 +1,225 @@
+//! `agoge export`: a run's qualified instances as a dataset that trainers load: `messages` and `tools` as JSONL, with a card.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use agoge_crds::Manifest;
+use agoge_dialogue::Message;
+use agoge_dialogue::export::{Card, rl_row, sft_row};
+use agoge_store::{Store, write_atomic};
+use agoge_world::{Domain, Split, Task};
+use clap::Args;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::driver::objects;
+use crate::failure::Failure;
+
+/// Writes a run's qualified instances as a dataset folder that `datasets` loads.
+///
+/// Two configurations: `sft` has whole dialogues (messages, tools, and which messages carry loss), `rl` has what opens a
+/// dialogue and the task with its checker. Demonstrations come from the split trainSft, tasks from trainRl; held-out
+/// tasks are never exported.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The run's folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// The folder to write; it must not exist yet, or be empty.
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// The CheckerSuite, where the run has several.
+    #[arg(long, value_name = "NAME")]
+    pub suite: Option<String>,
+}
+
+/// The object of a `suite` artifact, as far as it is exported.
+#[derive(Deserialize)]
+struct Qualified {
+    instances: Vec<Instance>,
+}
+
+/// One qualified instance with its demonstration.
+#[derive(Deserialize)]
+pub struct Instance {
+    /// The task.
+    pub task: Task,
+    /// The part of the data it belongs to.
+    pub split: Split,
+    /// What made it.
+    #[serde(default)]
+    pub strategy: String,
+    /// The demonstration.
+    #[serde(default)]
+    pub messages: Vec<Message>,
+}
+
+/// A run's qualified suite: its name, its digest, its instances and the domain's folder.
+pub struct Found {
+    /// The CheckerSuite's name.
+    pub name: String,
+    /// Its digest.
+    pub digest: String,
+    /// Its instances.
+    pub instances: Vec<Instance>,
+    /// The domain.
+    pub domain: Domain,
+}
+
+/// Finds the suite of a run and reads it.
+///
+/// # Errors
+/// No such suite, one that is not ready, or a domain that has moved.
+pub fn find(out: &Path, wanted: Option<&str>) -> Result<Found, Failure> {
+    let suites: Vec<_> = objects::stored(out)?
+        .into_iter()
+        .filter_map(|object| match object.manifest {
+            Manifest::CheckerSuite(suite) => Some(*suite),
+            _ => None,
+        })
+        .filter(|suite| wanted.is_none_or(|name| suite.metadata.name.as_deref() == Some(name)))
+        .collect();
+    let suite = match suites.as_slice() {
+        [one] => one,
+        [] => {
+            return Err(Failure::Input(format!(
+                "{} has no such CheckerSuite; `agoge status` lists what it has",
+                out.display()
+            )));
+        }
+        _ => {
+            return Err(Failure::Input(
+                "the run has several suites; choose one with --suite NAME".into(),
+            ));
+        }
+    };
+    let name = suite.metadata.name.clone().unwrap_or_default();
+    let Some(digest) = suite
+        .status
+        .as_ref()
+        .and_then(|status| status.digest.clone())
+    else {
+        return Err(Failure::Input(format!(
+            "the suite {name} is not qualified yet; `agoge up` goes on with it"
+        )));
+    };
+    let store = Store::open(out.join("store"))?;
+    let artifacts = store.artifacts("suite")?;
+    let artifact = artifacts
+        .iter()
+        .rev()
+        .find(|artifact| artifact.inputs.get("digest") == Some(&digest));
+    let Some(artifact) = artifact else {
+        return Err(Failure::Input(format!(
+            "the store has no suite {digest}; `agoge up --retry` makes it again"
+        )));
+    };
+    let qualified: Qualified = store.get_json(&artifact.digest)?;
+    let domain = domain_folder(out, &name)?;
+    let domain = Domain::load(&domain).map_err(Failure::input)?;
+    Ok(Found {
+        name,
+        digest,
+        instances: qualified.instances,
+        domain,
+    })
+}
+
+/// The domain's folder as the suite's worker was given it.
+fn domain_folder(out: &Path, suite: &str) -> Result<PathBuf, Failure> {
+    let file = out
+        .join("work")
+        .join(format!("{suite}-qualify"))
+        .join("assignment.json");
+    let text = std::fs::read(&file).map_err(Failure::file("read", &file))?;
+    let value: Value = serde_json::from_slice(&text)
+        .map_err(|e| Failure::Input(format!("{}: {e}", file.display())))?;
+    let folder = value
+        .get("domain")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    Ok(PathBuf::from(folder))
+}
+
+/// Runs it.
+///
+/// # Errors
+/// What [`find`] says, or a folder that cannot be written.
+pub fn export(export: &Export) -> Result<(), Failure> {
+    let taken = std::fs::read_dir(&export.to).is_ok_and(|mut entries| entries.next().is_some());
+    if taken {
+        return Err(Failure::Input(format!(
+            "{} is not empty; choose another folder with --to",
+            export.to.display()
+        )));
+    }
+    let found = find(&export.out, export.suite.as_deref())?;
+    let domain = &found.domain;
+    let (mut sft, mut rl) = (String::new(), String::new());
+    let mut card = Card {
+        domain: domain.title.clone(),
+        ..Card::default()
+    };
+    for instance in &found.instances {
+        let task = &instance.task;
+        if instance.split == Split::TrainSft && !instance.messages.is_empty() {
+            let row = sft_row(
+                &task.id,
+                &domain.policy,
+                &domain.tools,
+                without_system(&instance.messages),
+            );
+            let _ = writeln!(sft, "{row}");
+            card.sft += 1;
+        }
+        if instance.split == Split::TrainRl {
+            let value = serde_json::to_value(task).map_err(Failure::input)?;
+            let row = rl_row(
+                &task.id,
+                &domain.policy,
+                &task.user.opening,
+                &domain.tools,
+                &value,
+            );
+            let _ = writeln!(rl, "{row}");
+            card.rl += 1;
+        }
+    }
+    if card.sft + card.rl == 0 {
+        return Err(Failure::Input(format!(
+            "the suite {} has no instance in a training split",
+            found.name
+        )));
+    }
+    card.origin
+        .push(format!("suite {} {}", found.name, found.digest));
+    card.origin
+        .push(format!("domain {} {}", domain.name, domain.digest));
+    let mut strategies: Vec<&str> = found
+        .instances
+        .iter()
+        .map(|i| i.strategy.as_str())
+        .collect();
+    strategies.sort_unstable();
+    strategies.dedup();
+    card.origin
+        .push(format!("strategies {}", strategies.join(", ")));
+    write_atomic(export.to.join("data/sft.jsonl"), &sft)?;
+    write_atomic(export.to.join("data/rl.jsonl"), &rl)?;
+    write_atomic(export.to.join("README.md"), card.text())?;
+    println!(
+        "wrote {} dialogues and {} tasks to {}",
+        card.sft,
+        card.rl,
+        export.to.display()
+    );
+    Ok(())
+}
+
+/// A demonstration without a system message of its own: the row brings the domain's.
+fn without_system(messages: &[Message]) -> &[Message] {
+    match messages {
+        [first, rest @ ..] if first.role == agoge_dialogue::Role::System => rest,
+        all => all,
+    }
+}

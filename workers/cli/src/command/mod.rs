@@ -1,0 +1,8 @@
+//! The subcommands of `agoge`, one file each.
+
+pub mod check;
+pub mod domain;
+pub mod export;
+pub mod gc;
+pub mod status;
+pub mod up;

@@ -1,0 +1,396 @@
+//! The children of a run as processes: which there are, how they are, and the cores they share.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use agoge_crds::report::SynthesisReport;
+use agoge_plan::{Assignment, Child, ChildState, Resolved, Role, Seen};
+use serde_json::Value;
+
+use super::show::clock;
+use super::worker::{End, NotStarted, Programs, Worker};
+use crate::failure::Failure;
+
+/// How long a child that was asked to stop may take.
+pub const GRACE: Duration = Duration::from_secs(30);
+/// A worker of an earlier run that still holds a folder is worth a word after this time.
+const BUSY: Duration = Duration::from_secs(3);
+
+/// A child and its processes, one for each shard.
+pub struct Slot {
+    /// What it is.
+    pub child: Child,
+    workers: Vec<Worker>,
+    begun: Instant,
+    warned: Duration,
+    announced: bool,
+}
+
+/// Owner (`kind/name`) and key.
+type Key = (String, String);
+
+/// All children.
+pub struct Children {
+    out: PathBuf,
+    programs: Programs,
+    cores: u32,
+    hang_after: Duration,
+    slots: BTreeMap<Key, Slot>,
+    busy: BTreeMap<Key, Instant>,
+}
+
+/// What a driver tells a person about its children.
+#[derive(Debug, PartialEq)]
+pub enum Told {
+    /// A child was started.
+    Started(String),
+    /// A child ended well.
+    Done(String),
+    /// Something is not as it should be.
+    Warning(String),
+}
+
+impl Children {
+    /// No children yet. Workers that show no sign of life for `hang_after` are ended.
+    #[must_use]
+    pub fn new(out: &Path, programs: Programs, cores: u32, hang_after: Duration) -> Self {
+        Self {
+            out: out.to_owned(),
+            programs,
+            cores: cores.max(1),
+            hang_after,
+            slots: BTreeMap::new(),
+            busy: BTreeMap::new(),
+        }
+    }
+
+    /// The children of an owner as they are now.
+    ///
+    /// # Errors
+    /// A full disk: it stops the whole run.
+    pub fn observe(&mut self, owner: &str) -> Result<BTreeMap<String, Seen>, Failure> {
+        let mut seen = BTreeMap::new();
+        for ((of, key), slot) in &mut self.slots {
+            if of == owner {
+                let state = slot.state()?;
+                seen.insert(
+                    key.clone(),
+                    Seen {
+                        attempt: slot.child.attempt,
+                        state,
+                    },
+                );
+            }
+        }
+        // What its driver stopped does not exist any more.
+        self.slots.retain(|(of, key), _| {
+            of != owner
+                || !seen
+                    .get(key)
+                    .is_some_and(|seen| seen.state == ChildState::Absent)
+        });
+        Ok(seen)
+    }
+
+    /// Starts what should run and does not, and asks what should not run to stop.
+    ///
+    /// # Errors
+    /// A worker that cannot be started.
+    pub fn follow(
+        &mut self,
+        owner: &str,
+        wanted: &[Child],
+        resolved: &Resolved,
+        folder: &Path,
+    ) -> Result<Vec<Told>, Failure> {
+        let mut told = vec![];
+        for ((of, key), slot) in &mut self.slots {
+            let runs = slot
+                .workers
+                .iter_mut()
+                .any(|worker| worker.poll().is_none());
+            if of == owner
+                && runs
+                && !wanted
+                    .iter()
+                    .any(|c| c.key == *key && c.attempt == slot.child.attempt)
+            {
+                slot.workers.iter_mut().for_each(Worker::ask_to_stop);
+            }
+        }
+        for child in wanted {
+            let key = (owner.to_owned(), child.key.clone());
+            if self
+                .slots
+                .get(&key)
+                .is_some_and(|slot| slot.child.attempt >= child.attempt)
+            {
+                continue;
+            }
+            let threads = self.share(child, wanted);
+            let mut workers = vec![];
+            for shard in 0..child.shards {
+                match self.start(child, shard, threads, resolved, folder) {
+                    Ok(worker) => workers.push(worker),
+                    Err(NotStarted::Failed(failure)) => {
+                        workers.iter_mut().for_each(Worker::kill);
+                        return Err(failure);
+                    }
+                    Err(NotStarted::Busy) => {
+                        workers.iter_mut().for_each(Worker::kill);
+                        workers.clear();
+                        break;
+                    }
+                }
+            }
+            if workers.is_empty() {
+                let since = *self.busy.entry(key).or_insert_with(Instant::now);
+                if since.elapsed() > BUSY {
+                    self.busy.retain(|_, at| *at != since);
+                    let what = format!(
+                        "{}: a worker of an earlier run still holds its folder; waiting for its end",
+                        child.name
+                    );
+                    told.push(Told::Warning(what));
+                }
+                continue;
+            }
+            self.busy.remove(&key);
+            let again = if child.attempt > 0 {
+                format!(", attempt {}", child.attempt + 1)
+            } else {
+                String::new()
+            };
+            told.push(Told::Started(format!(
+                "{} ({threads} thread{}{again})",
+                child.key,
+                if threads == 1 { "" } else { "s" }
+            )));
+            self.slots.insert(
+                key,
+                Slot {
+                    child: child.clone(),
+                    workers,
+                    begun: Instant::now(),
+                    warned: Duration::ZERO,
+                    announced: false,
+                },
+            );
+        }
+        Ok(told)
+    }
+
+    /// Threads of one worker: what its weight makes of the cores among the siblings that run at the same time, and no
+    /// more than its manifest asks for.
+    fn share(&self, child: &Child, siblings: &[Child]) -> u32 {
+        let weight =
+            |child: &Child| u64::from(child.needs.weight.max(1)) * u64::from(child.shards.max(1));
+        let all: u64 = siblings.iter().map(weight).sum();
+        let part = u64::from(self.cores) * u64::from(child.needs.weight.max(1)) / all.max(1);
+        let part = u32::try_from(part)
+            .unwrap_or(self.cores)
+            .clamp(1, self.cores);
+        let asked = child.needs.resources.cpu.as_deref().and_then(whole_cores);
+        asked.map_or(part, |asked| part.min(asked))
+    }
+
+    fn start(
+        &self,
+        child: &Child,
+        shard: u32,
+        threads: u32,
+        resolved: &Resolved,
+        folder: &Path,
+    ) -> Result<Worker, NotStarted> {
+        let mut work = self
+            .out
+            .join("work")
+            .join(format!("{}-{}", child.owner.name, child.key));
+        let mut log = self.out.join("logs").join(format!("{}.log", child.name));
+        if child.shards > 1 {
+            work = work.join(shard.to_string());
+            log = self
+                .out
+                .join("logs")
+                .join(format!("{}.{shard}.log", child.name));
+        }
+        let mut assignment = Assignment::of(child, shard, resolved, work, threads);
+        // A worker ends by itself a little before its time is up: asked to stop, it might lose what it has in hand.
+        assignment.time_left = assignment
+            .time_left
+            .map(|left| (left - (left / 10.0).min(10.0)).max(1.0));
+        Worker::start(&self.programs, &assignment, &log, folder)
+    }
+
+    /// Children whose work goes on, with their last report.
+    pub fn running(&mut self) -> Vec<(String, Value)> {
+        let mut running = vec![];
+        for slot in self.slots.values_mut() {
+            if slot
+                .workers
+                .iter_mut()
+                .any(|worker| worker.poll().is_none())
+            {
+                running.push((slot.child.name.clone(), slot.progress()));
+            }
+        }
+        running
+    }
+
+    /// Looks after children that should have ended or that show no sign of life. Says what it did.
+    pub fn watch(&mut self) -> Vec<Told> {
+        let mut told = vec![];
+        for slot in self.slots.values_mut() {
+            if !slot.announced
+                && slot
+                    .workers
+                    .iter_mut()
+                    .all(|w| matches!(w.poll(), Some(End::Done(_))))
+            {
+                slot.announced = true;
+                told.push(Told::Done(format!(
+                    "{} done in {}",
+                    slot.child.name,
+                    clock(slot.begun.elapsed())
+                )));
+            }
+            for worker in &mut slot.workers {
+                if worker.poll().is_some() {
+                    continue;
+                }
+                if worker.asked.is_some_and(|asked| asked.elapsed() > GRACE) {
+                    told.push(Told::Warning(format!(
+                        "{} did not stop within {GRACE:?} and was killed",
+                        slot.child.name
+                    )));
+                    worker.kill();
+                    continue;
+                }
+                let quiet = worker.quiet();
+                if quiet >= self.hang_after {
+                    told.push(Told::Warning(format!(
+                        "{} showed no sign of life for {} s and was killed; it is tried again",
+                        slot.child.name,
+                        quiet.as_secs()
+                    )));
+                    worker.give_up();
+                } else if quiet >= self.hang_after / 4 && slot.warned < self.hang_after / 4 {
+                    told.push(Told::Warning(format!(
+                        "{} shows no sign of life for {} s; at {} s it is killed and tried again. Its log: {}",
+                        slot.child.name,
+                        quiet.as_secs(),
+                        self.hang_after.as_secs(),
+                        worker.log.display()
+                    )));
+                }
+                slot.warned = quiet;
+            }
+        }
+        told
+    }
+
+    /// Asks all to stop and waits; kills what is left after [`GRACE`], or at once when `hurry` says so.
+    pub fn stop_all(&mut self, mut hurry: impl FnMut() -> bool) {
+        let mut workers: Vec<&mut Worker> = self
+            .slots
+            .values_mut()
+            .flat_map(|slot| slot.workers.iter_mut())
+            .collect();
+        workers.iter_mut().for_each(|worker| worker.ask_to_stop());
+        let began = Instant::now();
+        while workers.iter_mut().any(|worker| worker.poll().is_none()) {
+            if began.elapsed() > GRACE || hurry() {
+                workers.iter_mut().for_each(|worker| worker.kill());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Children {
+    /// No worker outlives its driver, however the driver ends.
+    fn drop(&mut self) {
+        self.slots
+            .values_mut()
+            .flat_map(|slot| slot.workers.iter_mut())
+            .for_each(Worker::kill);
+    }
+}
+
+impl Slot {
+    fn state(&mut self) -> Result<ChildState, Failure> {
+        let (mut results, mut failed, mut stopped, mut runs) = (vec![], None, false, false);
+        for worker in &mut self.workers {
+            match worker.poll() {
+                None => runs = true,
+                Some(End::Done(result)) => results.push(result.clone()),
+                Some(End::Stopped) => stopped = true,
+                Some(End::Failed(state)) => failed = Some(state.clone()),
+                Some(End::DiskFull(line)) => {
+                    return Err(Failure::Input(format!("{}: {line}", self.child.name)));
+                }
+            }
+        }
+        if failed.is_some() && runs {
+            self.workers.iter_mut().for_each(Worker::ask_to_stop);
+        }
+        if runs {
+            return Ok(ChildState::Running {
+                progress: self.progress(),
+            });
+        }
+        Ok(match failed {
+            Some(failed) => failed,
+            None if stopped => ChildState::Absent,
+            None => ChildState::Succeeded {
+                result: self.together(results),
+            },
+        })
+    }
+
+    fn progress(&self) -> Value {
+        let reports = self.workers.iter().map(Worker::progress).collect();
+        self.together(reports)
+    }
+
+    /// The report of all shards: of synthesis the sum, of everything else the first shard's.
+    fn together(&self, mut reports: Vec<Value>) -> Value {
+        if reports.len() > 1 && matches!(self.child.role, Role::Synthesize { .. }) {
+            let each: Vec<SynthesisReport> = reports
+                .iter()
+                .filter_map(|report| agoge_crds::report::read(report).ok())
+                .collect();
+            return serde_json::to_value(SynthesisReport::of_shards(&each)).unwrap_or(Value::Null);
+        }
+        if reports.is_empty() {
+            Value::Null
+        } else {
+            reports.swap_remove(0)
+        }
+    }
+}
+
+/// `2`, or `500m`: whole cores, rounded up.
+fn whole_cores(cpu: &str) -> Option<u32> {
+    match cpu.strip_suffix('m') {
+        Some(milli) => milli
+            .parse::<u32>()
+            .ok()
+            .map(|milli| milli.div_ceil(1000).max(1)),
+        None => cpu.parse::<u32>().ok().map(|cores| cores.max(1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_whole_and_never_none() {
+        assert_eq!(
+            ["2", "500m", "1500m", "x"].map(whole_cores),
+            [Some(2), Some(1), Some(2), None]
+        );
+    }
+}

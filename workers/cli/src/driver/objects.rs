@@ -1,0 +1,342 @@
+//! The objects of a run as files, `objects/<kind>-<name>.json`: what was asked for and the status, as a cluster keeps them.
+
+use std::path::{Path, PathBuf};
+
+use agoge_crds::{Manifest, Phase, RunStatus, Time, Timestamp, conditions};
+use agoge_plan::{Child, Decision, Observed, Plan, Plannable, SuiteSeen, SynthesisSeen};
+use agoge_store::write_atomic;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::failure::Failure;
+use crate::manifest::Source;
+
+/// One object: spec, status, and its file.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// Spec and status.
+    pub manifest: Manifest,
+    /// Its file.
+    pub file: PathBuf,
+}
+
+/// What should be done about an object.
+pub struct Next {
+    /// The children that should run.
+    pub children: Vec<Child>,
+    /// The object with the status that should be written.
+    pub manifest: Manifest,
+    /// Whether time alone will change the answer.
+    pub requeue: bool,
+    /// Whether it has outlived its time.
+    pub delete: bool,
+}
+
+macro_rules! each {
+    ($manifest:expr, $object:ident => $do:expr) => {
+        match $manifest {
+            Manifest::SynthesisJob($object) => $do,
+            Manifest::CheckerSuite($object) => $do,
+            Manifest::GRPORun($object) => $do,
+        }
+    };
+}
+
+/// What the API server does with a change: judges it, and keeps what the manifest does not say.
+macro_rules! update {
+    ($new:ident, $old:ident) => {{
+        let generation = $old.metadata.generation.unwrap_or(1);
+        $new.metadata.generation = Some(generation + i64::from($new.spec != $old.spec));
+        $new.metadata
+            .creation_timestamp
+            .clone_from(&$old.metadata.creation_timestamp);
+        let verdict = $new.validate_cel_update(&$old);
+        $new.status = $old.status;
+        verdict
+    }};
+}
+
+/// The file of an object.
+#[must_use]
+pub fn file(out: &Path, kind: &str, name: &str) -> PathBuf {
+    out.join("objects")
+        .join(format!("{}-{name}.json", kind.to_lowercase()))
+}
+
+/// Every object that a run has written.
+///
+/// # Errors
+/// A file that cannot be read.
+pub fn stored(out: &Path) -> Result<Vec<Object>, Failure> {
+    let mut files: Vec<PathBuf> = match std::fs::read_dir(out.join("objects")) {
+        Ok(entries) => entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect(),
+        Err(_) => return Ok(vec![]),
+    };
+    files.retain(|file| {
+        file.extension()
+            .is_some_and(|extension| extension == "json")
+    });
+    files.sort();
+    files
+        .iter()
+        .filter_map(|file| read(file).transpose())
+        .collect()
+}
+
+/// The object in this file, if there is one.
+///
+/// # Errors
+/// A file that is there and cannot be read.
+pub fn read(file: &Path) -> Result<Option<Object>, Failure> {
+    let text = match std::fs::read(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::file("read", file)(error)),
+    };
+    let parsed = || -> Result<Manifest, String> {
+        let value: Value = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
+        let kind = value
+            .get("kind")
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
+        let wrong = |e: serde_json::Error| e.to_string();
+        Ok(match kind.as_str() {
+            "SynthesisJob" => Manifest::SynthesisJob(serde_json::from_value(value).map_err(wrong)?),
+            "CheckerSuite" => Manifest::CheckerSuite(serde_json::from_value(value).map_err(wrong)?),
+            "GRPORun" => Manifest::GRPORun(serde_json::from_value(value).map_err(wrong)?),
+            other => return Err(format!("the kind {other:?} is unknown")),
+        })
+    };
+    match parsed() {
+        Ok(manifest) => Ok(Some(Object {
+            manifest,
+            file: file.to_owned(),
+        })),
+        Err(error) => Err(Failure::Input(format!(
+            "{} is damaged: {error}; delete it to begin this object anew, what it finished is found in the store",
+            file.display()
+        ))),
+    }
+}
+
+impl Object {
+    /// Takes up a manifest: as a new object, or as a change of the one there is, if the API's rules allow the change.
+    ///
+    /// # Errors
+    /// What cannot be changed, or a file that cannot be read.
+    pub fn take(source: &Source, out: &Path, now: Timestamp) -> Result<Self, Failure> {
+        let file = file(out, source.manifest.kind(), &source.manifest.name());
+        let mut manifest = source.manifest.clone();
+        let old = read(&file)?;
+        let refused = match (&mut manifest, old.map(|old| old.manifest)) {
+            (Manifest::SynthesisJob(new), Some(Manifest::SynthesisJob(old))) => update!(new, old),
+            (Manifest::CheckerSuite(new), Some(Manifest::CheckerSuite(old))) => update!(new, old),
+            (Manifest::GRPORun(new), Some(Manifest::GRPORun(old))) => update!(new, old),
+            (new, _) => {
+                each!(new, object => {
+                    object.status = None;
+                    object.metadata.generation = Some(1);
+                    object.metadata.creation_timestamp = Some(Time(now));
+                });
+                Ok(())
+            }
+        };
+        if let Err(errors) = refused {
+            let name = source.file.display();
+            let lines: Vec<String> = errors
+                .iter()
+                .map(|e| {
+                    format!(
+                        "{name}: {}: {}",
+                        e.field_path.trim_start_matches('.'),
+                        e.message
+                    )
+                })
+                .collect();
+            let way = format!(
+                "or run it into another folder with --out (this one is {})",
+                out.display()
+            );
+            return Err(Failure::Input(format!("{}\n{way}", lines.join("\n"))));
+        }
+        Ok(Self { manifest, file })
+    }
+
+    /// `Kind/name`, as kubectl says it.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!(
+            "{}/{}",
+            self.manifest.kind().to_lowercase(),
+            self.manifest.name()
+        )
+    }
+
+    /// The life cycle's part of its status.
+    #[must_use]
+    pub fn run(&self) -> RunStatus {
+        run_of(&self.manifest)
+    }
+
+    /// Its phase.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.run().phase
+    }
+
+    /// Reason and message of what it came to, or of what it does.
+    #[must_use]
+    pub fn why(&self) -> (String, String) {
+        let run = self.run();
+        let told = [
+            conditions::FAILED,
+            conditions::COMPLETE,
+            conditions::SUSPENDED,
+        ];
+        let said = told
+            .iter()
+            .find(|c| conditions::is_true(&run.conditions, c));
+        let waits = (run.phase == Phase::Waiting).then_some(&conditions::ACCEPTED);
+        let condition = said.or(waits).copied().unwrap_or(conditions::PROGRESSING);
+        conditions::get(&run.conditions, condition)
+            .map(|c| (c.reason.clone(), c.message.clone()))
+            .unwrap_or_default()
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// A full disk, or whatever keeps the file from being written.
+    pub fn write(&self) -> Result<(), Failure> {
+        let text = each!(&self.manifest, object => pretty(object));
+        let text = text.map_err(|error| {
+            Failure::Failed(format!("cannot write {}: {error}", self.file.display()))
+        })?;
+        Ok(write_atomic(&self.file, text)?)
+    }
+
+    /// What should be done about it.
+    #[must_use]
+    pub fn plan(&self, observed: &Observed, now: Timestamp) -> Next {
+        match &self.manifest {
+            Manifest::SynthesisJob(object) => {
+                let (mut next, plan) = (object.clone(), object.plan(observed, now));
+                let rest = rest(plan, |status| next.status = Some(status));
+                rest.with(Manifest::SynthesisJob(next))
+            }
+            Manifest::CheckerSuite(object) => {
+                let (mut next, plan) = (object.clone(), object.plan(observed, now));
+                let rest = rest(plan, |status| next.status = Some(status));
+                rest.with(Manifest::CheckerSuite(next))
+            }
+            Manifest::GRPORun(object) => {
+                let (mut next, plan) = (object.clone(), object.plan(observed, now));
+                let rest = rest(plan, |status| next.status = Some(status));
+                rest.with(Manifest::GRPORun(next))
+            }
+        }
+    }
+
+    /// Stops its clock at the moment its driver was last alive: time in which nobody drove it is not active time.
+    pub fn wake(&mut self, last_alive: Timestamp) {
+        let mut run = self.run();
+        if run.active_since.is_none() {
+            return;
+        }
+        run.active_seconds = run.active(last_alive).as_secs();
+        run.active_since = None;
+        match &mut self.manifest {
+            Manifest::SynthesisJob(o) => o.status.get_or_insert_default().run = run,
+            Manifest::CheckerSuite(o) => o.status.get_or_insert_default().run = run,
+            Manifest::GRPORun(o) => o.status.get_or_insert_default().run = run,
+        }
+    }
+
+    /// Forgets its failure: it is tried again, and what it finished is found.
+    pub fn retry(&mut self) {
+        if self.phase() == Phase::Failed {
+            each!(&mut self.manifest, object => object.status = None);
+        }
+    }
+}
+
+/// What an object refers to, and who refers to it, among these objects.
+#[must_use]
+pub fn references(manifest: &Manifest, all: &[&Manifest]) -> Observed {
+    let mut observed = Observed::default();
+    match manifest {
+        Manifest::SynthesisJob(job) => {
+            observed.decision = job.metadata.annotations.as_ref().and_then(Decision::of);
+            observed.used_by = all.iter().find_map(|other| match other {
+                Manifest::CheckerSuite(suite)
+                    if suite.spec.source.synthesis_job == job.metadata.name =>
+                {
+                    suite.metadata.name.clone()
+                }
+                _ => None,
+            });
+        }
+        Manifest::CheckerSuite(suite) => {
+            observed.synthesis = all.iter().find_map(|other| match other {
+                Manifest::SynthesisJob(job)
+                    if job.metadata.name == suite.spec.source.synthesis_job =>
+                {
+                    Some(SynthesisSeen::from(job.as_ref()))
+                }
+                _ => None,
+            });
+        }
+        Manifest::GRPORun(run) => {
+            observed.suite = all.iter().find_map(|other| match other {
+                Manifest::CheckerSuite(suite)
+                    if suite.metadata.name.as_ref() == Some(&run.spec.suite.name) =>
+                {
+                    Some(SuiteSeen::from(suite.as_ref()))
+                }
+                _ => None,
+            });
+        }
+    }
+    observed
+}
+
+/// The life cycle's part of an object's status.
+#[must_use]
+pub fn run_of(manifest: &Manifest) -> RunStatus {
+    each!(manifest, object => object.status.as_ref().map(|status| status.run.clone()).unwrap_or_default())
+}
+
+struct Rest {
+    children: Vec<Child>,
+    requeue: bool,
+    delete: bool,
+}
+
+impl Rest {
+    fn with(self, manifest: Manifest) -> Next {
+        Next {
+            children: self.children,
+            manifest,
+            requeue: self.requeue,
+            delete: self.delete,
+        }
+    }
+}
+
+fn rest<S>(plan: Plan<S>, keep: impl FnOnce(S)) -> Rest {
+    keep(plan.status);
+    Rest {
+        children: plan.children,
+        requeue: plan.requeue.is_some(),
+        delete: plan.delete,
+    }
+}
+
+fn pretty(object: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {
+    let mut text = serde_json::to_vec_pretty(object)?;
+    text.push(b'\n');
+    Ok(text)
+}

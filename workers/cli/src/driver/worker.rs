@@ -1,0 +1,355 @@
+//! One worker process: its start, its reports, its end.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use agoge_crds::conditions::shorten;
+use agoge_plan::{Assignment, ChildState, Role};
+use serde_json::Value;
+
+use super::spawn;
+use crate::failure::Failure;
+
+/// The programs a driver starts.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    /// `agoge-worker`.
+    pub worker: PathBuf,
+    /// `agoge-sandbox`, where it is known; otherwise the worker finds it.
+    pub sandbox: Option<PathBuf>,
+}
+
+impl Programs {
+    /// The programs beside this one, or those that `AGOGE_WORKER` and `AGOGE_SANDBOX` name.
+    ///
+    /// # Errors
+    /// When there is no worker.
+    pub fn find() -> Result<Self, Failure> {
+        let beside = |name: &str| -> Option<PathBuf> {
+            let own = std::env::current_exe().ok()?;
+            Some(own.parent()?.join(name)).filter(|path| path.is_file())
+        };
+        let named = |variable: &str| std::env::var_os(variable).map(PathBuf::from);
+        let worker = named("AGOGE_WORKER").or_else(|| beside("agoge-worker"));
+        let worker = worker.filter(|path| path.is_file()).ok_or_else(|| {
+            Failure::Input(
+                "there is no agoge-worker beside this program; build it (`make build`), or name it in AGOGE_WORKER".into(),
+            )
+        })?;
+        let whole = worker.canonicalize().unwrap_or(worker);
+        Ok(Self {
+            worker: whole,
+            sandbox: named("AGOGE_SANDBOX").or_else(|| beside("agoge-sandbox")),
+        })
+    }
+}
+
+/// How a worker ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum End {
+    /// Well, with its report.
+    Done(Value),
+    /// It stopped because it was asked to.
+    Stopped,
+    /// Badly.
+    Failed(ChildState),
+    /// The disk is full: nothing goes on before somebody makes room.
+    DiskFull(String),
+}
+
+/// A process and what is known of it.
+#[derive(Debug)]
+pub struct Worker {
+    process: Child,
+    /// Where it keeps what a resume needs.
+    work: PathBuf,
+    /// Its log.
+    pub log: PathBuf,
+    log_start: u64,
+    /// When it was asked to stop.
+    pub asked: Option<Instant>,
+    hung: bool,
+    end: Option<End>,
+    seen: Pulse,
+    since: Instant,
+}
+
+/// What changes while a worker lives: its report, its log, its processor time.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Pulse {
+    report: Vec<u8>,
+    log: u64,
+    cpu: u64,
+}
+
+/// Why a worker could not be started.
+#[derive(Debug)]
+pub enum NotStarted {
+    /// A worker of an earlier run still holds the folder.
+    Busy,
+    /// For good.
+    Failed(Failure),
+}
+
+impl Worker {
+    /// Starts the work of an assignment in `folder`, where relative names of a manifest begin.
+    ///
+    /// # Errors
+    /// [`NotStarted`].
+    pub fn start(
+        programs: &Programs,
+        assignment: &Assignment,
+        log: &Path,
+        folder: &Path,
+    ) -> Result<Self, NotStarted> {
+        let failed = NotStarted::Failed;
+        let work = assignment.work.clone();
+        std::fs::create_dir_all(&work)
+            .map_err(|e| failed(Failure::file("make the folder", &work)(e)))?;
+        let lock_path = work.join(".lock");
+        let mut options = OpenOptions::new();
+        let lock = options
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&lock_path);
+        let lock = lock.map_err(|e| failed(Failure::file("open", &lock_path)(e)))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(std::fs::TryLockError::WouldBlock) => return Err(NotStarted::Busy),
+            Err(std::fs::TryLockError::Error(e)) => {
+                return Err(failed(Failure::file("lock", &lock_path)(e)));
+            }
+        }
+        for stale in ["progress.json", "result.json"] {
+            let stale = work.join(stale);
+            if let Err(e) = std::fs::remove_file(&stale)
+                && e.kind() != std::io::ErrorKind::NotFound
+            {
+                return Err(failed(Failure::file("remove the old", &stale)(e)));
+            }
+        }
+        let file = work.join("assignment.json");
+        let text = serde_json::to_vec_pretty(assignment).map_err(|e| {
+            failed(Failure::Failed(format!(
+                "cannot write {}: {e}",
+                file.display()
+            )))
+        })?;
+        agoge_store::write_atomic(&file, text).map_err(|e| failed(e.into()))?;
+        let open_log = |log: &Path| -> std::io::Result<(File, File, u64)> {
+            std::fs::create_dir_all(crate::manifest::folder_of(log))?;
+            let file = OpenOptions::new().create(true).append(true).open(log)?;
+            let start = file.metadata()?.len();
+            Ok((file.try_clone()?, file, start))
+        };
+        let (out, err, log_start) =
+            open_log(log).map_err(|e| failed(Failure::file("open the log", log)(e)))?;
+        let mut command = Command::new(&programs.worker);
+        command
+            .arg(role(&assignment.role))
+            .arg("--assignment")
+            .arg(&file);
+        command.current_dir(folder).stdout(out).stderr(err);
+        if let Some(sandbox) = &programs.sandbox {
+            command.env("AGOGE_SANDBOX", sandbox);
+        }
+        if assignment.threads > 0 {
+            command.env("OMP_NUM_THREADS", assignment.threads.to_string());
+        }
+        let process = spawn::spawn(&mut command, lock)
+            .map_err(|e| failed(Failure::file("start", &programs.worker)(e)))?;
+        Ok(Self {
+            process,
+            work,
+            log: log.to_owned(),
+            log_start,
+            asked: None,
+            hung: false,
+            end: None,
+            seen: Pulse::default(),
+            since: Instant::now(),
+        })
+    }
+
+    /// Its end, once it has ended.
+    pub fn poll(&mut self) -> Option<&End> {
+        if self.end.is_none()
+            && let Ok(Some(status)) = self.process.try_wait()
+        {
+            self.end = Some(self.judge(status));
+        }
+        self.end.as_ref()
+    }
+
+    /// Its last report, or null.
+    #[must_use]
+    pub fn progress(&self) -> Value {
+        read_json(&self.work.join("progress.json")).unwrap_or(Value::Null)
+    }
+
+    /// Asks it to stop, once.
+    pub fn ask_to_stop(&mut self) {
+        if self.end.is_none() && self.asked.is_none() {
+            self.asked = Some(Instant::now());
+            spawn::ask_to_stop(&self.process);
+        }
+    }
+
+    /// Ends it now, with all that it started, and waits for it.
+    pub fn kill(&mut self) {
+        if self.end.is_none() {
+            spawn::kill(&self.process);
+            if let Ok(status) = self.process.wait() {
+                self.end = Some(self.judge(status));
+            }
+        }
+    }
+
+    /// Ends it because it has shown no sign of life: a failure, and told as one.
+    pub fn give_up(&mut self) {
+        self.hung = true;
+        self.kill();
+    }
+
+    /// How long nothing of it has moved: neither its report, nor its log, nor its processor time.
+    pub fn quiet(&mut self) -> Duration {
+        let pulse = Pulse {
+            report: std::fs::read(self.work.join("progress.json")).unwrap_or_default(),
+            log: std::fs::metadata(&self.log).map_or(0, |meta| meta.len()),
+            cpu: cpu_ticks(self.process.id()),
+        };
+        // A worker that only waits wakes up now and then; that alone is no sign of life.
+        let idle =
+            pulse.cpu.saturating_sub(self.seen.cpu) <= 2 + self.since.elapsed().as_secs() / 2;
+        if pulse.report != self.seen.report || pulse.log != self.seen.log || !idle {
+            self.seen = pulse;
+            self.since = Instant::now();
+        }
+        self.since.elapsed()
+    }
+
+    fn judge(&self, status: ExitStatus) -> End {
+        use std::os::unix::process::ExitStatusExt;
+        let result = || read_json(&self.work.join("result.json"));
+        let last = self.last_line();
+        let fail = |exit_code, reason: &str, message: String, retryable| {
+            let message = format!(
+                "{}; its log is {}",
+                shorten(&message, 380),
+                self.log.display()
+            );
+            let reason = reason.to_owned();
+            End::Failed(ChildState::Failed {
+                exit_code,
+                reason,
+                message,
+                retryable,
+                disrupted: false,
+            })
+        };
+        if self.hung {
+            return fail(
+                None,
+                "Hung",
+                "it showed no sign of life and was ended".into(),
+                true,
+            );
+        }
+        match (status.code(), result()) {
+            (Some(0), Some(result)) => End::Done(result),
+            // It was asked to stop and had just finished.
+            (Some(130), Some(result)) if self.asked.is_some() => End::Done(result),
+            _ if self.asked.is_some() => End::Stopped,
+            (Some(0), None) => fail(
+                Some(0),
+                "NoResult",
+                "it ended well without a result.json".into(),
+                true,
+            ),
+            (Some(_), _) if last.contains("disk full") => End::DiskFull(last),
+            (Some(2), _) => fail(Some(2), BAD_INPUT, last, false),
+            (Some(3), _) => fail(Some(3), "Infrastructure", last, true),
+            (Some(4), _) => fail(Some(4), "UserModelNotCertified", last, false),
+            (Some(130), _) => fail(
+                Some(130),
+                "Stopped",
+                "somebody else asked it to stop".into(),
+                true,
+            ),
+            (Some(code), _) => fail(Some(code), "Crashed", last, true),
+            (None, _) => {
+                let signal = status.signal().unwrap_or_default();
+                let hint = match signal {
+                    libc::SIGKILL => {
+                        "killed from outside (signal 9), perhaps because memory ran out".to_owned()
+                    }
+                    other => format!("ended by signal {other}; the last line of its log: {last}"),
+                };
+                fail(None, "Killed", hint, true)
+            }
+        }
+    }
+
+    /// The last line that this process wrote.
+    fn last_line(&self) -> String {
+        const TAIL: u64 = 8 << 10;
+        let read = || -> std::io::Result<String> {
+            let mut file = File::open(&self.log)?;
+            let end = file.metadata()?.len();
+            file.seek(SeekFrom::Start(
+                self.log_start.max(end.saturating_sub(TAIL)),
+            ))?;
+            let mut tail = vec![];
+            file.read_to_end(&mut tail)?;
+            Ok(String::from_utf8_lossy(&tail).into_owned())
+        };
+        let text = read().unwrap_or_default();
+        let line = text
+            .lines()
+            .rev()
+            .map(str::trim)
+            .find(|line| !line.is_empty());
+        line.map_or_else(
+            || "it said nothing".to_owned(),
+            |line| line.trim_start_matches("error: ").to_owned(),
+        )
+    }
+}
+
+/// The reason of a worker that refused what it was given.
+pub const BAD_INPUT: &str = "BadInput";
+
+/// The worker's subcommand.
+#[must_use]
+pub fn role(role: &Role) -> &'static str {
+    match role {
+        Role::Synthesize { .. } => "synthesize",
+        Role::Qualify => "qualify",
+        Role::Score => "score",
+        Role::Train { .. } => "train",
+    }
+}
+
+fn read_json(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// Processor time of a process in clock ticks; 0 where the system does not tell.
+fn cpu_ticks(pid: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name in parentheses may hold spaces: fields are counted behind it.
+    let fields: Vec<&str> = text
+        .rsplit_once(')')
+        .map_or("", |(_, rest)| rest)
+        .split_whitespace()
+        .collect();
+    [11, 12]
+        .iter()
+        .filter_map(|n| fields.get(*n)?.parse::<u64>().ok())
+        .sum()
+}
