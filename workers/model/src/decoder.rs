@@ -308,18 +308,45 @@ impl Decoder {
     /// so padding reaches no token before it).
     #[must_use]
     pub fn hidden(&self, ids: &Tensor) -> Tensor {
-        let length = ids.size()[1];
-        let rotations = if length <= self.rotations.size()[0] {
-            self.rotations.narrow(0, 0, length).unsqueeze(1)
-        } else {
-            rotations(&self.config, length as usize).unsqueeze(1)
-        };
+        let [rows, length] = [ids.size()[0], ids.size()[1]];
+        let states = self.states(&ids.reshape([-1]), &vec![length; rows as usize], None);
+        states.view([rows, length, self.config.hidden_size as i64])
+    }
+
+    /// Hidden states after the last norm of some tokens, `[M, D]`: of `ids`, sequences of these `lengths` end to end
+    /// (`[N]` int64, nothing is padding), those at the flat positions `wanted` (`[M]` int64). The last layer's
+    /// feed-forward runs on the wanted tokens alone, which changes no value and no gradient.
+    #[must_use]
+    pub fn hidden_at(&self, ids: &Tensor, lengths: &[i64], wanted: &Tensor) -> Tensor {
+        self.states(ids, lengths, Some(wanted))
+    }
+
+    fn states(&self, ids: &Tensor, lengths: &[i64], wanted: Option<&Tensor>) -> Tensor {
+        let rotations = self.rotations_of(lengths);
         let mut stream = Tensor::embedding(&self.embedding, ids, -1, false, false);
-        for layer in &self.layers {
-            stream = self.attention(layer, &stream, &rotations);
+        for (number, layer) in self.layers.iter().enumerate() {
+            let mut mixed = self.attention(layer, &stream, lengths, &rotations);
+            if let Some(wanted) = wanted.filter(|_| number + 1 == self.layers.len()) {
+                mixed = mixed.index_select(0, wanted);
+                stream = stream.index_select(0, wanted);
+            }
+            stream = stream + mixed.linear(&layer.output, layer.output_bias.as_ref());
             stream = self.feed_forward(layer, &stream);
         }
         self.normed(&stream) * &self.norm
+    }
+
+    /// The rotation of each token, `[N, 1, head_width / 2]` complex.
+    fn rotations_of(&self, lengths: &[i64]) -> Tensor {
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        let positions: Vec<i64> = lengths.iter().flat_map(|length| 0..*length).collect();
+        let positions = Tensor::from_slice(&positions);
+        let table = if longest <= self.rotations.size()[0] {
+            self.rotations.index_select(0, &positions)
+        } else {
+            rotations(&self.config, longest as usize).index_select(0, &positions)
+        };
+        table.unsqueeze(1)
     }
 
     /// Logits `[.., vocab]` of hidden states `[.., D]`.
@@ -328,8 +355,14 @@ impl Decoder {
         hidden.linear(self.head_matrix(), None::<&Tensor>)
     }
 
-    fn attention(&self, layer: &Layer, stream: &Tensor, rotations: &Tensor) -> Tensor {
-        let [batch, length] = [stream.size()[0], stream.size()[1]];
+    /// What each token's heads gather, `[N, heads * width]`, before the output projection.
+    fn attention(
+        &self,
+        layer: &Layer,
+        stream: &Tensor,
+        lengths: &[i64],
+        rotations: &Tensor,
+    ) -> Tensor {
         let (heads, kv) = (
             self.config.num_attention_heads as i64,
             self.config.kv_heads() as i64,
@@ -344,30 +377,47 @@ impl Decoder {
         let qkv = self.normed(stream).linear(&matrix, bias.as_ref());
         let parts = qkv.split_with_sizes([(heads + kv) * width, kv * width], -1);
         let turned = parts[0]
-            .view([batch, length, heads + kv, width / 2, 2])
+            .view([-1, heads + kv, width / 2, 2])
             .view_as_complex()
             * rotations;
-        let turned = turned
-            .view_as_real()
-            .view([batch, length, heads + kv, width])
-            .transpose(1, 2);
-        let mut turned = turned.split_with_sizes([heads, kv], 1);
-        let (key, query) = (turned.remove(1), turned.remove(0));
-        let value = parts[1].view([batch, length, kv, width]).transpose(1, 2);
-        let mixed = Tensor::scaled_dot_product_attention(
-            &query,
-            &key,
-            &value,
-            None::<&Tensor>,
-            0.0,
-            true,
-            None,
-            heads != kv,
-        );
-        let mixed = mixed
+        let turned = turned.view_as_real().view([-1, heads + kv, width]);
+        let value = parts[1].view([-1, kv, width]);
+        let attend = |turned: &Tensor, value: &Tensor, rows: i64, length: i64| {
+            let turned = turned
+                .view([rows, length, heads + kv, width])
+                .transpose(1, 2);
+            let mut turned = turned.split_with_sizes([heads, kv], 1);
+            let (key, query) = (turned.remove(1), turned.remove(0));
+            let value = value.view([rows, length, kv, width]).transpose(1, 2);
+            let none = None::<&Tensor>;
+            Tensor::scaled_dot_product_attention(
+                &query,
+                &key,
+                &value,
+                none,
+                0.0,
+                true,
+                None,
+                heads != kv,
+            )
             .transpose(1, 2)
-            .reshape([batch, length, heads * width]);
-        stream + mixed.linear(&layer.output, layer.output_bias.as_ref())
+            .reshape([-1, heads * width])
+        };
+        // Neighbours of one length are attended together.
+        let runs: Vec<&[i64]> = lengths.chunk_by(|a, b| a == b).collect();
+        if let [run] = runs.as_slice() {
+            return attend(&turned, &value, run.len() as i64, run[0]);
+        }
+        let sizes: Vec<i64> = runs.iter().map(|run| run.iter().sum()).collect();
+        let split = turned
+            .split_with_sizes(sizes.as_slice(), 0)
+            .into_iter()
+            .zip(value.split_with_sizes(sizes, 0));
+        let mixed: Vec<Tensor> = split
+            .zip(runs)
+            .map(|((turned, value), run)| attend(&turned, &value, run.len() as i64, run[0]))
+            .collect();
+        Tensor::cat(&mixed, 0)
     }
 
     fn feed_forward(&self, layer: &Layer, stream: &Tensor) -> Tensor {

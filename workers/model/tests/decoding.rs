@@ -251,3 +251,55 @@ fn requests_that_cannot_be_decoded_name_their_slot() {
         assert!(error.contains(reason), "{error}");
     }
 }
+
+#[test]
+fn tokens_end_to_end_have_the_values_and_gradients_of_padded_rows() {
+    for config in [llama(), qwen2()] {
+        let decoder = policy(config);
+        let lengths = [5usize, 9, 9, 3];
+        let rows: Vec<Vec<i64>> = (0u32..)
+            .zip(lengths)
+            .map(|(n, length)| ids(n, length).iter().map(|id| i64::from(*id)).collect())
+            .collect();
+        let padded: Vec<i64> = rows
+            .iter()
+            .flat_map(|row| (0..9).map(|at| row.get(at).copied().unwrap_or(0)))
+            .collect();
+        let picked_padded = Tensor::from_slice(&[2i64, 4, 9, 17, 20, 27, 29]);
+        let picked_flat = Tensor::from_slice(&[2i64, 4, 5, 13, 16, 23, 25]);
+        let gradients = |hidden: Tensor| {
+            let loss = decoder
+                .head(&hidden)
+                .log_softmax(-1, Kind::Float)
+                .select(1, 3)
+                .sum(Kind::Float);
+            let parameters = decoder.parameters();
+            for (_, parameter) in &parameters {
+                let mut gradient = parameter.grad();
+                if gradient.defined() {
+                    let _ = gradient.zero_();
+                }
+            }
+            loss.backward();
+            parameters
+                .into_iter()
+                .map(|(name, p)| (name, p.grad().copy()))
+                .collect::<Vec<_>>()
+        };
+        let hidden = decoder.hidden(&Tensor::from_slice(&padded).view([4, 9]));
+        let expected = hidden.reshape([36, -1]).index_select(0, &picked_padded);
+        let flat = decoder.hidden_at(
+            &Tensor::from_slice(&rows.concat()),
+            &lengths.map(|length| length as i64),
+            &picked_flat,
+        );
+        assert!((&flat - &expected).abs().max().double_value(&[]) < 1e-4);
+        for ((name, a), (_, b)) in gradients(flat).iter().zip(gradients(expected)) {
+            let scale = b.abs().max().double_value(&[]).max(1e-3);
+            assert!(
+                (a - &b).abs().max().double_value(&[]) < 1e-4 * scale.max(1.0),
+                "{name}"
+            );
+        }
+    }
+}
