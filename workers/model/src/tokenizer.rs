@@ -9,11 +9,15 @@ use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::{AddedToken, Tokenizer as HfTokenizer};
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer as HfTokenizer};
 
 use crate::{ModelConfig, ModelError, files};
+
+/// What no token reaches across: contractions, words with the sign before them, single digits, signs, white space.
+/// It is Qwen2's pattern, because transformers splits by it for a policy of that shape whatever `tokenizer.json` says.
+const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// A tokenizer. [`Vocab::encode`] sees text only: what looks like a special token becomes plain pieces.
 #[derive(Debug)]
@@ -58,9 +62,14 @@ impl Tokenizer {
             .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
             .build();
         let mut whole = HfTokenizer::new(BPE::default());
+        let split = Split::new(
+            SplitPattern::Regex(WORDS.into()),
+            SplitDelimiterBehavior::Isolated,
+            false,
+        );
         let pieces: Vec<PreTokenizerWrapper> = vec![
-            Digits::new(true).into(),
-            ByteLevel::new(false, false, true).into(),
+            split.map_err(failed)?.into(),
+            ByteLevel::new(false, false, false).into(),
         ];
         whole.with_pre_tokenizer(Some(Sequence::new(pieces)));
         whole.with_decoder(Some(ByteLevelDecoder::new(false, false, true)));

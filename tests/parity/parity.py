@@ -1,0 +1,149 @@
+"""Loads what Agoge wrote in the libraries it was written for, and compares.
+
+    parity.py POLICIES [EXPORT ...]
+
+POLICIES is what `cargo run --example parity` wrote: policies of the Llama and the Qwen2 shape (logits within 1e-4 of
+transformers', equal token ids) and dialogues (equal ids to the chat template's). Each EXPORT is a folder that
+`agoge export` wrote; `datasets` must load both of its configurations.
+"""
+
+import json
+import os
+import struct
+import sys
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+# ChatML has no template of its own to load; this is the format's definition.
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{{ '<|im_start|>assistant\n' }}"
+)
+CALL_FORM = '{"name": <function-name>, "arguments": <args-json-object>}'
+
+
+def policy(folder: Path) -> None:
+    expected = json.loads((folder / "expected.json").read_text())
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    ids = torch.tensor(expected["ids"]).view(2, -1)
+    with torch.no_grad():
+        logits = model(input_ids=ids).logits
+    ours = torch.tensor(expected["logits"]).view_as(logits)
+    gap = (logits - ours).abs().max().item()
+    assert logits.std() > 0.5, "the logits are too flat to prove anything"
+    assert gap < 1e-4, f"{folder.name}: logits differ by {gap}"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for text, encoded in zip(expected["texts"], expected["encoded"], strict=True):
+        # Text that spells a special token is plain to us; transformers must be told so.
+        # The coder models' template doubles these braces, the family's other templates do not.
+        text = text.replace('{{"name": <function-name>, "arguments": <args-json-object>}}', CALL_FORM)
+        theirs = tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        assert theirs == encoded, f"{folder.name}: {text!r} is {encoded}, transformers says {theirs}"
+        assert tokenizer.decode(encoded, skip_special_tokens=True) == text
+    print(f"{folder.name}: {type(model).__name__}, logits within {gap:.1e}, {len(expected['texts'])} texts with equal ids")
+
+
+def dialogues(policies: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(policies / "qwen2")
+    cases = json.loads((policies / "dialogues.json").read_text())
+    templates = {"chatml": CHATML, "qwen25": qwen_template()}
+    for name, template in templates.items():
+        if template is None:
+            print(f"{name}: skipped, no model file of the family is in the cache (`make demo` puts one there)")
+            continue
+        case = cases[name]
+        messages = [plain_arguments(m) for m in case["messages"]]
+        text = tokenizer.apply_chat_template(
+            messages, tools=case["tools"] or None, chat_template=template, add_generation_prompt=True, tokenize=False
+        )
+        # The coder models' template doubles these braces, the family's other templates do not.
+        text = text.replace('{{"name": <function-name>, "arguments": <args-json-object>}}', CALL_FORM)
+        theirs = tokenizer(text, add_special_tokens=False)["input_ids"]
+        ours = tokenizer.decode(case["ids"], skip_special_tokens=False)
+        assert ours == text, f"{name}: ours\n{ours}\ntemplate\n{text}"
+        assert theirs == case["ids"], f"{name}: same text, other ids"
+        print(f"{name}: {len(theirs)} ids as the template's")
+
+
+def plain_arguments(message: dict) -> dict:
+    """Templates want arguments as structures where the API has JSON strings."""
+    calls = [
+        {**c, "function": {**c["function"], "arguments": json.loads(c["function"]["arguments"])}}
+        for c in message.get("tool_calls", [])
+    ]
+    return {**message, "tool_calls": calls} if calls else message
+
+
+def qwen_template() -> str | None:
+    """The chat template inside the Qwen2.5 model file that the demo's endpoint serves, if it is there."""
+    cache = Path(os.environ.get("AGOGE_CACHE", Path.home() / ".cache/agoge"))
+    for file in sorted(cache.glob("endpoint/**/*.gguf")):
+        return gguf_text(file, "tokenizer.chat_template")
+    return None
+
+
+def gguf_text(path: Path, wanted: str) -> str | None:
+    """One string of a GGUF header."""
+    sizes = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+    with path.open("rb") as file:
+        number = lambda form: struct.unpack("<" + form, file.read(struct.calcsize(form)))[0]
+        text = lambda: file.read(number("Q")).decode("utf-8", "replace")
+        assert file.read(4) == b"GGUF"
+        number("I"), number("Q")
+        for _ in range(number("Q")):
+            key, kind = text(), number("I")
+            if kind == 8:
+                value = text()
+                if key == wanted:
+                    return value
+            elif kind == 9:
+                inner, count = number("I"), number("Q")
+                for _ in range(count if inner == 8 else 0):
+                    text()
+                file.seek(0 if inner == 8 else sizes[inner] * count, 1)
+            else:
+                file.seek(sizes[kind], 1)
+    return None
+
+
+def export(folder: Path) -> None:
+    from datasets import load_dataset
+
+    for name, column in [("sft", "messages"), ("rl", "prompt")]:
+        rows = load_dataset(str(folder), name, split="train")
+        assert len(rows) > 0, f"{folder}: {name} is empty"
+        for row in rows:
+            assert all(isinstance(m["role"], str) for m in row[column])
+            for tool in json.loads(row["tools"]):
+                assert tool["function"]["name"] and tool["function"]["parameters"]["type"] == "object"
+            if name == "sft":
+                assert len(row["trainable"]) == len(row["messages"])
+                trained = [m["role"] for m, t in zip(row["messages"], row["trainable"], strict=True) if t]
+                assert set(trained) == {"assistant"}
+                for message in row["messages"]:
+                    for call in message["tool_calls"]:
+                        assert isinstance(json.loads(call["function"]["arguments"]), dict)
+            else:
+                assert isinstance(json.loads(row["task"]), dict)
+        print(f"{folder}: {name}, {len(rows)} rows, {sorted(rows.column_names)}")
+
+
+def main() -> None:
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    policies = Path(sys.argv[1])
+    for name in ("llama", "qwen2"):
+        policy(policies / name)
+    dialogues(policies)
+    for folder in sys.argv[2:]:
+        export(Path(folder))
+    print("parity: all equal")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+//! Writes what `tests/parity/parity.py` loads in transformers: fresh policies of both shapes with their tokenizer,
+//! logits, and dialogues as our renderers give them. `cargo run --release -p agoge-model --example parity DIR`.
+
+use std::path::Path;
+
+use agoge_dialogue::{Message, Renderer, Role, ToolCall, ToolSpec, Vocab, export, renderer};
+use agoge_model::{Decoder, ModelConfig, ModelError, Tokenizer};
+use serde_json::{Value, json};
+use tch::{Kind, Tensor};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let dir = std::env::args().nth(1).ok_or("usage: parity DIR")?;
+    let texts: Vec<String> = (0..400)
+        .map(|n| sentences()[n % sentences().len()].replace("{n}", &n.to_string()))
+        .collect();
+    let specials = ["<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>"];
+    let tokenizer = Tokenizer::train(&texts, 800, &specials)?;
+    let base = ModelConfig {
+        vocab_size: tokenizer.size(),
+        hidden_size: 96,
+        intermediate_size: 224,
+        num_hidden_layers: 3,
+        initializer_range: 0.15,
+        ..ModelConfig::default()
+    };
+    let qwen2 = ModelConfig {
+        architectures: vec!["Qwen2ForCausalLM".into()],
+        model_type: "qwen2".into(),
+        tie_word_embeddings: false,
+        rope_theta: 1_000_000.0,
+        ..base.clone()
+    };
+    for (name, config) in [("llama", base), ("qwen2", qwen2)] {
+        write_policy(&Path::new(&dir).join(name), config, &tokenizer)?;
+    }
+    let dialogues = json!({
+        "chatml": rendered("chatml", &tokenizer, &dialogue(false), &[]),
+        "qwen25": rendered("qwen25", &tokenizer, &dialogue(true), &tools()),
+    });
+    std::fs::write(
+        Path::new(&dir).join("dialogues.json"),
+        dialogues.to_string(),
+    )?;
+    write_export(&Path::new(&dir).join("export"))?;
+    Ok(())
+}
+
+/// A dataset of rows with and without calls, by the functions that `agoge export` uses.
+fn write_export(dir: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(dir.join("data"))?;
+    let (system, tools) = ("You are a helpful assistant", tools());
+    let sft = [false, true]
+        .map(|calls| export::sft_row("a", system, &tools, &dialogue(calls)).to_string());
+    let task = json!({"calls": [], "note": null});
+    let rl = export::rl_row("a", system, "where is parcel 48213?", &tools, &task).to_string();
+    std::fs::write(dir.join("data/sft.jsonl"), sft.join("\n") + "\n")?;
+    std::fs::write(dir.join("data/rl.jsonl"), rl + "\n")?;
+    let card = export::Card {
+        domain: "parity".into(),
+        sft: 2,
+        rl: 1,
+        origin: vec!["a test".into()],
+    };
+    std::fs::write(dir.join("README.md"), card.text())
+}
+
+fn sentences() -> [&'static str; 6] {
+    [
+        "where is parcel {n}48213? it left depot {n} on monday",
+        "You are Qwen, a helpful assistant. # Tools You may call one or more functions",
+        "user assistant system tool {\"name\": \"track\", \"arguments\": {\"parcel\": \"{n}\"}}",
+        "I'd like a refund of 12.{n} EUR, please; naïve café ☂ 漢字",
+        "  two  spaces,\ttabs\nand lines\n\n{n}",
+        "<|im_end|> is no token here, nor is <tool_call> {n}",
+    ]
+}
+
+fn write_policy(dir: &Path, config: ModelConfig, tokenizer: &Tokenizer) -> Result<(), ModelError> {
+    let decoder = Decoder::fresh(config, 17)?;
+    // Biases and norms as training leaves them, not as they begin.
+    tch::no_grad(|| {
+        for (name, mut tensor) in decoder.parameters() {
+            if name.ends_with("bias") || name.ends_with("norm.weight") {
+                let steps = Tensor::arange(tensor.numel() as i64, (Kind::Float, tch::Device::Cpu));
+                let _ = tensor.g_add_(&(steps.sin() * 0.3));
+            }
+        }
+    });
+    tokenizer.check(decoder.config())?;
+    decoder.save(dir)?;
+    tokenizer.save(dir)?;
+    let vocab = decoder.config().vocab_size as i64;
+    let ids = (Tensor::arange(2 * 120, (Kind::Int64, tch::Device::Cpu)) * 7919 + 13)
+        .remainder(vocab)
+        .view([2, 120]);
+    let logits = tch::no_grad(|| decoder.head(&decoder.hidden(&ids))).view(-1);
+    let texts: Vec<String> = sentences()
+        .iter()
+        .map(|s| s.replace("{n}", "907"))
+        .collect();
+    let encoded: Vec<Vec<u32>> = texts.iter().map(|text| tokenizer.encode(text)).collect();
+    let expected = json!({
+        "ids": Vec::<i64>::try_from(ids.view(-1))?, "logits": Vec::<f32>::try_from(logits)?,
+        "texts": texts, "encoded": encoded,
+    });
+    let path = dir.join("expected.json");
+    std::fs::write(&path, expected.to_string()).map_err(|e| ModelError::Write {
+        path,
+        reason: e.to_string(),
+    })
+}
+
+fn tools() -> Vec<ToolSpec> {
+    vec![ToolSpec {
+        name: "track".into(),
+        description: "Where a parcel is".into(),
+        parameters: json!({"type": "object", "properties": {"parcel": {"type": "string"}}, "required": ["parcel"]}),
+    }]
+}
+
+/// A dialogue without calls or with calls of every form: one, several, with text before them.
+fn dialogue(with_calls: bool) -> Vec<Message> {
+    let call = |parcel: &str| {
+        let arguments = json!({"parcel": parcel})
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
+        ToolCall {
+            id: "call_0".into(),
+            ..ToolCall::new("track", arguments)
+        }
+    };
+    let mut messages = vec![Message::user("where is parcel 48213?")];
+    if with_calls {
+        messages.push(Message::calls(vec![call("48213")]));
+        messages.push(Message::tool_result("call_0", "depot 7"));
+        messages.push(Message::assistant("It is in depot 7."));
+        messages.push(Message::user("and 48213 and 907?"));
+        messages.push(Message {
+            content: "One moment.".into(),
+            ..Message::calls(vec![call("48213"), call("907")])
+        });
+        messages.push(Message::tool_result("call_0", "depot 7"));
+        messages.push(Message::tool_result("call_0", "left on monday"));
+    }
+    messages.push(Message::assistant("It left depot 907 on monday."));
+    messages.push(Message::user("thank you"));
+    messages
+}
+
+/// The dialogue as the API has it, and its ids turn by turn as a rollout renders them.
+fn rendered(name: &str, vocab: &Tokenizer, messages: &[Message], tools: &[ToolSpec]) -> Value {
+    let format: Box<dyn Renderer> =
+        renderer(name).unwrap_or_else(|| unreachable!("both formats are known"));
+    let system = "You are a helpful assistant";
+    let mut ids = format.open(vocab, system, tools);
+    ids.extend(format.append_all(vocab, messages));
+    ids.extend(format.prefix(vocab, Role::Assistant));
+    let mut all = vec![Message::system(system).to_openai()];
+    all.extend(messages.iter().map(Message::to_openai));
+    json!({"messages": all, "tools": tools.iter().map(ToolSpec::to_openai).collect::<Vec<_>>(), "ids": ids})
+}
