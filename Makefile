@@ -7,7 +7,7 @@ AGOGE := target/release/agoge
 
 REPORT ?= out/demo/report.html
 
-.PHONY: help setup build lint test demo demo-replay check-report screenshots
+.PHONY: help setup build lint test test-parity demo demo-replay check-report screenshots
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 

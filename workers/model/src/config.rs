@@ -151,7 +151,7 @@ impl ModelConfig {
     #[must_use]
     pub fn head_width(&self) -> usize {
         self.head_dim
-            .unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
+            .unwrap_or_else(|| self.hidden_size / self.num_attention_heads.max(1))
     }
 
     /// Whether query, key and value have biases.

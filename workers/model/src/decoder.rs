@@ -306,7 +306,6 @@ impl Decoder {
 
     /// Hidden states after the last norm, `[B, T, D]`, of ids `[B, T]` (int64, padded on the right: attention is causal,
     /// so padding reaches no token before it).
-    #[must_use]
     pub fn hidden(&self, ids: &Tensor) -> Tensor {
         let [rows, length] = [ids.size()[0], ids.size()[1]];
         let states = self.states(&ids.reshape([-1]), &vec![length; rows as usize], None);
@@ -316,7 +315,6 @@ impl Decoder {
     /// Hidden states after the last norm of some tokens, `[M, D]`: of `ids`, sequences of these `lengths` end to end
     /// (`[N]` int64, nothing is padding), those at the flat positions `wanted` (`[M]` int64). The last layer's
     /// feed-forward runs on the wanted tokens alone, which changes no value and no gradient.
-    #[must_use]
     pub fn hidden_at(&self, ids: &Tensor, lengths: &[i64], wanted: &Tensor) -> Tensor {
         self.states(ids, lengths, Some(wanted))
     }
@@ -330,7 +328,7 @@ impl Decoder {
                 mixed = mixed.index_select(0, wanted);
                 stream = stream.index_select(0, wanted);
             }
-            stream = stream + mixed.linear(&layer.output, layer.output_bias.as_ref());
+            stream += mixed.linear(&layer.output, layer.output_bias.as_ref());
             stream = self.feed_forward(layer, &stream);
         }
         self.normed(&stream) * &self.norm
@@ -350,7 +348,6 @@ impl Decoder {
     }
 
     /// Logits `[.., vocab]` of hidden states `[.., D]`.
-    #[must_use]
     pub fn head(&self, hidden: &Tensor) -> Tensor {
         hidden.linear(self.head_matrix(), None::<&Tensor>)
     }

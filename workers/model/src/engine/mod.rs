@@ -157,7 +157,7 @@ impl Engine {
                 self.slots[active.request.slot] = active.slot;
                 out[active.index] = active.out;
             }
-            failure = failure.or(result.err());
+            failure = failure.or_else(|| result.err());
         }
         failure.map_or(Ok(out), Err)
     }

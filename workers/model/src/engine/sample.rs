@@ -55,8 +55,8 @@ fn draw(weights: &[f32], sums: &[f64], mut target: f64) -> usize {
     let start = part * STRIDE;
     let end = (start + STRIDE).min(weights.len());
     let mut last = start;
-    for at in start..end {
-        let weight = f64::from(weights[at]);
+    for (at, weight) in (start..end).zip(&weights[start..end]) {
+        let weight = f64::from(*weight);
         if weight > 0.0 {
             last = at;
             if target < weight {
