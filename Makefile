@@ -7,7 +7,7 @@ AGOGE := target/release/agoge
 
 REPORT ?= out/demo/report.html
 
-.PHONY: help setup build lint test test-parity demo demo-replay check-report screenshots
+.PHONY: help setup build lint test demo demo-replay check-report screenshots
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -41,3 +41,7 @@ screenshots: ## Pictures of REPORT=… for docs/images
 .PHONY: crash-local
 crash-local: build ## Runs that lose a process to kill -9 and are resumed (CRASH_RUNS of them, default 50)
 	$(ENV) target/release/crash-local
+
+.PHONY: test-parity
+test-parity: setup ## Load what we write in transformers and datasets (installs 5 GB of Python peers)
+	@tests/parity/run $(wildcard out/demo/export)

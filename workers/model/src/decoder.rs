@@ -67,7 +67,10 @@ impl Stacked {
 
     fn share(&self) -> Self {
         let parts = self.parts.iter().map(Tensor::shallow_clone).collect();
-        Self { whole: self.whole.shallow_clone(), parts }
+        Self {
+            whole: self.whole.shallow_clone(),
+            parts,
+        }
     }
 
     /// The stack as part of the graph.

@@ -34,7 +34,7 @@ fn policy(config: ModelConfig) -> Decoder {
         },
         5,
     )
-    .unwrap();
+    .expect("the config is sound");
     tch::no_grad(|| {
         for (number, (name, mut tensor)) in (0i64..).zip(decoder.parameters()) {
             if name.ends_with("bias") || name.ends_with("norm.weight") {
