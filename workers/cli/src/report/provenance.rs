@@ -44,10 +44,13 @@ pub(super) fn part(run: &Run) -> Value {
     })
 }
 
-/// Whether model answers were `live`, `recorded` or `replayed`, as far as the workers' assignments say; `null` when no model was asked.
+/// Whether model answers were live or replayed, as the assignments of the workers that ask a model say; `null` when none
+/// was asked.
 fn answers(run: &Run) -> Value {
-    let asked =
-        |a: &&Value| members(&a["endpoints"]).next().is_some() || a["recordings"].is_object();
+    let asked = |a: &&Value| {
+        let strategy = a["role"]["synthesize"]["strategy"].as_str();
+        strategy.is_some_and(|s| s != "template") || a["role"] == "score"
+    };
     let modes: BTreeSet<&str> = run
         .assignments
         .iter()
@@ -59,7 +62,7 @@ fn answers(run: &Run) -> Value {
         })
         .collect();
     match modes.is_empty() {
-        true => run.result["answers"].clone(),
+        true => run.result["modelAnswers"].clone(),
         false => json!(modes.into_iter().collect::<Vec<_>>().join(" and ")),
     }
 }

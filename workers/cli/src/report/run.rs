@@ -261,10 +261,14 @@ impl Run {
                     found.extend(record.map(|r| (run.name.clone(), stage.clone(), r)));
                 }
             }
-            // What ended after the last status was written, or before a run failed.
+            // What ended after the last status was written, such as a certification that failed its run. A store outlives
+            // its runs: only what was made from this run's suite.
+            let suite = text(&run.status, "suiteDigest");
             for artifact in self.newest("stage") {
-                let stage = artifact.inputs.get("stage").map_or("", String::as_str);
-                if !stage.is_empty() && !found.iter().any(|(_, s, _)| s == stage) {
+                let input = |key: &str| artifact.inputs.get(key).map_or("", String::as_str);
+                let stage = input("stage");
+                let ours = !suite.is_empty() && input("suite") == suite;
+                if ours && !found.iter().any(|(_, s, _)| s == stage) {
                     let what = format!("the record of stage {stage}");
                     let record = self.json(&artifact.digest.to_string(), &what);
                     found.extend(record.map(|r| (run.name.clone(), stage.to_owned(), r)));

@@ -100,6 +100,7 @@ fn plan(plan: &Value) -> Value {
         "generation": plan["generation"],
         "change": clip_value(&plan["change"]),
         "outcome": plan["outcome"],
+        "better": plan["better"],
         "pilot": clip_value(&plan["pilot"]),
         "synthesis": prompts(&plan["synthesis"]),
         "evaluation": prompts(&plan["evaluation"]),

@@ -159,7 +159,8 @@ fn stages(run: &Run) -> Vec<Value> {
             let curve = list(&record["curve"]);
             json!({
                 "stage": name,
-                "seconds": first(&record["seconds"], &told["seconds"]),
+                // A deterministic record has no time in it.
+                "seconds": record["seconds"].as_f64().filter(|s| *s > 0.0).or(told["seconds"].as_f64()),
                 "steps": first(&record["steps"], &told["steps"]),
                 "trainedTokens": first(&record["trainedTokens"], &told["trainedTokens"]),
                 "digest": told["digest"],

@@ -133,7 +133,7 @@ pub fn finished(out: &Path) {
     );
     let work = out.join("work/SynthesisJob-courier-sea");
     fs::create_dir_all(&work).unwrap();
-    let assignment = json!({ "endpoints": { "qwen": { "url": "http://127.0.0.1:8080" } }, "recordings": { "mode": "replay", "folder": "r" } });
+    let assignment = json!({ "role": { "synthesize": { "strategy": "sea" } }, "endpoints": { "qwen": { "url": "http://127.0.0.1:8080" } }, "recordings": { "mode": "replay", "folder": "r" } });
     fs::write(work.join("assignment.json"), assignment.to_string()).unwrap();
 }
 
@@ -331,7 +331,7 @@ fn plans() -> Vec<Value> {
     let judge = "A scenario is good when its customer has one clear wish.";
     vec![
         json!({ "digest": digest(0), "generation": 0, "change": "", "outcome": "pilot", "synthesis": { "scenario": scenario, "gold": gold }, "evaluation": { "judge": judge } }),
-        json!({ "digest": digest(1), "parent": digest(0), "generation": 1, "change": "status words", "outcome": "promoted",
+        json!({ "digest": digest(1), "parent": digest(0), "generation": 1, "change": "status words", "outcome": "promoted", "better": 0.81,
                 "synthesis": { "scenario": scenario, "gold": better }, "evaluation": { "judge": judge } }),
     ]
 }

@@ -29,7 +29,7 @@ const count = (value) => (number(value) == null ? "–" : grouped.format(number(
 const plural = (n, one, many) => `${count(n)} ${Number(n) === 1 ? one : many || one + "s"}`;
 const fixed = (value, digits = 2) => (number(value) == null ? "–" : number(value).toFixed(digits).replace(/^-/, "−"));
 const signed = (value, digits = 2) => (value > 0 ? "+" : "") + fixed(value, digits);
-const percent = (value, digits = 0) => (number(value) == null ? "–" : (100 * number(value)).toFixed(digits) + " %");
+const percent = (value, digits = 0) => (number(value) == null ? "–" : (100 * number(value)).toFixed(digits) + "\u00a0%");
 /** At most three telling digits. */
 const short = (value) => {
   if (!isNumber(value)) return "–";

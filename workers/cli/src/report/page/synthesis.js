@@ -82,6 +82,7 @@ function generationView(g, widest) {
     h("p", { class: "facts" },
       isNumber(g.attempted) && h("span", {}, "pilot ", h("b", {}, `${count(g.valid)} valid`), ` of ${count(g.attempted)}`), isNumber(g.accepted) && h("span", {}, h("b", {}, count(g.accepted)), " accepted"),
       isNumber(y.value) && h("span", {}, "yield ", h("b", {}, short(y.value)), ` valid per 1000 tokens (${short(y.low)}–${short(y.high)})`), g.tokens > 0 && h("span", {}, `${short(g.tokens)} tokens`), g.cost > 0 && h("span", {}, `$${fixed(g.cost)}`),
+      plan && isNumber(plan.better) && h("span", {}, "chance that it beats its parent ", h("b", {}, fixed(plan.better))),
       causes(g.attribution) && h("span", {}, "failures: ", causes(g.attribution))),
     isNumber(y.value) && widest > 0 && h("div", { class: "bar", style: "margin-top:.5rem" }, armBar({ value: y.value / widest, low: y.low / widest, high: y.high / widest }, true)),
     changes.length > 0 && h("div", { class: "stack", style: "margin-top:.9rem;gap:.8rem" }, changes),
@@ -116,7 +117,7 @@ function suiteView(one) {
   const shareQualified = number(one.checkers) ? number(one.qualified) / number(one.checkers) : null;
   const tile = (value, label) => h("div", { class: "tile" }, h("div", { class: "value" }, value), h("div", { class: "label" }, label));
   const tiles = h("div", { class: "tiles" },
-    tile([count(one.qualified), h("small", {}, ` of ${count(one.checkers)}`)], `checkers qualified${shareQualified == null ? "" : `, ${percent(shareQualified, shareQualified < 1 && shareQualified > 0.99 ? 1 : 0)}`}`),
+    tile([count(one.qualified), h("small", {}, ` of ${count(one.checkers)}`)], `checkers qualified${shareQualified == null ? "" : ` (${percent(shareQualified, shareQualified < 1 && shareQualified > 0.99 ? 1 : 0)})`}`),
     tile(fixed(one.mutationScore, 3), `mutation score${asked.minMutationScore ? `, at least ${fixed(asked.minMutationScore)} asked` : ""}`),
     isNumber(one.mutants) && tile(count(one.mutants), "mutants that do something else than gold"),
     tile(percent(one.flake, 1), "of tasks disagreed with themselves"),
@@ -124,7 +125,7 @@ function suiteView(one) {
   const held = list(one.quarantined);
   const survivors = one.survivors || {};
   return [tiles,
-    isNumber(one.mutationScoreBefore) && h("p", { class: "small soft" }, `Over all tasks, the quarantined too, the mutation score is ${fixed(one.mutationScoreBefore, 3)}. Of the tasks, ${count(scores.all)} failed every mutant, ${count(scores.most)} at least nine of ten, ${count(scores.less)} fewer${scores.none ? `; ${count(scores.none)} had none to try` : ""}. ${count(one.checks)} checks in ${duration(one.seconds)}.`),
+    isNumber(one.mutationScoreBefore) && h("p", { class: "small soft" }, `With the quarantined ones the mutation score is ${fixed(one.mutationScoreBefore, 3)}: ${plural(scores.all, "checker")} failed every mutant, ${count(scores.most)} at least nine of ten, ${count(scores.less)} fewer${scores.none ? `; ${count(scores.none)} had none to try` : ""}. ${count(one.checks)} checks in ${duration(one.seconds)}.`),
     members(one.splits).length > 0 && h("p", { class: "small soft" }, "Qualified instances: ", members(one.splits).map(([name, n]) => { const [strategy, split] = name.split(" "); return `${strategy}, ${splitName(split)}: ${count(n)}`; }).join(" · ")),
     timeStrip(one.times),
     held.length ? h("div", {}, h("h3", {}, `Quarantined, by reason (${count(held.reduce((sum, q) => sum + q.count, 0))})`), h("ul", { class: "reasons", style: "margin-top:.6rem;padding:0" }, held.map((q) => h("li", {}, h("span", { class: "count" }, count(q.count)), h("div", {}, q.reason,

@@ -37,8 +37,8 @@ function verdict(data) {
   } else if (one) {
     const all = list(arms.find((a) => a.arm === trained).columns.heldout.pass);
     const last = all[all.length - 1];
-    title.push(`${armName(trained)} solves `, h("span", { class: "num" }, percent(one.value, 0)), ` of held-out ${domain} tasks at the first try`);
-    if (all.length > 1) lede.push(h("b", {}, percent(last.value, 0)), ` at all of ${["", "", "two", "three", "four"][all.length] || all.length} tries. `);
+    title.push(`${armName(trained)} solves `, h("span", { class: "num" }, percent(one.value, 0)), ` of held‑out ${domain} tasks at the first try`);
+    if (all.length > 1) lede.push(h("b", {}, percent(last.value, 0)), ` at all ${["", "", "two", "three", "four"][all.length] || all.length} tries. `);
     lede.push(`${plural(one.n, "task")}, 95 % interval of `, pass(1), ` ${between(one)}. `);
     const main = comparisons.find((c) => c.a === trained && c.b === "sftContinued");
     if (main) lede.push(...compared(main), " ");
@@ -118,5 +118,5 @@ function resultSection({ training }) {
   show(columns[0]);
   return section("result", "Result", about,
     columns.length > 1 && segments("Which tasks and user", columns.map((c) => [c, COLUMN[c][0]]), columns[0], show), box,
-    comparisons.length > 0 && h("div", {}, h("h3", {}, "Paired comparisons"), h("ul", { class: "comparison" }, comparisons.map((c) => h("li", {}, h("span", {}, compared(c)))))));
+    comparisons.length > 0 && h("div", {}, h("h3", {}, "Paired comparisons"), h("ul", { class: "comparison", style: "margin-top:.5rem" }, comparisons.map((c) => h("li", {}, h("span", {}, compared(c)))))));
 }

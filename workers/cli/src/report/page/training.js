@@ -11,7 +11,7 @@ function certificationSection({ training }) {
   const passed = rate <= c.bar;
   const kinds = [...new Set([...Object.keys(FAULT), ...Object.keys(before.kinds || {}), ...Object.keys(after.kinds || {})])];
   const share = (cert, kind) => (cert.turns ? ((cert.kinds || {})[kind] || 0) / cert.turns : null);
-  const rows = [["any fault", before.errorRate, after.errorRate ?? c.errorRate, before.faulty, after.faulty], ...kinds.map((k) => [FAULT[k] || words(k), share(before, k), share(after, k), (before.kinds || {})[k], (after.kinds || {})[k]])];
+  const rows = [["any fault", before.errorRate, after.errorRate ?? c.errorRate, before.faulty, after.faulty], ...(after.kinds ? kinds : []).map((k) => [FAULT[k] || words(k), share(before, k), share(after, k), (before.kinds || {})[k], (after.kinds || {})[k]])];
   const top = Math.max(c.bar * 1.15, ...rows.flatMap((r) => [r[1] || 0, r[2] || 0]));
   const bar = (b, a) => {
     const width = (v) => `${(100 * (v || 0)) / top}%`;
@@ -23,7 +23,7 @@ function certificationSection({ training }) {
   const known = isNumber(before.errorRate);
   return section("user", "User model", about,
     h("div", { class: "row" }, tag(passed ? "good" : "bad", passed ? "✓ certified" : "✕ not certified"), h("span", {}, h("b", {}, percent(rate, 1)), ` of its turns are faulty; at most ${percent(c.bar, 1)} allowed.`),
-      after.turns && h("span", { class: "soft small" }, `${count(after.turns)} turns in ${plural(after.dialogues, "dialogue")}`)),
+      after.turns && h("span", { class: "soft small" }, `${count(after.turns)} turns in ${plural(after.dialogues, "dialogue")}${before.turns && before.dialogues !== after.dialogues ? `; before its training ${count(before.turns)} turns in ${count(before.dialogues)}` : ""}`)),
     h("table", { class: "arms" }, h("thead", {}, h("tr", {}, h("th", {}, "Share of turns that"), known && h("th", { class: "n" }, "before"), h("th", {}, known ? "grey before, coloured after; dotted: what is allowed in all" : "dotted: what is allowed in all"), h("th", { class: "n" }, "after"))),
       h("tbody", {}, rows.map(([name, b, a, nb, na]) => h("tr", {}, h("td", { class: "name" }, name), known && h("td", { class: "n k before", "data-label": "before" }, h("span", { title: nb == null ? "" : plural(nb, "turn") }, percent(b, 1))), h("td", { class: "bar" }, bar(b, a)), h("td", { class: "n k", "data-label": "after" }, h("span", { title: na == null ? "" : plural(na, "turn") }, percent(a, 1))))))),
     list(after.examples).length > 0 && h("details", {}, h("summary", {}, `Faulty turns that are left (${after.examples.length} shown)`), h("ul", { class: "small stack", style: "gap:.4rem" }, after.examples.map((x) => h("li", {}, x)))));
