@@ -36,7 +36,7 @@ pub(super) fn part(run: &Run) -> Value {
         .map(|o| text(&o.spec, "domain"))
         .find(|d| !d.is_empty());
     json!({
-        "domain": domain.or(run.objects.first().map(|o| o.name.as_str())),
+        "domain": domain.or_else(|| run.objects.first().map(|o| o.name.as_str())),
         "objects": objects,
     })
 }

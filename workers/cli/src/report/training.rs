@@ -160,7 +160,7 @@ fn stages(run: &Run) -> Vec<Value> {
             json!({
                 "stage": name,
                 // A deterministic record has no time in it.
-                "seconds": record["seconds"].as_f64().filter(|s| *s > 0.0).or(told["seconds"].as_f64()),
+                "seconds": record["seconds"].as_f64().filter(|s| *s > 0.0).or_else(|| told["seconds"].as_f64()),
                 "steps": first(&record["steps"], &told["steps"]),
                 "trainedTokens": first(&record["trainedTokens"], &told["trainedTokens"]),
                 "digest": told["digest"],
