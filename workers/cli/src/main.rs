@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use agoge_cli::command::{check, domain, export, gc, status, up};
+use agoge_cli::command::{check, domain, export, gc, report, status, up};
 use clap::{Parser, Subcommand};
 
 /// Grows tool-use training data that proves itself, and trains agents on it.
@@ -23,6 +23,7 @@ enum Command {
     #[command(subcommand)]
     Domain(domain::DomainCommand),
     Status(status::Status),
+    Report(report::Report),
     Export(export::Export),
     Gc(gc::Gc),
 }
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Check(command) => check::check(&command),
         Command::Domain(command) => domain::domain(&command),
         Command::Status(command) => status::status(&command),
+        Command::Report(command) => report::report(&command),
         Command::Export(command) => export::export(&command),
         Command::Gc(command) => gc::gc(&command),
     };

@@ -4,5 +4,6 @@ pub mod check;
 pub mod domain;
 pub mod export;
 pub mod gc;
+pub mod report;
 pub mod status;
 pub mod up;
