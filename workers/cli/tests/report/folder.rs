@@ -409,6 +409,7 @@ fn certificate(turns: usize, kinds: [usize; 4], examples: &[&str]) -> Value {
 
 fn records(numbers: &mut Numbers) -> Vec<Value> {
     let grpo = steps(numbers, 68, 0.93, 358.0, true);
+    let unfiltered = steps(numbers, 81, 0.88, 358.0, false);
     let sft = epochs(numbers, 17, 1.9, 0.21, 61.0, 31_400);
     let user = epochs(numbers, 12, 2.1, 0.33, 84.0, 96_000);
     let longer = epochs(numbers, 100, 0.215, 0.2, 358.0, 31_400);
@@ -419,6 +420,7 @@ fn records(numbers: &mut Numbers) -> Vec<Value> {
                 "after": certificate(1512, [14, 9, 2, 3], &["template-0031: \"it is 4822\" - it told something that its script does not know: 4822"]) }),
         json!({ "stage": "agentSFT", "seconds": 61.3, "steps": 544, "trainedTokens": 533_800, "curve": sft }),
         json!({ "stage": "grpo", "seconds": 358.8, "steps": 68, "trainedTokens": 1_768_000, "curve": grpo, "samples": rollouts(numbers), "model": { "model.safetensors": "sha256:00" } }),
+        json!({ "stage": "grpoUnfiltered", "seconds": 358.2, "steps": 81, "trainedTokens": 1_020_000, "curve": unfiltered }),
         json!({ "stage": "sftContinued", "seconds": 358.1, "steps": 3200, "trainedTokens": 3_140_000, "curve": longer }),
         json!({ "stage": "evaluate", "seconds": 92.0, "steps": 4000, "trainedTokens": 0, "arms": arms(numbers) }),
     ]
@@ -432,6 +434,7 @@ fn arms(numbers: &mut Numbers) -> Value {
         ("random", 0.02),
         ("sft", 0.71),
         ("sftContinued", 0.74),
+        ("grpoUnfiltered", 0.87),
         ("grpo", 0.91),
     ] {
         let mut columns = json!({ "heldout": card(numbers, rate), "scripted": card(numbers, (rate + 0.02f64).min(1.0)) });

@@ -29,8 +29,8 @@ fn a_finished_run_becomes_one_page_with_every_part() {
     assert_eq!(data["notes"], serde_json::json!([]));
     assert_eq!(
         data["training"]["arms"].as_array().unwrap().len(),
-        7,
-        "six arms and an endpoint"
+        8,
+        "seven arms and an endpoint"
     );
     assert!(data["training"]["comparisons"][0]["low"].as_f64().unwrap() > 0.0);
     let strategies = data["synthesis"]["strategies"].as_array().unwrap();

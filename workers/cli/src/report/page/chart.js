@@ -77,9 +77,10 @@ function chart({ title, about, series, marks = [], range, zero, format = short, 
     cursor.replaceChildren(s("line", { class: "cursor", x1: place.X(x), x2: place.X(x), y1: 8, y2: 128 }));
     const said = [`${xLabel} ${xFormat(x)}`];
     lines.forEach((one, i) => {
-      const k = one.points.findIndex((p) => p[0] === x);
-      if (k < 0) return;
-      cursor.append(s("circle", { class: `dot${i}`, cx: place.X(x), cy: place.Y(one.drawn[k][1]), r: 3.5 }));
+      // Series do not always share their x: the nearest point of each, as far as it reaches.
+      const k = one.points.reduce((best, p, j) => (Math.abs(p[0] - x) < Math.abs(one.points[best][0] - x) ? j : best), 0);
+      if (x < one.points[0][0] || x > one.points[one.points.length - 1][0]) return;
+      cursor.append(s("circle", { class: `dot${i}`, cx: place.X(one.points[k][0]), cy: place.Y(one.drawn[k][1]), r: 3.5 }));
       const smooth = one.drawn === one.points ? "" : ` (mean of 5: ${format(one.drawn[k][1])})`;
       said.push(`${one.name || title}: ${format(one.points[k][1])}${smooth}`);
     });

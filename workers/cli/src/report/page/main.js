@@ -30,7 +30,7 @@ function header(data) {
     h("div", { class: "brand" }, h("strong", {}, "Agoge"), h("span", {}, `run report · ${data.overview.domain || "no domain"}`), answers && tag(String(answers).includes("replayed") ? "warn" : "info", `model answers ${answers}`), h("span", { class: "spring" }), h("span", {}, when(data.made)), scheme),
     h("h1", {}, title), lede.length > 0 && h("p", { class: "lede" }, lede),
     h("div", { class: "objects" }, data.overview.objects.map((o) => h("div", { class: "object" }, h("div", { class: "kind" }, `${o.kind} ${o.name}`),
-      h("div", { class: "phase" }, tag(PHASE[o.phase] || "", o.phase || "unknown"), o.reason && o.reason !== o.phase && h("span", { class: "small" }, words(o.reason))), o.message && h("div", { class: "why" }, o.message)))),
+      h("div", { class: "phase" }, tag(PHASE[o.phase] || "", o.phase || "unknown"), o.reason && o.reason !== o.phase && h("span", { class: "small" }, words(o.reason))), o.message && h("div", { class: "why", title: o.message }, o.message)))),
     data.notes.length > 0 && h("div", { class: "notes", role: "note" }, h("b", {}, "Not everything could be read."), h("ul", {}, data.notes.map((n) => h("li", {}, n)))),
   ].filter(Boolean);
 }

@@ -62,9 +62,10 @@ function grpoCharts(runs, arms, axis) {
   return GRPO_CHARTS.map((spec) => {
     const series = [];
     for (const [name, points] of runs) {
-      for (const [line, y] of runs.length > 1 ? spec.lines.slice(0, spec.marked ? 2 : 1) : spec.lines) {
+      const there = spec.lines.filter(([, y]) => points.some((p) => isNumber(y(p))));
+      for (const [line, y] of runs.length > 1 ? there.slice(0, spec.marked ? 2 : 1) : there) {
         const drawn = points.map((p, i) => [x(p, i), y(p)]).filter(([a, b]) => isNumber(a) && isNumber(b));
-        if (drawn.length) series.push({ name: runs.length > 1 ? [name, spec.lines.length > 1 && line].filter(Boolean).join(", ") : line, points: drawn, smooth: true });
+        if (drawn.length) series.push({ name: runs.length > 1 ? [name, there.length > 1 && line].filter(Boolean).join(", ") : line, points: drawn, smooth: true });
       }
     }
     const marks = [];

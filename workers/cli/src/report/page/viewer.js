@@ -8,7 +8,7 @@ function entryFacts(e) {
   return {
     kind: accepted ? (e.quarantined ? "warn" : "good") : "bad", group: e.outcome, source: e.strategy, title: e.id || "instance",
     state: accepted ? (e.quarantined ? "accepted, then quarantined" : "accepted") : `rejected at ${e.gate}`,
-    sub: accepted ? [e.intent, e.branch, e.split && splitName(e.split)].filter(Boolean).join(" · ") : `${e.gate}: ${e.reason || "no reason given"}`,
+    sub: accepted ? [e.intent, e.branch, e.split && splitName(e.split)].filter(Boolean).join(" · ") : e.reason || "no reason given",
   };
 }
 
