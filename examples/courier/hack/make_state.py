@@ -42,18 +42,20 @@ def beside(collection, id):
 
 
 def parcel(id):
-    status = weighted(new=18, sorted=13, transit=18, out=6, missed=15, point=15, lost=8, damaged=7)
-    missed = status == "missed"
+    status = weighted(new=18, sorted=12, transit=18, out=6, missed=16, point=15, lost=8, damaged=7)
+    missed, gone = status == "missed", status in ("lost", "damaged")
+    dear = gone and rng.random() < 0.25
     return {
         "owner": beside("customers", id),
         "status": status,
-        "size": weighted(s=40, m=35, l=25),
-        "paid": weighted(card=66, cash=17, voucher=17),
+        # What was missed, lost or damaged is where the rare rules lie: enough of each kind, for every side.
+        "size": weighted(s=30, m=30, l=40) if missed else weighted(s=40, m=35, l=25),
+        "paid": weighted(card=60, cash=20, voucher=20),
         "abroad": rng.random() < 0.15,
-        "value": float(rng.randrange(100, 700)),
-        "insured": rng.random() < 0.6,
-        "tries": rng.randrange(1, 4) if missed else 0,
-        "weeks": rng.randrange(1, 9),
+        "value": float(rng.randrange(500, 700) if dear else rng.randrange(100, 700)),
+        "insured": rng.random() < (0.7 if gone else 0.6),
+        "tries": rng.choice([1, 1, 2, 3]) if missed else 0,
+        "weeks": rng.choice([1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8] if gone else range(1, 9)),
         "held": rng.randrange(1, 6) if status == "point" and rng.random() < 0.3 else 0,
         "depot": beside("depots", id),
         "address": str(rng.randrange(10000, 100000)),
@@ -61,7 +63,6 @@ def parcel(id):
         "slot": "",
         "refunded": 0.0,
     }
-
 
 
 full = {id: rng.random() < 0.4 for id in ids["points"]}

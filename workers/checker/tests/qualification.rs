@@ -1,4 +1,5 @@
 //! Checkers planted to be weak, flaky, slow or too strict are quarantined with the reason; sound ones qualify.
+#![allow(clippy::unwrap_used)]
 use agoge_checker::{
     Cause, Evidence, Gold, Judge, Plausible, Qualification, Thresholds, Verdict, attribute, check,
     qualify, qualify_by, qualify_suite,

@@ -246,7 +246,7 @@ impl<'a> View<'a> {
                 record
                     .as_ref()
                     .and_then(|r| r.get(field))
-                    .is_some_and(|v| v.to_string() == value.to_string())
+                    .is_some_and(|v| v == value)
             };
             ids.extend(
                 changed

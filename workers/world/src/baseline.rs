@@ -17,7 +17,10 @@ pub fn empty() -> Message {
 /// acts.
 #[must_use]
 pub fn always_refuse(domain: &Domain) -> Message {
-    let branches = domain.templates.iter().flat_map(|template| &template.branches);
+    let branches = domain
+        .templates
+        .iter()
+        .flat_map(|template| &template.branches);
     let mut reasons: Vec<&str> = branches
         .filter(|branch| branch.refusal)
         .flat_map(|branch| &branch.outputs)
@@ -33,7 +36,11 @@ pub fn always_refuse(domain: &Domain) -> Message {
 #[must_use]
 pub fn random(domain: &Domain, task: &Task, messages: &[Message], seed: u64) -> Message {
     let mut rng = Rng::keyed(seed, &format!("random/{}/{}", task.id, messages.len()));
-    let branches: Vec<_> = domain.templates.iter().flat_map(|template| &template.branches).collect();
+    let branches: Vec<_> = domain
+        .templates
+        .iter()
+        .flat_map(|template| &template.branches)
+        .collect();
     let words: Vec<&str> = messages
         .iter()
         .flat_map(|message| message.content.split(|c: char| !c.is_alphanumeric()))
@@ -42,19 +49,31 @@ pub fn random(domain: &Domain, task: &Task, messages: &[Message], seed: u64) -> 
     let chosen = rng.below(domain.tools.len() + domain.tools.len().div_ceil(3));
     let Some(tool) = domain.tools.get(chosen) else {
         let branch = rng.pick(&branches);
-        let text = branch.and_then(|branch| branch.outputs.first()).map_or("ok", String::as_str);
+        let text = branch
+            .and_then(|branch| branch.outputs.first())
+            .map_or("ok", String::as_str);
         return Message::assistant(&format!("it is {text}."));
     };
     let mut arguments = Map::new();
-    for (name, schema) in tool.parameters["properties"].as_object().into_iter().flatten() {
+    for (name, schema) in tool.parameters["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+    {
         let word = rng.pick(&words).copied().unwrap_or("x");
         let value = match schema["type"].as_str() {
-            Some("integer") => word.parse::<i64>().map_or_else(|_| json!(rng.below(10)), |n| json!(n)),
+            Some("integer") => word
+                .parse::<i64>()
+                .map_or_else(|_| json!(rng.below(10)), |n| json!(n)),
             Some("number") => json!(rng.below(100) as f64),
             Some("boolean") => json!(rng.below(2) == 1),
             _ => Value::from(word),
         };
         arguments.insert(name.clone(), value);
     }
-    Message::calls(vec![ToolCall { id: "r".into(), name: tool.name.clone(), arguments }])
+    Message::calls(vec![ToolCall {
+        id: "r".into(),
+        name: tool.name.clone(),
+        arguments,
+    }])
 }

@@ -64,7 +64,11 @@ impl Domain {
     /// # Errors
     /// Every problem that keeps it from being used.
     pub fn load(dir: &Path) -> Result<Self, Problems> {
-        let mut reader = Reader { dir, problems: Vec::new(), hash: Sha256::new() };
+        let mut reader = Reader {
+            dir,
+            problems: Vec::new(),
+            hash: Sha256::new(),
+        };
         let domain = reader.domain();
         match domain {
             Some(domain) if reader.problems.is_empty() => Ok(domain),
@@ -93,20 +97,29 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn domain(&mut self) -> Option<Domain> {
         if !self.dir.is_dir() {
-            let remedy = "name a folder that has a domain.yaml, or make one with `agoge domain new`";
-            self.problems.push(Problem::new(self.dir, "there is no such folder", remedy));
+            let remedy =
+                "name a folder that has a domain.yaml, or make one with `agoge domain new`";
+            self.problems
+                .push(Problem::new(self.dir, "there is no such folder", remedy));
             return None;
         }
         let head = self.head();
         let policy = self.text("policy.md", "write the agent's policy there, in prose");
         let schema = self.json("schema.json", "write a JSON schema of the state there");
         let state = self.state(schema.as_ref());
-        let source = self.text("tools.py", "write the tools there, as type-hinted Python functions");
+        let source = self.text(
+            "tools.py",
+            "write the tools there, as type-hinted Python functions",
+        );
         let tools = source.as_deref().and_then(|source| self.tools(source));
         let templates = self.templates();
         let (head, policy, tools_source) = (head?, policy?, source?);
         Some(Domain {
-            title: if head.title.is_empty() { head.name.clone() } else { head.title },
+            title: if head.title.is_empty() {
+                head.name.clone()
+            } else {
+                head.title
+            },
             name: head.name,
             policy,
             prompt: head.prompt,
@@ -129,12 +142,14 @@ impl Reader<'_> {
                 Some(bytes)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                self.problems.push(Problem::new(&path, "it is missing", remedy));
+                self.problems
+                    .push(Problem::new(&path, "it is missing", remedy));
                 None
             }
             Err(error) => {
                 let message = format!("it cannot be read: {error}");
-                self.problems.push(Problem::new(&path, message, "make it readable"));
+                self.problems
+                    .push(Problem::new(&path, message, "make it readable"));
                 None
             }
         }
@@ -147,7 +162,8 @@ impl Reader<'_> {
             Err(error) => {
                 let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
                 let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-                let problem = Problem::new(&self.dir.join(name), "it is not UTF-8", "save it as UTF-8");
+                let problem =
+                    Problem::new(&self.dir.join(name), "it is not UTF-8", "save it as UTF-8");
                 self.problems.push(problem.at(u32::try_from(line).ok()));
                 None
             }
@@ -164,7 +180,8 @@ impl Reader<'_> {
                     format!("it is no JSON: {error}"),
                     "correct the syntax",
                 );
-                self.problems.push(problem.at(u32::try_from(error.line()).ok()));
+                self.problems
+                    .push(problem.at(u32::try_from(error.line()).ok()));
                 None
             }
         }
@@ -175,7 +192,8 @@ impl Reader<'_> {
         match serde_yaml::from_str::<Head>(&text) {
             Ok(head) => Some(head),
             Err(error) => {
-                self.problems.push(yaml_problem(&self.dir.join("domain.yaml"), &error));
+                self.problems
+                    .push(yaml_problem(&self.dir.join("domain.yaml"), &error));
                 None
             }
         }
@@ -189,7 +207,10 @@ impl Reader<'_> {
             self.problems.push(Problem::new(&path, message, remedy));
             return None;
         }
-        let mut value = self.json("state.json", "write the records there, as {collection: {id: record}}")?;
+        let mut value = self.json(
+            "state.json",
+            "write the records there, as {collection: {id: record}}",
+        )?;
         if let Some(schema) = schema {
             schema::normalise(schema, schema, &mut value);
             let found = schema::problems(&self.dir.join("schema.json"), &path, schema, &value);
@@ -198,7 +219,8 @@ impl Reader<'_> {
         match State::from_json(value) {
             Ok(state) => Some(state),
             Err(error) => {
-                self.problems.push(Problem::new(&path, error.to_string(), "give it that shape"));
+                self.problems
+                    .push(Problem::new(&path, error.to_string(), "give it that shape"));
                 None
             }
         }
@@ -207,19 +229,22 @@ impl Reader<'_> {
     fn tools(&mut self, source: &str) -> Option<Vec<ToolSpec>> {
         let path = self.dir.join("tools.py");
         for found in lint(source, Source::Tools) {
-            self.problems.push(Problem::new(&path, found.message, found.remedy).at(Some(found.line)));
+            self.problems
+                .push(Problem::new(&path, found.message, found.remedy).at(Some(found.line)));
         }
         let found = signatures(source).ok()?;
         if found.is_empty() {
             let remedy = "write at least one function whose name does not begin with `_`";
-            self.problems.push(Problem::new(&path, "it has no tool", remedy));
+            self.problems
+                .push(Problem::new(&path, "it has no tool", remedy));
         }
         let mut tools = Vec::new();
         for signature in &found {
             match schema::tool(signature) {
                 Ok(tool) => tools.push(tool),
                 Err((message, remedy)) => {
-                    self.problems.push(Problem::new(&path, message, remedy).at(Some(signature.line)));
+                    self.problems
+                        .push(Problem::new(&path, message, remedy).at(Some(signature.line)));
                 }
             }
         }
@@ -228,7 +253,9 @@ impl Reader<'_> {
 
     fn templates(&mut self) -> Vec<Template> {
         let folder = self.dir.join("templates");
-        let Ok(entries) = std::fs::read_dir(&folder) else { return Vec::new() };
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            return Vec::new();
+        };
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| name.ends_with(".yaml") || name.ends_with(".yml"))
@@ -236,17 +263,22 @@ impl Reader<'_> {
         names.sort();
         let mut templates: Vec<Template> = Vec::new();
         for name in names {
-            let Some(text) = self.text(&format!("templates/{name}"), "") else { continue };
+            let Some(text) = self.text(&format!("templates/{name}"), "") else {
+                continue;
+            };
             match Template::parse(&name, &text) {
                 Ok(template) => {
                     if templates.iter().any(|other| other.name == template.name) {
                         let message = format!("another template is named `{}` too", template.name);
-                        let problem = Problem::new(&folder.join(&name), message, "give it a name of its own");
+                        let problem =
+                            Problem::new(&folder.join(&name), message, "give it a name of its own");
                         self.problems.push(problem);
                     }
                     templates.push(template);
                 }
-                Err(error) => self.problems.push(yaml_problem(&folder.join(&name), &error)),
+                Err(error) => self
+                    .problems
+                    .push(yaml_problem(&folder.join(&name), &error)),
             }
         }
         templates
@@ -254,7 +286,9 @@ impl Reader<'_> {
 }
 
 fn yaml_problem(file: &Path, error: &serde_yaml::Error) -> Problem {
-    let line = error.location().and_then(|at| u32::try_from(at.line()).ok());
+    let line = error
+        .location()
+        .and_then(|at| u32::try_from(at.line()).ok());
     Problem::new(file, error.to_string(), "see docs/domain.md for the format").at(line)
 }
 

@@ -10,12 +10,13 @@ use serde_json::{Map, Value, json};
 
 use agoge_dialogue::ToolCall;
 
+use crate::bound::{Bound, text};
 use crate::domain::Domain;
 use crate::episode::World;
 use crate::rng::Rng;
 use crate::schema;
 use crate::task::{AgentScript, Fact, Mix, Split, Task, UserScript};
-use crate::template::{Branch, Condition, FactSpec, Template, first};
+use crate::template::{Branch, Condition, FactSpec, Template, placeholders};
 use crate::words::words;
 
 /// The largest share of corners in [`Mix::Natural`], and of refusals in [`Mix::EvenBranches`].
@@ -25,7 +26,9 @@ const RARE: f64 = 0.15;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// The templates have fewer.
-    #[error("{asked} tasks were asked for, but the templates have {possible} in this split; ask for fewer or add records")]
+    #[error(
+        "{asked} tasks were asked for, but the templates have {possible} in this split; ask for fewer or add records"
+    )]
     TooMany {
         /// So many were wanted.
         asked: usize,
@@ -33,7 +36,9 @@ pub enum TemplateError {
         possible: usize,
     },
     /// A branch that no record fits.
-    #[error("no record of the split fits branch `{branch}` of template `{template}`; add records or loosen its `where`")]
+    #[error(
+        "no record of the split fits branch `{branch}` of template `{template}`; add records or loosen its `where`"
+    )]
     NoRecord {
         /// The template.
         template: String,
@@ -57,10 +62,16 @@ pub enum TemplateError {
 ///
 /// # Errors
 /// [`TemplateError`]
-pub fn tasks(world: &mut World, split: Split, mix: Mix, seed: u64, n: usize) -> Result<Vec<Task>, TemplateError> {
+pub fn tasks(
+    world: &mut World,
+    split: Split,
+    mix: Mix,
+    seed: u64,
+    n: usize,
+) -> Result<Vec<Task>, TemplateError> {
     let domain = world.domain().clone();
     let cells = cells(&domain, split)?;
-    let possible = largest(&cells, mix, seed);
+    let possible = largest(&cells, mix);
     if n > possible {
         return Err(TemplateError::TooMany { asked: n, possible });
     }
@@ -72,10 +83,37 @@ pub fn tasks(world: &mut World, split: Split, mix: Mix, seed: u64, n: usize) -> 
     Ok(drawn)
 }
 
+/// Up to `n` tasks of one branch beyond the first `from` of those that [`tasks`] draws: what takes the place of tasks that
+/// turned out to be of no use. Fewer when the branch has no more.
+///
+/// # Errors
+/// [`TemplateError`]
+pub fn more(
+    domain: &Domain,
+    split: Split,
+    seed: u64,
+    branch: &str,
+    from: usize,
+    n: usize,
+) -> Result<Vec<Task>, TemplateError> {
+    let cells = cells(domain, split)?;
+    let mut drawn = Vec::new();
+    for cell in cells.iter().filter(|cell| cell.name() == branch) {
+        cell.draw(
+            domain,
+            split,
+            seed,
+            cell.capacity().min(from.saturating_add(n)),
+            &mut drawn,
+        )?;
+    }
+    Ok(drawn.split_off(from.min(drawn.len())))
+}
+
 /// How many tasks of a split there are in this mix; 0 when a branch has none.
 pub fn possible(world: &mut World, split: Split, mix: Mix) -> usize {
     let domain = world.domain().clone();
-    cells(&domain, split).map_or(0, |cells| largest(&cells, mix, 0))
+    cells(&domain, split).map_or(0, |cells| largest(&cells, mix))
 }
 
 /// One branch of one template, with what may fill it in one split.
@@ -90,7 +128,11 @@ pub(crate) struct Cell<'a> {
 /// Every cell of a split.
 pub(crate) fn cells(domain: &Domain, split: Split) -> Result<Vec<Cell<'_>>, TemplateError> {
     let mut found = Vec::new();
-    for template in domain.templates.iter().filter(|template| template.unseen == (split == Split::Unseen)) {
+    for template in domain
+        .templates
+        .iter()
+        .filter(|template| template.unseen == (split == Split::Unseen))
+    {
         for (b, branch) in template.branches.iter().enumerate() {
             let fits = |w: &usize| match split {
                 Split::TrainSft | Split::TrainRl => !template.held_out(b, *w),
@@ -103,15 +145,28 @@ pub(crate) fn cells(domain: &Domain, split: Split) -> Result<Vec<Cell<'_>>, Temp
                 .iter()
                 .map(|(name, spec)| options(domain, template, branch, split, name, spec))
                 .collect();
-            let lacking = template.facts.values().zip(&options).any(|(s, o)| s.digits.is_none() && o.is_empty());
+            let lacking = template
+                .facts
+                .values()
+                .zip(&options)
+                .any(|(s, o)| s.digits.is_none() && o.is_empty());
             if lacking || wordings.is_empty() {
                 let (template, branch) = (template.name.clone(), branch.name.clone());
                 return Err(TemplateError::NoRecord { template, branch });
             }
-            found.push(Cell { template, branch, options, wordings });
+            found.push(Cell {
+                template,
+                branch,
+                options,
+                wordings,
+            });
         }
     }
-    if found.is_empty() { Err(TemplateError::NoTemplate) } else { Ok(found) }
+    if found.is_empty() {
+        Err(TemplateError::NoTemplate)
+    } else {
+        Ok(found)
+    }
 }
 
 /// The side of the data that a record is on: 0 evaluation, 1 demonstrations, 2 reinforcement learning.
@@ -134,71 +189,110 @@ fn side_of(split: Split) -> usize {
 
 /// The values of a fact that a branch allows. Each condition is about one fact, or a record linked to it, so that facts
 /// are chosen independently.
-fn options(domain: &Domain, template: &Template, branch: &Branch, split: Split, name: &str, spec: &FactSpec) -> Vec<Value> {
-    let conditions: Vec<&Condition> =
-        branch.conditions.iter().filter(|c| template.root(&c.path) == Some(name)).collect();
+fn options(
+    domain: &Domain,
+    template: &Template,
+    branch: &Branch,
+    split: Split,
+    name: &str,
+    spec: &FactSpec,
+) -> Vec<Value> {
+    let conditions: Vec<&Condition> = branch
+        .conditions
+        .iter()
+        .filter(|c| template.root(&c.path) == Some(name))
+        .collect();
     let fits = |value: &Value| {
-        let bound = Bound { domain, template, facts: vec![(name, value.clone())] };
-        conditions.iter().all(|c| bound.get(&c.path).is_some_and(|value| c.holds(&value)))
+        let bound = Bound {
+            domain,
+            template,
+            facts: vec![(name, value.clone())],
+        };
+        conditions
+            .iter()
+            .all(|c| bound.get(&c.path).is_some_and(|value| c.holds(&value)))
     };
     let all: Vec<Value> = match spec {
-        FactSpec { record: Some(collection), .. } => {
-            let ids = domain.state.ids(collection).filter(|id| side(id) == side_of(split));
+        FactSpec {
+            record: Some(collection),
+            ..
+        } => {
+            let ids = domain
+                .state
+                .ids(collection)
+                .filter(|id| side(id) == side_of(split));
             ids.map(Value::from).collect()
         }
-        FactSpec { one_of: Some(values), .. } => values.clone(),
-        FactSpec { between: Some([low, high]), .. } => (*low..=*high).map(Value::from).collect(),
+        FactSpec {
+            one_of: Some(values),
+            ..
+        } => values.clone(),
+        FactSpec {
+            between: Some([low, high]),
+            ..
+        } => (*low..=*high).map(Value::from).collect(),
         _ => Vec::new(),
     };
     all.into_iter().filter(|value| fits(value)).collect()
 }
 
-/// How many of each cell make `n`.
-fn quotas(cells: &[Cell<'_>], mix: Mix, seed: u64, n: usize) -> Vec<usize> {
+/// Each cell's exact share of `n`, and whether it is one of the rare ones, whose shares sum to a whole number.
+fn shares(cells: &[Cell<'_>], mix: Mix, n: usize) -> Vec<(bool, f64)> {
     let rare = |cell: &Cell<'_>| match mix {
         Mix::Natural => cell.branch.corner,
         Mix::EvenBranches => cell.branch.refusal,
     };
     let weight = |cell: &Cell<'_>| match mix {
-        Mix::Natural => cell.branch.weight,
+        Mix::Natural => cell.branch.weight.max(1e-6),
         Mix::EvenBranches => 1.0,
     };
-    let all: f64 = cells.iter().map(weight).sum();
-    let rares: f64 = cells.iter().filter(|cell| rare(cell)).map(weight).sum();
-    let common = cells.iter().any(|cell| !rare(cell));
-    let rare_n = if common {
-        let wanted = (rares / all * n as f64).round();
-        wanted.min((RARE * n as f64).floor()) as usize
+    let mass = |class: bool| -> f64 { cells.iter().filter(|c| rare(c) == class).map(weight).sum() };
+    let (rares, others) = (mass(true), mass(false));
+    let rare_n = if others > 0.0 {
+        let wanted = (rares / (rares + others) * n as f64).round();
+        wanted.min((RARE * n as f64).floor())
     } else {
-        n
+        n as f64
     };
-    let mut counts = vec![0; cells.len()];
-    for (class, total) in [(true, rare_n), (false, n - rare_n)] {
-        let members: Vec<usize> = (0..cells.len()).filter(|i| rare(&cells[*i]) == class).collect();
-        let mass: f64 = members.iter().map(|i| weight(&cells[*i])).sum();
-        if members.is_empty() || mass <= 0.0 {
-            continue;
-        }
-        let share = |i: usize| weight(&cells[i]) / mass * total as f64;
-        let mut order = members.clone();
-        Rng::keyed(seed, "remainders").shuffle(&mut order);
-        order.sort_by(|a, b| share(*b).fract().total_cmp(&share(*a).fract()));
-        let mut left = total;
-        for i in &members {
-            counts[*i] = share(*i).floor() as usize;
-            left -= counts[*i].min(left);
-        }
-        for i in order.iter().cycle().take(left) {
+    let share = |cell: &Cell<'_>| match rare(cell) {
+        true => (true, weight(cell) / rares * rare_n),
+        false => (false, weight(cell) / others * (n as f64 - rare_n)),
+    };
+    cells.iter().map(share).collect()
+}
+
+/// How many of each cell make `n`: shares by largest remainders, ties by the seed.
+fn quotas(cells: &[Cell<'_>], mix: Mix, seed: u64, n: usize) -> Vec<usize> {
+    let shares = shares(cells, mix, n);
+    let mut counts: Vec<usize> = shares
+        .iter()
+        .map(|(_, share)| share.floor() as usize)
+        .collect();
+    for class in [true, false] {
+        let mut members: Vec<usize> = (0..cells.len()).filter(|i| shares[*i].0 == class).collect();
+        let whole: f64 = members.iter().map(|i| shares[*i].1).sum();
+        let given: usize = members.iter().map(|i| counts[*i]).sum();
+        Rng::keyed(seed, "remainders").shuffle(&mut members);
+        members.sort_by(|a, b| shares[*b].1.fract().total_cmp(&shares[*a].1.fract()));
+        for i in members
+            .iter()
+            .cycle()
+            .take((whole.round() as usize).saturating_sub(given))
+        {
             counts[*i] += 1;
         }
     }
     counts
 }
 
-/// The largest `n` that every cell can fill.
-fn largest(cells: &[Cell<'_>], mix: Mix, seed: u64) -> usize {
-    let fits = |n: usize| quotas(cells, mix, seed, n).iter().zip(cells).all(|(count, cell)| *count <= cell.capacity());
-    let (mut low, mut high) = (0, cells.iter().map(Cell::capacity).sum::<usize>() + 1);
+/// The largest `n` that every cell can fill, whatever the seed.
+fn largest(cells: &[Cell<'_>], mix: Mix) -> usize {
+    let room: Vec<usize> = cells.iter().map(Cell::capacity).collect();
+    let fits = |n: usize| {
+        let mut shares = shares(cells, mix, n).into_iter().zip(&room);
+        shares.all(|((_, share), room)| (share - 1e-9).ceil() as usize <= *room)
+    };
+    let (mut low, mut high) = (0, room.iter().sum::<usize>() + 1);
     while high - low > 1 {
         let middle = low.midpoint(high);
         if fits(middle) {
@@ -211,12 +305,62 @@ fn largest(cells: &[Cell<'_>], mix: Mix, seed: u64) -> usize {
 }
 
 impl Cell<'_> {
-    /// Instances differ in the first record or in the wording.
-    fn capacity(&self) -> usize {
-        let records = self.template.primary().map_or(1, |primary| self.options[primary].len());
-        records * self.wordings.len()
+    /// The branch, as tasks name it.
+    fn name(&self) -> String {
+        format!("{}/{}", self.template.name, self.branch.name)
     }
 
+    /// Tasks that differ in what must be done or said: other words for the same make no new task.
+    fn capacity(&self) -> usize {
+        let records = self
+            .template
+            .primary()
+            .map_or(1, |primary| self.options[primary].len());
+        let digits = |spec: &FactSpec| {
+            spec.digits
+                .map_or(1, |d| 10_usize.pow(d.saturating_sub(2).min(2)))
+        };
+        let random: usize = self
+            .deciding()
+            .map(|f| digits(&self.template.facts[f]))
+            .product();
+        records
+            .saturating_mul(self.variants())
+            .saturating_mul(random)
+    }
+
+    /// Facts beside the first record on which the gold, the outputs or, in a refusal, the request depend.
+    fn deciding(&self) -> impl Iterator<Item = usize> + '_ {
+        let (template, branch) = (self.template, self.branch);
+        let arguments = branch
+            .gold
+            .iter()
+            .flatten()
+            .flat_map(|(_, given)| given.values());
+        let texts = arguments
+            .filter_map(Value::as_str)
+            .chain(branch.outputs.iter().map(String::as_str));
+        let used: Vec<&str> = texts
+            .flat_map(placeholders)
+            .filter_map(|path| template.root(path))
+            .collect();
+        let primary = template.primary();
+        let facts = template.facts.keys().enumerate();
+        facts
+            .filter(move |(f, name)| {
+                Some(*f) != primary && (branch.refusal || used.contains(&name.as_str()))
+            })
+            .map(|(f, _)| f)
+    }
+
+    /// Combinations of the deciding facts' values, digits aside.
+    fn variants(&self) -> usize {
+        self.deciding()
+            .map(|f| self.options[f].len().max(1))
+            .fold(1, usize::saturating_mul)
+    }
+
+    /// The first `count` tasks; the first of fewer are the same.
     pub(crate) fn draw(
         &self,
         domain: &Domain,
@@ -225,34 +369,63 @@ impl Cell<'_> {
         count: usize,
         drawn: &mut Vec<Task>,
     ) -> Result<(), TemplateError> {
-        let key = format!("{split:?}/{}/{}", self.template.name, self.branch.name);
+        let key = format!("{split:?}/{}", self.name());
         let mut rng = Rng::keyed(seed, &key);
         let mut wordings = self.wordings.clone();
         rng.shuffle(&mut wordings);
         let primary = self.template.primary();
         let mut records = primary.map(|p| self.options[p].clone()).unwrap_or_default();
         rng.shuffle(&mut records);
+        let variants = self.variants();
+        let first: Vec<usize> = (0..records.len().max(1))
+            .map(|_| rng.below(variants))
+            .collect();
+        let deciding: Vec<usize> = self.deciding().collect();
         for k in 0..count {
-            let (lap, at) = (k / records.len().max(1), k % records.len().max(1));
+            // Every lap goes through all records, with another combination of the other facts and another wording.
+            let (lap, at) = (k / first.len(), k % first.len());
             let wording = wordings[(at + lap) % wordings.len()];
-            let mut bound = Bound { domain, template: self.template, facts: Vec::new() };
+            let mut variant = (first[at] + lap) % variants;
+            let mut bound = Bound {
+                domain,
+                template: self.template,
+                facts: Vec::new(),
+            };
             for (f, (name, spec)) in self.template.facts.iter().enumerate() {
+                let options = &self.options[f];
                 let value = match spec.digits {
                     _ if Some(f) == primary => records[at].clone(),
                     Some(digits) => digits_on(&mut rng, digits, side_of(split)),
-                    None => rng.pick(&self.options[f]).cloned().unwrap_or_default(),
+                    None if deciding.contains(&f) && !options.is_empty() => {
+                        let chosen = options[variant % options.len()].clone();
+                        variant /= options.len();
+                        chosen
+                    }
+                    None => rng.pick(options).cloned().unwrap_or_default(),
                 };
                 bound.facts.push((name.as_str(), value));
             }
-            let task = self.task(domain, &bound, wording, &mut rng).map_err(|message| {
-                TemplateError::Unbound { template: self.template.name.clone(), message }
-            })?;
+            let mut task = self
+                .task(domain, &bound, wording, &mut rng)
+                .map_err(|message| TemplateError::Unbound {
+                    template: self.template.name.clone(),
+                    message,
+                })?;
+            if lap > 0 {
+                task.id.push_str(&format!("-{lap}"));
+            }
             drawn.push(task);
         }
         Ok(())
     }
 
-    fn task(&self, domain: &Domain, bound: &Bound<'_>, wording: usize, rng: &mut Rng) -> Result<Task, String> {
+    fn task(
+        &self,
+        domain: &Domain,
+        bound: &Bound<'_>,
+        wording: usize,
+        rng: &mut Rng,
+    ) -> Result<Task, String> {
         let (template, branch) = (self.template, self.branch);
         let wording = &template.wordings[wording];
         let one = |rng: &mut Rng, from: &[String]| {
@@ -275,7 +448,10 @@ impl Cell<'_> {
                 agent.ask.insert(name.clone(), one(rng, &spec.question)?);
             }
         }
-        let primary = template.primary().map(|p| facts[p].value.clone()).unwrap_or_default();
+        let primary = template
+            .primary()
+            .map(|p| facts[p].value.clone())
+            .unwrap_or_default();
         let mut user = UserScript {
             instruction: String::new(),
             opening: one(rng, &wording.open)?,
@@ -288,14 +464,21 @@ impl Cell<'_> {
         };
         user.instruction = instruction(&template.intent, &wording.name, &user.facts);
         agent.answer = one(rng, &branch.say)?;
-        let outputs = branch.outputs.iter().map(|output| bound.fill(output)).collect::<Result<_, _>>()?;
+        let outputs = branch
+            .outputs
+            .iter()
+            .map(|output| bound.fill(output))
+            .collect::<Result<_, _>>()?;
         Ok(Task {
-            id: format!("{}-{}-{primary}-{}", template.name, branch.name, wording.name),
+            id: format!(
+                "{}-{}-{primary}-{}",
+                template.name, branch.name, wording.name
+            ),
             template: template.name.clone(),
             intent: template.intent.clone(),
             condition: branch.name.clone(),
             wording: wording.name.clone(),
-            branch: format!("{}/{}", template.name, branch.name),
+            branch: self.name(),
             corner: branch.corner,
             refusal: branch.refusal,
             user,
@@ -319,7 +502,10 @@ fn instruction(intent: &str, wording: &str, facts: &[Fact]) -> String {
 
 /// Topics of other templates that this one never uses.
 fn off_topic(domain: &Domain, template: &Template) -> Vec<String> {
-    let answers = template.facts.values().flat_map(|fact| fact.answers.iter().chain(&fact.asked));
+    let answers = template
+        .facts
+        .values()
+        .flat_map(|fact| fact.answers.iter().chain(&fact.asked));
     let openings = template.wordings.iter().flat_map(|wording| &wording.open);
     let own: Vec<String> = answers
         .chain(openings)
@@ -346,8 +532,11 @@ fn gold(domain: &Domain, branch: &Branch, bound: &Bound<'_>) -> Result<Vec<ToolC
             };
             arguments.insert(key.clone(), value);
         }
-        let tool = domain.tool(name).ok_or_else(|| format!("branch `{}` calls `{name}`, which is no tool", branch.name))?;
-        let arguments = schema::arguments(tool, &arguments).map_err(|e| format!("branch `{}`: {e}", branch.name))?;
+        let tool = domain
+            .tool(name)
+            .ok_or_else(|| format!("branch `{}` calls `{name}`, which is no tool", branch.name))?;
+        let arguments = schema::arguments(tool, &arguments)
+            .map_err(|e| format!("branch `{}`: {e}", branch.name))?;
         calls.push(ToolCall::new(name, arguments));
     }
     Ok(calls)
@@ -355,75 +544,11 @@ fn gold(domain: &Domain, branch: &Branch, bound: &Bound<'_>) -> Result<Vec<ToolC
 
 fn digits_on(rng: &mut Rng, digits: u32, wanted: usize) -> Value {
     loop {
-        let text: String = (0..digits).map(|i| char::from(b'0' + (rng.below(9) + usize::from(i == 0)) as u8)).collect();
+        let text: String = (0..digits)
+            .map(|i| char::from(b'0' + (rng.below(9) + usize::from(i == 0)) as u8))
+            .collect();
         if digits < 2 || side(&text) == wanted {
             return json!(text);
         }
-    }
-}
-
-/// Facts with their values, and the records that they lead to.
-struct Bound<'a> {
-    domain: &'a Domain,
-    template: &'a Template,
-    facts: Vec<(&'a str, Value)>,
-}
-
-impl Bound<'_> {
-    /// The value at `fact`, `fact.field` or `linked.field`.
-    fn get(&self, path: &str) -> Option<Value> {
-        let name = first(path);
-        let value = match self.facts.iter().find(|(fact, _)| *fact == name) {
-            Some((_, value)) => value.clone(),
-            None => {
-                let by = &self.template.linked.get(name)?.by;
-                // A link to itself would never end; `root` is what tells.
-                self.template.root(name)?;
-                self.get(by)?
-            }
-        };
-        match path.split_once('.') {
-            None => Some(value),
-            Some((_, field)) => {
-                let collection = self.template.collection(name)?;
-                self.domain.state.get(collection, value.as_str()?)?.get(field).cloned()
-            }
-        }
-    }
-
-    /// A text with its placeholders filled.
-    fn fill(&self, pattern: &str) -> Result<String, String> {
-        let mut filled = String::new();
-        let mut rest = pattern;
-        while let Some((before, after)) = rest.split_once('{') {
-            let (path, left) = after.split_once('}').ok_or_else(|| format!("`{pattern}` has a `{{` without its `}}`"))?;
-            let value = self.get(path).ok_or_else(|| format!("`{{{path}}}` stands for nothing"))?;
-            filled.push_str(before);
-            filled.push_str(&text(&value));
-            rest = left;
-        }
-        filled.push_str(rest);
-        Ok(filled)
-    }
-
-    /// A value: that of the placeholder when the pattern is nothing else, a text otherwise.
-    fn value(&self, pattern: &str) -> Result<Value, String> {
-        let alone = pattern.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).filter(|p| !p.contains('{'));
-        match alone {
-            Some(path) => self.get(path).ok_or_else(|| format!("`{pattern}` stands for nothing")),
-            None => self.fill(pattern).map(Value::from),
-        }
-    }
-}
-
-/// A value as it is said: 442.0 is `442`.
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => match number.as_f64() {
-            Some(float) if float.fract() == 0.0 && float.abs() < 9e15 => (float as i64).to_string(),
-            _ => number.to_string(),
-        },
-        other => other.to_string(),
     }
 }

@@ -1,10 +1,11 @@
 //! A domain being played: its tools in the sandbox, each run a set of differences over the shared data.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agoge_dialogue::{ToolCall, ToolSpec};
 use agoge_sandbox::{Change, Limits, Outcome, Overlay, Program, Sandbox, SandboxError};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::domain::Domain;
 use crate::schema;
@@ -18,10 +19,32 @@ pub struct World {
 
 /// A world that does not open.
 #[derive(Debug, thiserror::Error)]
-#[error("the tools of `{domain}` do not start: {source}")]
-pub struct WorldError {
-    domain: String,
-    source: SandboxError,
+pub enum WorldError {
+    /// The sandbox does not start.
+    #[error("the tools of `{domain}` do not start: {source}")]
+    Start {
+        /// The domain.
+        domain: String,
+        /// Why.
+        source: SandboxError,
+    },
+    /// The module's top level raises, or meets a limit.
+    #[error("{}: it fails at import: {message}; correct the module's top level", place(file, *line))]
+    Import {
+        /// The tools.
+        file: PathBuf,
+        /// The line, where it can be told.
+        line: Option<u32>,
+        /// What it raised.
+        message: String,
+    },
+}
+
+fn place(file: &Path, line: Option<u32>) -> String {
+    match line {
+        Some(line) => format!("{}:{line}", file.display()),
+        None => file.display().to_string(),
+    }
 }
 
 /// One run: what differs from the domain's data, and the calls so far. A fresh one is the default.
@@ -45,15 +68,35 @@ pub struct ToolResult {
 }
 
 impl World {
-    /// Starts the sandbox of a domain.
+    /// Starts the sandbox of a domain, and runs the tools' top level once.
     ///
     /// # Errors
-    /// When its process does not start or does not take the tools.
+    /// When its process does not start, or the tools fail at import.
     pub fn open(domain: Arc<Domain>, limits: Limits) -> Result<Self, WorldError> {
-        let program = Program { state: domain.state.clone(), tools: domain.tools_source.clone() };
-        let sandbox = Sandbox::spawn(program, limits)
-            .map_err(|source| WorldError { domain: domain.name.clone(), source })?;
-        Ok(Self { domain, sandbox })
+        let program = Program {
+            state: domain.state.clone(),
+            tools: domain.tools_source.clone(),
+        };
+        let mut sandbox = Sandbox::spawn(program, limits).map_err(|source| WorldError::Start {
+            domain: domain.name.clone(),
+            source,
+        })?;
+        // A function that does nothing: what is left is the import.
+        let (outcome, _) = sandbox.call(&Overlay::default(), &domain.now, "bool", &Map::new());
+        let (line, message) = match outcome {
+            Outcome::Value(_) => return Ok(Self { domain, sandbox }),
+            Outcome::Raised {
+                kind,
+                message,
+                line,
+            } => (line, format!("{kind}: {message}")),
+            Outcome::Killed(reason) => (None, reason.to_string()),
+        };
+        Err(WorldError::Import {
+            file: domain.dir.join("tools.py"),
+            line,
+            message,
+        })
     }
 
     /// The domain.
@@ -72,20 +115,34 @@ impl World {
         let result = match self.prepared(call) {
             Ok(arguments) => {
                 let (outcome, after) =
-                    self.sandbox.call(&episode.overlay, &self.domain.now, &call.name, &arguments);
+                    self.sandbox
+                        .call(&episode.overlay, &self.domain.now, &call.name, &arguments);
                 episode.overlay = after;
                 told(outcome)
             }
-            Err(message) => ToolResult { content: format!("error: {message}"), error: true, killed: false },
+            Err(message) => ToolResult {
+                content: format!("error: {message}"),
+                error: true,
+                killed: false,
+            },
         };
         episode.calls.push((call.clone(), result.clone()));
         result
     }
 
-    fn prepared(&self, call: &ToolCall) -> Result<serde_json::Map<String, Value>, String> {
+    fn prepared(&self, call: &ToolCall) -> Result<Map<String, Value>, String> {
         let tool: &ToolSpec = self.domain.tool(&call.name).ok_or_else(|| {
-            let known: Vec<&str> = self.domain.tools.iter().map(|tool| tool.name.as_str()).collect();
-            format!("there is no tool `{}`, only {}", call.name, known.join(", "))
+            let known: Vec<&str> = self
+                .domain
+                .tools
+                .iter()
+                .map(|tool| tool.name.as_str())
+                .collect();
+            format!(
+                "there is no tool `{}`, only {}",
+                call.name,
+                known.join(", ")
+            )
         })?;
         schema::arguments(tool, &call.arguments)
     }
@@ -93,14 +150,26 @@ impl World {
 
 fn told(outcome: Outcome) -> ToolResult {
     match outcome {
-        Outcome::Value(Value::String(content)) => ToolResult { content, error: false, killed: false },
-        Outcome::Value(value) => ToolResult { content: value.to_string(), error: false, killed: false },
-        Outcome::Raised { message, .. } => {
-            ToolResult { content: format!("error: {message}"), error: true, killed: false }
-        }
-        Outcome::Killed(reason) => {
-            ToolResult { content: format!("error: {reason}"), error: true, killed: true }
-        }
+        Outcome::Value(Value::String(content)) => ToolResult {
+            content,
+            error: false,
+            killed: false,
+        },
+        Outcome::Value(value) => ToolResult {
+            content: value.to_string(),
+            error: false,
+            killed: false,
+        },
+        Outcome::Raised { message, .. } => ToolResult {
+            content: format!("error: {message}"),
+            error: true,
+            killed: false,
+        },
+        Outcome::Killed(reason) => ToolResult {
+            content: format!("error: {reason}"),
+            error: true,
+            killed: true,
+        },
     }
 }
 

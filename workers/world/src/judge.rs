@@ -33,7 +33,10 @@ pub struct UserFault {
 
 impl UserFault {
     fn new(kind: FaultKind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into() }
+        Self {
+            kind,
+            detail: detail.into(),
+        }
     }
 
     /// The fault of a user that gave no turn at all.
@@ -76,7 +79,10 @@ pub fn judge_user(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault>
 fn opening(script: &UserScript, turn: &str) -> Vec<UserFault> {
     let mut faults = Vec::new();
     if turn.contains(DONE) {
-        faults.push(UserFault::new(FaultKind::StoppedEarly, "it closed before anything was said"));
+        faults.push(UserFault::new(
+            FaultKind::StoppedEarly,
+            "it closed before anything was said",
+        ));
     }
     if !script.topic.is_empty() && !script.topic.iter().any(|word| has_word(turn, word)) {
         let topic = script.topic.join(", ");
@@ -85,7 +91,11 @@ fn opening(script: &UserScript, turn: &str) -> Vec<UserFault> {
             format!("it does not say what it wants ({topic})"),
         ));
     }
-    for fact in script.facts.iter().filter(|fact| !fact.held && !says(turn, &fact.value)) {
+    for fact in script
+        .facts
+        .iter()
+        .filter(|fact| !fact.held && !says(turn, &fact.value))
+    {
         let detail = format!("it does not tell {} {}", fact.name, fact.value);
         faults.push(UserFault::new(FaultKind::BrokeInstruction, detail));
     }
@@ -107,7 +117,10 @@ fn answer(script: &UserScript, seen: &[Message], turn: &str) -> Vec<UserFault> {
             format!("it goes on after the agent's answer instead of closing with {DONE}"),
         )),
         (_, true) => {
-            faults.push(UserFault::new(FaultKind::StoppedEarly, "it closed while the agent was asking"));
+            faults.push(UserFault::new(
+                FaultKind::StoppedEarly,
+                "it closed while the agent was asking",
+            ));
         }
         (Asked::Facts(facts), false) => {
             for fact in facts.iter().map(|n| &script.facts[*n]) {
@@ -124,8 +137,11 @@ fn answer(script: &UserScript, seen: &[Message], turn: &str) -> Vec<UserFault> {
 
 /// Held-back facts that no agent turn so far asked for.
 fn leaks(script: &UserScript, seen: &[Message], turn: &str) -> Vec<UserFault> {
-    let agent: Vec<&str> =
-        seen.iter().filter(|m| m.role == Role::Assistant).map(|m| m.content.as_str()).collect();
+    let agent: Vec<&str> = seen
+        .iter()
+        .filter(|m| m.role == Role::Assistant)
+        .map(|m| m.content.as_str())
+        .collect();
     let asked = |n: usize| {
         agent.iter().any(|said| match reading(script, said) {
             Asked::Facts(facts) => facts.contains(&n),
@@ -147,7 +163,11 @@ fn leaks(script: &UserScript, seen: &[Message], turn: &str) -> Vec<UserFault> {
 /// Whether another fact, told freely, has the same value, or the value is a word of the script's own opening.
 fn shared(script: &UserScript, n: usize) -> bool {
     let value = &script.facts[n].value;
-    let free = script.facts.iter().enumerate().any(|(i, f)| i != n && !f.held && f.value == *value);
+    let free = script
+        .facts
+        .iter()
+        .enumerate()
+        .any(|(i, f)| i != n && !f.held && f.value == *value);
     free || says(&script.opening, value)
 }
 
@@ -157,7 +177,10 @@ fn inventions(script: &UserScript, turn: &str) -> Vec<UserFault> {
     let own = own_text(script);
     let known: Vec<&str> = numbers(&own).collect();
     for number in numbers(turn).filter(|number| !known.contains(number)) {
-        faults.push(UserFault::new(FaultKind::InventedFact, format!("{number} is not in its script")));
+        faults.push(UserFault::new(
+            FaultKind::InventedFact,
+            format!("{number} is not in its script"),
+        ));
     }
     for fact in &script.facts {
         for choice in fact.choices.iter().filter(|choice| **choice != fact.value) {
@@ -169,7 +192,10 @@ fn inventions(script: &UserScript, turn: &str) -> Vec<UserFault> {
     }
     for name in names(turn) {
         if !says(&own, name) {
-            faults.push(UserFault::new(FaultKind::InventedFact, format!("{name} is not in its script")));
+            faults.push(UserFault::new(
+                FaultKind::InventedFact,
+                format!("{name} is not in its script"),
+            ));
         }
     }
     for word in script.off_topic.iter().filter(|word| has_word(turn, word)) {
@@ -181,7 +207,10 @@ fn inventions(script: &UserScript, turn: &str) -> Vec<UserFault> {
 
 /// All that the script says anywhere.
 fn own_text(script: &UserScript) -> String {
-    let mut text = format!("{} {} {} {}", script.opening, script.closing, script.confirm, script.unknown);
+    let mut text = format!(
+        "{} {} {} {}",
+        script.opening, script.closing, script.confirm, script.unknown
+    );
     for fact in &script.facts {
         text.push_str(&format!(" {} {}", fact.value, fact.answer));
     }
@@ -209,5 +238,7 @@ fn has_word(text: &str, word: &str) -> bool {
 
 /// All that the agent said since the user spoke last is one turn; its last text counts.
 fn last_said(seen: &[Message]) -> Option<&str> {
-    seen.last().filter(|m| m.role == Role::Assistant).map(|m| m.content.as_str())
+    seen.last()
+        .filter(|m| m.role == Role::Assistant)
+        .map(|m| m.content.as_str())
 }

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod baseline;
+mod bound;
 mod check;
 mod demonstrate;
 mod domain;
@@ -21,9 +22,9 @@ mod template;
 mod user;
 mod words;
 
-pub use demonstrate::{DemoError, demonstrate};
+pub use demonstrate::{DemoError, Demonstration, demonstrate};
 pub use domain::Domain;
-pub use draw::{TemplateError, possible, tasks};
+pub use draw::{TemplateError, more, possible, tasks};
 pub use episode::{Episode, ToolResult, World, WorldError};
 pub use judge::{FaultKind, UserFault, judge_user};
 pub use problem::{Problem, Problems};

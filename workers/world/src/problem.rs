@@ -68,6 +68,9 @@ impl fmt::Display for Problems {
 /// The first line, from 1, that holds `needle`, at or after the line `from`.
 pub(crate) fn line_of(text: &str, needle: &str, from: u32) -> Option<u32> {
     let skipped = from.saturating_sub(1) as usize;
-    let found = text.lines().skip(skipped).position(|line| line.contains(needle))?;
+    let found = text
+        .lines()
+        .skip(skipped)
+        .position(|line| line.contains(needle))?;
     u32::try_from(found + skipped + 1).ok()
 }

@@ -25,7 +25,11 @@ pub fn replay(world: &mut World, calls: &[ToolCall]) -> Result<Episode, GoldErro
     for (n, call) in calls.iter().enumerate() {
         let result = world.call(&mut episode, call);
         if result.error {
-            return Err(GoldError { number: n + 1, name: call.name.clone(), message: result.content });
+            return Err(GoldError {
+                number: n + 1,
+                name: call.name.clone(),
+                message: result.content,
+            });
         }
     }
     Ok(episode)

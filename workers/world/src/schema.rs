@@ -47,7 +47,10 @@ pub(crate) fn normalise(root: &Value, schema: &Value, value: &mut Value) {
 fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
     // A chain of references longer than this is a circle.
     for _ in 0..32 {
-        let target = schema.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix('#'));
+        let target = schema
+            .get("$ref")
+            .and_then(Value::as_str)
+            .and_then(|r| r.strip_prefix('#'));
         match target.and_then(|pointer| root.pointer(pointer)) {
             Some(next) => schema = next,
             None => break,
@@ -59,13 +62,20 @@ fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
 /// A whole float as an int; anything else as it is.
 fn whole(value: Value) -> Value {
     match value.as_f64() {
-        Some(float) if value.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => json!(float as i64),
+        Some(float) if value.is_f64() && float.fract() == 0.0 && float.abs() < 9e15 => {
+            json!(float as i64)
+        }
         _ => value,
     }
 }
 
 /// What a state has that its schema does not allow.
-pub(crate) fn problems(schema_file: &Path, file: &Path, schema: &Value, state: &Value) -> Vec<Problem> {
+pub(crate) fn problems(
+    schema_file: &Path,
+    file: &Path,
+    schema: &Value,
+    state: &Value,
+) -> Vec<Problem> {
     let validator = match jsonschema::validator_for(schema) {
         Ok(validator) => validator,
         Err(error) => {
@@ -93,7 +103,11 @@ pub(crate) fn problems(schema_file: &Path, file: &Path, schema: &Value, state: &
     }
     let more = errors.count();
     if more > 0 {
-        found.push(Problem::new(file, format!("and {more} more"), "correct those above first"));
+        found.push(Problem::new(
+            file,
+            format!("and {more} more"),
+            "correct those above first",
+        ));
     }
     found
 }
@@ -109,7 +123,8 @@ pub(crate) fn tool(signature: &Signature) -> Result<ToolSpec, (String, String)> 
                     "`{}` of `{}` has the type `{}`, which no JSON has",
                     parameter.name, signature.name, parameter.ty
                 );
-                let remedy = "use str, int, float, bool, list, dict, Literal[..] or one of them `| None`";
+                let remedy =
+                    "use str, int, float, bool, list, dict, Literal[..] or one of them `| None`";
                 return Err((message, remedy.into()));
             };
             if let (Some(default), Some(map)) = (&parameter.default, schema.as_object_mut()) {
@@ -135,10 +150,16 @@ fn of_hint(hint: &str) -> Option<Value> {
     if let Some(inner) = hint.strip_suffix("| None") {
         return nullable(of_hint(inner)?);
     }
-    if let Some(inner) = hint.strip_prefix("Optional[").and_then(|h| h.strip_suffix(']')) {
+    if let Some(inner) = hint
+        .strip_prefix("Optional[")
+        .and_then(|h| h.strip_suffix(']'))
+    {
         return nullable(of_hint(inner)?);
     }
-    if let Some(inner) = hint.strip_prefix("Literal[").and_then(|h| h.strip_suffix(']')) {
+    if let Some(inner) = hint
+        .strip_prefix("Literal[")
+        .and_then(|h| h.strip_suffix(']'))
+    {
         let quoted = format!("[{}]", inner.replace('\'', "\""));
         let values: Vec<Value> = serde_json::from_str(&quoted).ok()?;
         return Some(json!({"enum": values}));
@@ -174,18 +195,29 @@ fn nullable(mut schema: Value) -> Option<Value> {
 ///
 /// # Errors
 /// What is wrong with them, in words that the agent reads.
-pub(crate) fn arguments(tool: &ToolSpec, given: &Map<String, Value>) -> Result<Map<String, Value>, String> {
+pub(crate) fn arguments(
+    tool: &ToolSpec,
+    given: &Map<String, Value>,
+) -> Result<Map<String, Value>, String> {
     let empty = Map::new();
     let properties = tool.parameters["properties"].as_object().unwrap_or(&empty);
     let mut taken = Map::new();
     for (name, value) in given {
         let Some(schema) = properties.get(name) else {
             let known: Vec<&str> = properties.keys().map(String::as_str).collect();
-            return Err(format!("`{}` takes no `{name}`, only {}", tool.name, known.join(", ")));
+            return Err(format!(
+                "`{}` takes no `{name}`, only {}",
+                tool.name,
+                known.join(", ")
+            ));
         };
         taken.insert(name.clone(), argument(name, schema, value)?);
     }
-    let required = tool.parameters["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let required = tool.parameters["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
     for name in required {
         if !taken.contains_key(name) {
             return Err(format!("`{}` needs `{name}`", tool.name));
@@ -199,7 +231,10 @@ fn argument(name: &str, schema: &Value, value: &Value) -> Result<Value, String> 
         if allowed.contains(value) {
             return Ok(value.clone());
         }
-        return Err(format!("`{name}` must be one of {}", Value::Array(allowed.clone())));
+        return Err(format!(
+            "`{name}` must be one of {}",
+            Value::Array(allowed.clone())
+        ));
     }
     let types: Vec<&str> = match schema.get("type") {
         Some(Value::String(ty)) => vec![ty],
@@ -213,7 +248,9 @@ fn argument(name: &str, schema: &Value, value: &Value) -> Result<Value, String> 
             | ("array", Value::Array(_))
             | ("object", Value::Object(_))
             | ("null", Value::Null) => Some(value.clone()),
-            ("string", Value::Number(number)) if !number.is_f64() => Some(json!(number.to_string())),
+            ("string", Value::Number(number)) if !number.is_f64() => {
+                Some(json!(number.to_string()))
+            }
             ("integer", Value::Number(_)) => {
                 Some(whole(value.clone())).filter(|value| !value.is_f64())
             }
@@ -224,7 +261,10 @@ fn argument(name: &str, schema: &Value, value: &Value) -> Result<Value, String> 
             return Ok(fitting);
         }
     }
-    Err(format!("`{name}` must be of type {}, not {value}", types.join(" or ")))
+    Err(format!(
+        "`{name}` must be of type {}, not {value}",
+        types.join(" or ")
+    ))
 }
 
 #[cfg(test)]
@@ -238,15 +278,22 @@ mod tests {
                 "l": {"items": {"type": "number"}}}}}});
         let mut state = json!({"c": {"1": {"f": 3, "i": 4.0, "l": [1, 2.5]}}});
         normalise(&schema, &schema, &mut state);
-        assert_eq!(state.to_string(), r#"{"c":{"1":{"f":3.0,"i":4,"l":[1.0,2.5]}}}"#);
+        assert_eq!(
+            state.to_string(),
+            r#"{"c":{"1":{"f":3.0,"i":4,"l":[1.0,2.5]}}}"#
+        );
     }
 
     #[test]
     fn arguments_are_read_kindly_where_nothing_is_lost_and_refused_otherwise() {
-        let source = "def f(id: str, n: int, x: float = 1.0) -> str:\n    \"\"\"D.\"\"\"\n    return id\n";
+        let source =
+            "def f(id: str, n: int, x: float = 1.0) -> str:\n    \"\"\"D.\"\"\"\n    return id\n";
         let tool = tool(&agoge_sandbox::signatures(source).unwrap()[0]).unwrap();
         let read = |value: Value| arguments(&tool, value.as_object().unwrap());
-        assert_eq!(json!(read(json!({"id": 7, "n": 3.0, "x": 2})).unwrap()), json!({"id": "7", "n": 3, "x": 2.0}));
+        assert_eq!(
+            json!(read(json!({"id": 7, "n": 3.0, "x": 2})).unwrap()),
+            json!({"id": "7", "n": 3, "x": 2.0})
+        );
         for (bad, word) in [
             (json!({"id": "7"}), "needs `n`"),
             (json!({"id": "7", "n": 2.5}), "type integer"),

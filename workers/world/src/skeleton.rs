@@ -8,15 +8,36 @@ use crate::domain::Domain;
 use crate::rng::Rng;
 
 const FILES: [(&str, &str); 9] = [
-    ("synthesisjob.yaml", include_str!("skeleton/synthesisjob.yaml")),
-    ("checkersuite.yaml", include_str!("skeleton/checkersuite.yaml")),
+    (
+        "synthesisjob.yaml",
+        include_str!("skeleton/synthesisjob.yaml"),
+    ),
+    (
+        "checkersuite.yaml",
+        include_str!("skeleton/checkersuite.yaml"),
+    ),
     ("grporun.yaml", include_str!("skeleton/grporun.yaml")),
-    ("domain/domain.yaml", include_str!("skeleton/domain/domain.yaml")),
-    ("domain/policy.md", include_str!("skeleton/domain/policy.md")),
-    ("domain/schema.json", include_str!("skeleton/domain/schema.json")),
+    (
+        "domain/domain.yaml",
+        include_str!("skeleton/domain/domain.yaml"),
+    ),
+    (
+        "domain/policy.md",
+        include_str!("skeleton/domain/policy.md"),
+    ),
+    (
+        "domain/schema.json",
+        include_str!("skeleton/domain/schema.json"),
+    ),
     ("domain/tools.py", include_str!("skeleton/domain/tools.py")),
-    ("domain/templates/renew.yaml", include_str!("skeleton/domain/templates/renew.yaml")),
-    ("domain/templates/upgrade.yaml", include_str!("skeleton/domain/templates/upgrade.yaml")),
+    (
+        "domain/templates/renew.yaml",
+        include_str!("skeleton/domain/templates/renew.yaml"),
+    ),
+    (
+        "domain/templates/upgrade.yaml",
+        include_str!("skeleton/domain/templates/upgrade.yaml"),
+    ),
 ];
 const MEMBERS: usize = 400;
 
@@ -51,14 +72,21 @@ impl Domain {
             return Err(SkeletonError::Name(name.to_owned()));
         }
         let state = format!("{:#}\n", state());
-        let files = FILES.iter().map(|(file, text)| (*file, text.replace("NAME", name)));
-        let files: Vec<(PathBuf, String)> =
-            files.chain([("domain/state.json", state)]).map(|(file, text)| (dir.join(file), text)).collect();
+        let files = FILES
+            .iter()
+            .map(|(file, text)| (*file, text.replace("NAME", name)));
+        let files: Vec<(PathBuf, String)> = files
+            .chain([("domain/state.json", state)])
+            .map(|(file, text)| (dir.join(file), text))
+            .collect();
         if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
             return Err(SkeletonError::Exists(path.clone()));
         }
         for (path, text) in &files {
-            let failed = |source| SkeletonError::Write { path: path.clone(), source };
+            let failed = |source| SkeletonError::Write {
+                path: path.clone(),
+                source,
+            };
             std::fs::create_dir_all(path.parent().unwrap_or(dir)).map_err(failed)?;
             std::fs::write(path, text).map_err(failed)?;
         }
@@ -72,7 +100,10 @@ fn state() -> Value {
     while members.len() < MEMBERS {
         let id = (10_000 + rng.below(90_000)).to_string();
         let plan = if rng.below(2) == 0 { "basic" } else { "plus" };
-        members.insert(id, json!({"plan": plan, "owes": rng.below(3) == 0, "years": rng.below(9)}));
+        members.insert(
+            id,
+            json!({"plan": plan, "owes": rng.below(3) == 0, "years": rng.below(9)}),
+        );
     }
     json!({"members": members})
 }

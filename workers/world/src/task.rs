@@ -134,7 +134,10 @@ impl UserScript {
     pub fn of_facts(instruction: &str, opening: &str, facts: Vec<Fact>) -> Self {
         let complete = |mut fact: Fact| {
             if fact.asked.is_empty() {
-                let words = fact.name.split(['_', ' ', '-']).filter(|w| *w != "id" && *w != "new");
+                let words = fact
+                    .name
+                    .split(['_', ' ', '-'])
+                    .filter(|w| *w != "id" && *w != "new");
                 fact.asked = words.map(str::to_lowercase).collect();
             }
             if fact.answer.is_empty() {
@@ -155,6 +158,8 @@ impl UserScript {
 
     /// Names and values of all facts.
     pub fn facts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.facts.iter().map(|fact| (fact.name.as_str(), fact.value.as_str()))
+        self.facts
+            .iter()
+            .map(|fact| (fact.name.as_str(), fact.value.as_str()))
     }
 }

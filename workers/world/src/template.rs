@@ -41,7 +41,9 @@ pub struct Template {
 }
 
 fn closings() -> Vec<String> {
-    ["thanks. ###", "ok, thank you. ###", "good. ###"].map(str::to_owned).to_vec()
+    ["thanks. ###", "ok, thank you. ###", "good. ###"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// A fact: where its values come from, how it is asked for and told. Exactly one source is given.
@@ -145,7 +147,9 @@ impl TryFrom<String> for Condition {
         let mut parts = text.splitn(3, ' ');
         let (path, op, value) = (parts.next(), parts.next(), parts.next());
         let (Some(path), Some(op), Some(value)) = (path, op, value) else {
-            return Err(format!("`{text}` is no condition; write it as `parcel.status == new`"));
+            return Err(format!(
+                "`{text}` is no condition; write it as `parcel.status == new`"
+            ));
         };
         let op = match op {
             "==" | "in" => Op::In,
@@ -165,7 +169,11 @@ impl TryFrom<String> for Condition {
         if ordered && !values.iter().all(Value::is_number) {
             return Err(format!("`{text}` orders what is no number"));
         }
-        Ok(Self { path: path.into(), op, values })
+        Ok(Self {
+            path: path.into(),
+            op,
+            values,
+        })
     }
 }
 
@@ -173,8 +181,12 @@ impl Condition {
     /// Whether it holds for the value at its path.
     #[must_use]
     pub fn holds(&self, value: &Value) -> bool {
-        let equal = |other: &Value| value == other || (value.is_number() && value.as_f64() == other.as_f64());
-        let (Some(first), number) = (self.values.first(), value.as_f64()) else { return false };
+        let equal = |other: &Value| {
+            value == other || (value.is_number() && value.as_f64() == other.as_f64())
+        };
+        let (Some(first), number) = (self.values.first(), value.as_f64()) else {
+            return false;
+        };
         let ordered = |by: fn(&f64, &f64) -> bool| match (number, first.as_f64()) {
             (Some(number), Some(bound)) => by(&number, &bound),
             _ => false,
@@ -249,7 +261,9 @@ pub(crate) fn first(path: &str) -> &str {
 
 /// The placeholders of a text, in order.
 pub(crate) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
-    text.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
+    text.split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
 }
 
 impl fmt::Display for Condition {
@@ -265,8 +279,12 @@ mod tests {
 
     #[test]
     fn conditions_hold_for_what_they_say() {
-        let holds = |text: &str, value: Value| Condition::try_from(text.to_owned()).unwrap().holds(&value);
-        assert!(holds("p.s in new, sorted", json!("sorted")) && !holds("p.s in new, sorted", json!("out")));
+        let holds =
+            |text: &str, value: Value| Condition::try_from(text.to_owned()).unwrap().holds(&value);
+        assert!(
+            holds("p.s in new, sorted", json!("sorted"))
+                && !holds("p.s in new, sorted", json!("out"))
+        );
         assert!(holds("p.a == true", json!(true)) && !holds("p.a == true", json!("true")));
         assert!(holds("p.v >= 500", json!(500.0)) && !holds("p.v > 500", json!(500.0)));
         assert!(holds("p.n == 0", json!(0)) && holds("p.n != 0", json!(3)));

@@ -4,10 +4,22 @@ use crate::task::{DONE, Fact, Task, UserScript};
 use crate::words::{says, words};
 
 /// Words that make a sentence without a question mark a request for something.
-const REQUESTS: [&str; 7] =
-    ["please give", "please tell", "please provide", "please share", "i need your", "tell me your", "provide your"];
+const REQUESTS: [&str; 7] = [
+    "please give",
+    "please tell",
+    "please provide",
+    "please share",
+    "i need your",
+    "tell me your",
+    "provide your",
+];
 /// Questions of politeness, which end a dialogue.
-const POLITE: [&str; 4] = ["anything else", "something else", "further help", "else i can"];
+const POLITE: [&str; 4] = [
+    "anything else",
+    "something else",
+    "further help",
+    "else i can",
+];
 
 /// What an agent's turn asks of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,14 +41,18 @@ pub(crate) fn reading(script: &UserScript, said: &str) -> Asked {
     let (mut confirmed, mut unknown) = (false, false);
     for sentence in sentences(said) {
         let lower = sentence.to_lowercase();
-        let asks = sentence.ends_with('?') || REQUESTS.iter().any(|request| lower.contains(request));
+        let asks =
+            sentence.ends_with('?') || REQUESTS.iter().any(|request| lower.contains(request));
         if !asks {
             continue;
         }
-        let named: Vec<usize> =
-            (0..script.facts.len()).filter(|n| names(&script.facts[*n], &lower)).collect();
-        let (told, open): (Vec<usize>, Vec<usize>) =
-            named.iter().copied().partition(|n| tells(&script.facts[*n], &lower));
+        let named: Vec<usize> = (0..script.facts.len())
+            .filter(|n| names(&script.facts[*n], &lower))
+            .collect();
+        let (told, open): (Vec<usize>, Vec<usize>) = named
+            .iter()
+            .copied()
+            .partition(|n| tells(&script.facts[*n], &lower));
         if !open.is_empty() {
             facts.extend(open);
         } else if !told.is_empty() {
@@ -75,8 +91,8 @@ fn sentences(text: &str) -> Vec<&str> {
     let bytes = text.as_bytes();
     for (at, c) in text.char_indices() {
         let next = bytes.get(at + 1);
-        let ends = matches!(c, '?' | '!' | '\n')
-            || (c == '.' && next.is_none_or(u8::is_ascii_whitespace));
+        let ends =
+            matches!(c, '?' | '!' | '\n') || (c == '.' && next.is_none_or(u8::is_ascii_whitespace));
         if ends {
             found.push(text[start..=at].trim());
             start = at + 1;
@@ -106,7 +122,9 @@ impl ScriptedUser {
     /// The user of this task.
     #[must_use]
     pub fn new(task: &Task) -> Self {
-        Self { script: task.user.clone() }
+        Self {
+            script: task.user.clone(),
+        }
     }
 
     /// The first turn.
@@ -119,14 +137,25 @@ impl ScriptedUser {
     pub fn reply(&mut self, agent: &str) -> UserTurn {
         let script = &self.script;
         let text = match reading(script, agent) {
-            Asked::Nothing => return UserTurn { text: script.closing.clone(), done: true },
+            Asked::Nothing => {
+                return UserTurn {
+                    text: script.closing.clone(),
+                    done: true,
+                };
+            }
             Asked::Facts(asked) => {
-                let answers: Vec<&str> = asked.iter().map(|n| script.facts[*n].answer.as_str()).collect();
+                let answers: Vec<&str> = asked
+                    .iter()
+                    .map(|n| script.facts[*n].answer.as_str())
+                    .collect();
                 answers.join(" ")
             }
             Asked::Confirmation => script.confirm.clone(),
             Asked::Unknown => script.unknown.clone(),
         };
-        UserTurn { done: text.contains(DONE), text }
+        UserTurn {
+            done: text.contains(DONE),
+            text,
+        }
     }
 }
