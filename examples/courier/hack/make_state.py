@@ -42,7 +42,7 @@ def beside(collection, id):
 
 
 def parcel(id):
-    status = weighted(new=18, sorted=12, transit=18, out=6, missed=16, point=15, lost=8, damaged=7)
+    status = weighted(new=17, sorted=12, transit=16, out=6, missed=15, point=14, lost=10, damaged=10)
     missed, gone = status == "missed", status in ("lost", "damaged")
     dear = gone and rng.random() < 0.25
     return {

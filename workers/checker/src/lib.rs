@@ -26,5 +26,5 @@ pub use plausible::Plausible;
 pub use qualify::{
     JudgeFn, Mutants, Qualification, Thresholds, on_trial, qualify, qualify_among, qualify_by,
 };
-pub use suite::{Quarantined, Suite, aggregate, qualify_suite, suite_digest};
+pub use suite::{Qualifier, Quarantined, Suite, aggregate, qualify_suite, suite_digest};
 pub use verdict::{Part, Verdict};

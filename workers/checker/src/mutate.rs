@@ -5,6 +5,7 @@ use agoge_dialogue::{ToolCall, ToolSpec};
 use agoge_world::Task;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::collections::HashSet;
 
 /// The one thing that was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -41,7 +42,7 @@ pub struct Mutant {
 /// The most alternatives that one argument contributes; more would crowd out the other edits.
 const PER_ARGUMENT: usize = 6;
 /// The most argument sets that one tool is tried with at one place.
-const PER_TOOL: usize = 12;
+const PER_TOOL: usize = 24;
 
 /// All candidate mutants of a task, in an order drawn from `rng` in which every kind of edit comes early.
 ///
@@ -66,30 +67,30 @@ pub fn mutants(task: &Task, tools: &[ToolSpec], plausible: &Plausible, seed: u64
         rng.shuffle(kind);
         kind.reverse();
     }
+    let mut known = HashSet::from([key(&task.gold, &task.outputs)]);
     let mut all: Vec<Mutant> = Vec::new();
     while kinds.iter().any(|kind| !kind.is_empty()) {
-        for kind in &mut kinds {
-            if let Some(mutant) = kind.pop() {
-                let like = |calls: &[ToolCall], outputs: &[String]| {
-                    mutant.outputs == outputs && same(&mutant.calls, calls)
-                };
-                let known = all.iter().any(|m| like(&m.calls, &m.outputs));
-                if !known && !like(&task.gold, &task.outputs) {
-                    all.push(mutant);
-                }
+        for mutant in kinds.iter_mut().filter_map(Vec::pop) {
+            if known.insert(key(&mutant.calls, &mutant.outputs)) {
+                all.push(mutant);
             }
         }
     }
     all
 }
 
-/// Whether two lists of calls do the same, their ids aside.
-fn same(one: &[ToolCall], other: &[ToolCall]) -> bool {
-    one.len() == other.len()
-        && one
-            .iter()
-            .zip(other)
-            .all(|(a, b)| a.name == b.name && a.arguments == b.arguments)
+/// Equal for solutions that do the same, the ids of their calls aside.
+fn key(calls: &[ToolCall], outputs: &[String]) -> String {
+    let mut text = String::new();
+    for call in calls {
+        text.push_str(&call.name);
+        text.push_str(&Value::Object(call.arguments.clone()).to_string());
+    }
+    for output in outputs {
+        text.push('\u{1f}');
+        text.push_str(output);
+    }
+    text
 }
 
 struct Maker<'a> {

@@ -7,7 +7,7 @@ use agoge_world::{Domain, Task, World, WorldError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Changes whenever what a digest covers, or what qualification demands, changes.
@@ -49,9 +49,86 @@ pub struct Suite {
     pub seconds: f64,
 }
 
+/// Qualifies tasks on worlds that stay open from one batch to the next.
+#[derive(Debug)]
+pub struct Qualifier {
+    worlds: Vec<World>,
+    plausible: Plausible,
+    seed: u64,
+    thresholds: Thresholds,
+}
+
+impl Qualifier {
+    /// Opens `threads` worlds of a domain.
+    ///
+    /// # Errors
+    /// When its tools do not start.
+    pub fn open(
+        domain: &Arc<Domain>,
+        seed: u64,
+        thresholds: &Thresholds,
+        limits: &Limits,
+        threads: usize,
+    ) -> Result<Self, WorldError> {
+        let world = |_| World::open(domain.clone(), limits.clone());
+        let worlds = (0..threads.max(1)).map(world).collect::<Result<_, _>>()?;
+        let plausible = Plausible::of(domain);
+        let thresholds = thresholds.clone();
+        Ok(Self {
+            worlds,
+            plausible,
+            seed,
+            thresholds,
+        })
+    }
+
+    /// Qualifies every task, in their order. The outcome does not depend on the number of worlds, times aside.
+    /// `progress` hears how many are done.
+    pub fn qualify(
+        &mut self,
+        tasks: &[Task],
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> Vec<Qualification> {
+        let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (next, done) = (&next, &done);
+        let (plausible, seed, thresholds) = (&self.plausible, self.seed, &self.thresholds);
+        let mut found: Vec<(usize, Qualification)> = std::thread::scope(|scope| {
+            let mut workers = Vec::new();
+            for world in &mut self.worlds {
+                workers.push(scope.spawn(move || {
+                    let mut own = Vec::new();
+                    loop {
+                        let i = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(task) = tasks.get(i) else {
+                            return own;
+                        };
+                        let mut found = qualify_among(world, task, plausible, seed, thresholds);
+                        if !found.limits {
+                            // A machine that was too busy is no fault of the checker's.
+                            found = qualify_among(world, task, plausible, seed, thresholds);
+                        }
+                        own.push((i, found));
+                        progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+                    }
+                }));
+            }
+            let joined = workers.into_iter().flat_map(|w| match w.join() {
+                Ok(own) => own,
+                Err(panic) => std::panic::resume_unwind(panic),
+            });
+            joined.collect()
+        });
+        found.sort_by_key(|(i, _)| *i);
+        found.into_iter().map(|(_, q)| q).collect()
+    }
+}
+
 /// Qualifies every task on `threads` worlds of one domain. `progress` hears how many are done.
 ///
 /// The outcome does not depend on `threads`, times aside.
+///
+/// # Errors
+/// When the domain's tools do not start.
 pub fn qualify_suite(
     domain: &Arc<Domain>,
     tasks: &[Task],
@@ -62,35 +139,8 @@ pub fn qualify_suite(
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<(Suite, Vec<Qualification>), WorldError> {
     let start = Instant::now();
-    let plausible = Plausible::of(domain);
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let results: Mutex<Vec<(usize, Qualification)>> = Mutex::new(Vec::with_capacity(tasks.len()));
-    let work = || -> Result<(), WorldError> {
-        let mut world = World::open(domain.clone(), limits.clone())?;
-        loop {
-            let i = next.fetch_add(1, Ordering::Relaxed);
-            let Some(task) = tasks.get(i) else {
-                return Ok(());
-            };
-            let found = qualify_among(&mut world, task, &plausible, seed, thresholds);
-            results
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push((i, found));
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1);
-        }
-    };
-    std::thread::scope(|scope| {
-        let threads = threads.clamp(1, tasks.len().max(1));
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|w| match w.join() {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic),
-        })
-    })?;
-    let mut found = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    found.sort_by_key(|(i, _)| *i);
-    let found: Vec<Qualification> = found.into_iter().map(|(_, q)| q).collect();
+    let threads = threads.clamp(1, tasks.len().max(1));
+    let found = Qualifier::open(domain, seed, thresholds, &limits, threads)?.qualify(tasks, progress);
     let mut suite = aggregate(domain, tasks, &found);
     suite.seconds = start.elapsed().as_secs_f64();
     Ok((suite, found))

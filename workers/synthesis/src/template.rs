@@ -211,11 +211,10 @@ impl Plan {
                         },
                     },
                 )?;
+            for task in &drawn {
+                *plan.used.entry((part.split, task.branch.clone())).or_default() += 1;
+            }
             for task in drawn {
-                *plan
-                    .used
-                    .entry((part.split, task.branch.clone()))
-                    .or_default() += 1;
                 let branch = task.branch.clone();
                 if !plan.take(part.split, task) {
                     plan.substitute(part.split, &branch, settings.target)?;
