@@ -6,8 +6,8 @@ use agoge_sandbox::Limits;
 use agoge_world::{Domain, Task, World, WorldError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// Changes whenever what a digest covers, or what qualification demands, changes.
@@ -140,7 +140,8 @@ pub fn qualify_suite(
 ) -> Result<(Suite, Vec<Qualification>), WorldError> {
     let start = Instant::now();
     let threads = threads.clamp(1, tasks.len().max(1));
-    let found = Qualifier::open(domain, seed, thresholds, &limits, threads)?.qualify(tasks, progress);
+    let found =
+        Qualifier::open(domain, seed, thresholds, &limits, threads)?.qualify(tasks, progress);
     let mut suite = aggregate(domain, tasks, &found);
     suite.seconds = start.elapsed().as_secs_f64();
     Ok((suite, found))

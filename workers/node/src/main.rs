@@ -6,7 +6,9 @@ mod failure;
 mod job;
 mod learn;
 mod progress;
+mod qualify;
 mod stop;
+mod synthesize;
 mod train;
 
 use std::path::PathBuf;
@@ -23,6 +25,10 @@ use crate::stop::Stop;
 #[derive(Parser)]
 #[command(name = "agoge-worker", version)]
 enum Command {
+    /// Make instances by one strategy of a SynthesisJob.
+    Synthesize(Work),
+    /// Qualify the checkers of a CheckerSuite.
+    Qualify(Work),
     /// Train, certify or evaluate: one stage of a GRPORun.
     Train(Work),
     /// Train several seeds of one run and compare its arms: `make learn`.
@@ -52,6 +58,8 @@ fn main() -> ExitCode {
 
 fn run(command: Command, stop: Stop) -> Result<(), Failure> {
     match command {
+        Command::Synthesize(work) => synthesize::run(&mut Job::open(&work.assignment, stop)?),
+        Command::Qualify(work) => qualify::run(&mut Job::open(&work.assignment, stop)?),
         Command::Train(work) => train::run(&mut Job::open(&work.assignment, stop)?),
         Command::Learn(options) => learn::run(&options, stop),
     }

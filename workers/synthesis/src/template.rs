@@ -212,7 +212,10 @@ impl Plan {
                     },
                 )?;
             for task in &drawn {
-                *plan.used.entry((part.split, task.branch.clone())).or_default() += 1;
+                *plan
+                    .used
+                    .entry((part.split, task.branch.clone()))
+                    .or_default() += 1;
             }
             for task in drawn {
                 let branch = task.branch.clone();

@@ -42,7 +42,7 @@ pub fn suite(options: &Options, store: &Store, stop: &Stop) -> Result<String, Fa
         let n = target * part.share / all.max(1);
         for task in tasks(&mut world, part.split, part.mix, seed, n).map_err(Failure::input)? {
             stop.check()?;
-            let messages = demonstrate(&mut world, &task).map_err(Failure::input)?;
+            let messages = demonstrate(&mut world, &task).map_err(Failure::input)?.messages;
             instances.push(json!({ "task": task, "split": part.split, "strategy": "template", "messages": messages }));
             drawn.push(task);
         }
