@@ -1,4 +1,5 @@
-// node screenshots.mjs REPORT FOLDER: the pictures for the README and for a look by eye, at both widths and in both schemes.
+// node screenshots.mjs REPORT FOLDER [--whole]: pictures for the README and for a look by eye. Light ones carry no suffix:
+// report-1280.png, report-1280-learning.png, report-1280-dark.png and so on; `--whole` takes the page from top to end.
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { SCHEMES, WIDTHS, open, withBrowser } from "./page.mjs";
@@ -10,15 +11,22 @@ await withBrowser(async (context) => {
   for (const width of WIDTHS) {
     for (const scheme of SCHEMES) {
       const { page } = await open(context, report, width, scheme);
-      const shot = (name, options) => page.screenshot({ path: join(folder, `report-${width}-${scheme}${name}.png`), ...options });
-      await shot("", {});
+      const shot = async (name, options) => {
+        const path = join(folder, `report-${width}${scheme === "light" ? "" : "-dark"}${name}.png`);
+        await page.screenshot({ path, ...options });
+        console.log(path);
+      };
       const rollouts = page.getByRole("button", { name: "Rollouts" });
       if (await rollouts.count()) await rollouts.click();
-      if (whole) { await shot("-whole", { fullPage: true }); await page.close(); continue; }
-      for (const id of ["learning", "dialogues"]) {
-        await page.evaluate((id) => document.getElementById(id)?.scrollIntoView({ block: "start", behavior: "instant" }), id);
-        await page.waitForTimeout(100);
-        await shot(`-${id}`, {});
+      await page.mouse.move(0, 0);
+      if (whole) await shot("-whole", { fullPage: true });
+      else {
+        await shot("", {});
+        for (const id of scheme === "light" ? ["synthesis", "learning", "dialogues"] : []) {
+          await page.evaluate((id) => document.getElementById(id)?.scrollIntoView({ block: "start", behavior: "instant" }), id);
+          await page.waitForTimeout(100);
+          await shot(`-${id}`, {});
+        }
       }
       await page.close();
     }
