@@ -48,12 +48,13 @@ const drawn = sections.map((make) => {
 }).filter(Boolean);
 document.getElementById("main").append(...drawn);
 const links = drawn.map((node) => h("a", { href: "#" + node.id }, node.getAttribute("aria-label")));
-document.getElementById("nav").append(h("div", { class: "navwrap" }, links));
+const bar = h("div", { class: "navwrap" }, links);
+document.getElementById("nav").append(bar);
 document.getElementById("foot").append(`Made ${when(data.made)} by agoge ${data.version}.`, h("span", {}, "This page is complete in itself: it asks nothing of any other place."));
 const seen = new IntersectionObserver((found) => {
   for (const one of found) {
     const link = links.find((a) => a.hash === "#" + one.target.id);
-    if (one.isIntersecting) { for (const a of links) a.removeAttribute("aria-current"); link.setAttribute("aria-current", "true"); }
+    if (one.isIntersecting) { for (const a of links) a.removeAttribute("aria-current"); link.setAttribute("aria-current", "true"); bar.scrollLeft = link.offsetLeft - bar.offsetLeft - 48; }
   }
 }, { rootMargin: "-20% 0px -70% 0px" });
 drawn.forEach((node) => seen.observe(node));

@@ -107,7 +107,7 @@ function viewerSection({ samples }) {
   if (!entries.length) return section("dialogues", "Dialogues", about, empty("There is no dialogue yet."));
   const groups = list(samples.groups);
   const left = groups.filter((g) => g.shown < g.of);
-  const said = left.length ? `A choice that shows every reason and branch: ${groups.map((g) => `${count(g.shown)} of ${count(g.of)} ${g.group[0] === "rollout" ? `kept from ${stageName(g.group[1])}` : `${g.group[1]} by ${g.group[0]}`}`).join(", ")}.` : `All ${count(entries.length)} that were kept.`;
+  const said = left.length ? `A choice spread over reasons and branches: ${groups.map((g) => `${count(g.shown)} of ${count(g.of)} ${g.group[0] === "rollout" ? `kept from ${stageName(g.group[1])}` : `${g.group[1]} by ${g.group[0]}`}`).join(", ")}.` : `All ${count(entries.length)} that were kept.`;
   const facts = entries.map(entryFacts);
   const texts = entries.map((e, i) => [facts[i].title, facts[i].state, facts[i].sub, ...list(e.messages).map((m) => m.content)].join(" ").toLowerCase());
   const [nodes, detail] = [h("div", { class: "list", role: "listbox", "aria-label": "Dialogues" }), h("div", { class: "detail", tabindex: "-1", "aria-live": "off" })];
