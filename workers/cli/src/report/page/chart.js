@@ -17,7 +17,7 @@ const rolling = (points, width) => points.map(([x], i) => [x, mean(points.slice(
  * series: [{ name, points: [[x, y]], smooth }]; marks: [{ x, y, low, high, name, legend }]; `zero`: the axis begins at 0.
  */
 function chart({ title, about, series, marks = [], range, zero, format = short, xLabel, xFormat = short }) {
-  series = series.filter((one) => one.points.length);
+  series = series.map((one) => ({ ...one, points: one.points.filter(([x, y]) => isNumber(x) && isNumber(y)) })).filter((one) => one.points.length);
   if (!series.length) return null;
   const lines = series.map((one) => ({ ...one, drawn: one.smooth && one.points.length > 12 ? rolling(one.points, 5) : one.points }));
   const xs = [...new Set(series.flatMap((one) => one.points.map((p) => p[0])))].sort((a, b) => a - b);

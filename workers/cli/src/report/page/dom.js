@@ -15,7 +15,7 @@ function fill(node, attributes, children) {
 const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 const s = (tag, attributes, ...children) => fill(document.createElementNS(NS, tag), attributes, children);
 
-const list = (value) => (Array.isArray(value) ? value : []);
+const list = (value) => (Array.isArray(value) ? value.filter((one) => one != null) : []);
 const members = (value) => Object.entries(value && typeof value === "object" ? value : {});
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 /** A number, also one that stands in a text such as `0.97` or `3.2ms`. */

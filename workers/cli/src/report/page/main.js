@@ -37,17 +37,18 @@ function header(data) {
 
 const data = JSON.parse(document.getElementById("data").textContent);
 document.title = `${data.overview.domain || "Run"} · Agoge report`;
-document.getElementById("top").append(...header(data));
-const sections = [resultSection, synthesisSection, generationSection, suiteSection, certificationSection, learningSection, viewerSection, timeSection, provenanceSection];
-const drawn = sections.map((make) => {
+/** One part that cannot be drawn must not take the others along; the browser check fails on it. */
+function drawn(part, make) {
   try { return make(data); } catch (error) {
-    // One part that cannot be drawn must not take the others along; the browser check fails on it.
     console.error(error);
-    return section(make.name.replace("Section", ""), make.name.replace("Section", ""), "", empty(`This part could not be drawn: ${error.message}`));
+    return section(part, part, "", empty(`This part could not be drawn: ${error.message}`));
   }
-}).filter(Boolean);
-document.getElementById("main").append(...drawn);
-const links = drawn.map((node) => h("a", { href: "#" + node.id }, node.getAttribute("aria-label")));
+}
+document.getElementById("top").append(...[drawn("header", header)].flat());
+const sections = [resultSection, synthesisSection, generationSection, suiteSection, certificationSection, learningSection, viewerSection, timeSection, provenanceSection];
+const parts = sections.map((make) => drawn(make.name.replace("Section", ""), make)).filter(Boolean);
+document.getElementById("main").append(...parts);
+const links = parts.map((node) => h("a", { href: "#" + node.id }, node.getAttribute("aria-label")));
 const bar = h("div", { class: "navwrap" }, links);
 document.getElementById("nav").append(bar);
 document.getElementById("foot").append(`Made ${when(data.made)} by agoge ${data.version}.`, h("span", {}, "This page is complete in itself: it asks nothing of any other place."));
@@ -57,4 +58,4 @@ const seen = new IntersectionObserver((found) => {
     if (one.isIntersecting) { for (const a of links) a.removeAttribute("aria-current"); link.setAttribute("aria-current", "true"); bar.scrollLeft = link.offsetLeft - bar.offsetLeft - 48; }
   }
 }, { rootMargin: "-20% 0px -70% 0px" });
-drawn.forEach((node) => seen.observe(node));
+parts.forEach((node) => seen.observe(node));

@@ -81,7 +81,7 @@ function grpoCharts(runs, arms, axis) {
 }
 
 function sftCharts(stage) {
-  const line = (key) => list(stage.curve).map((p, i) => [p.epoch ?? p.step ?? i + 1, p[key]]).filter((p) => isNumber(p[1]));
+  const line = (key) => list(stage.curve).map((p, i) => [p.epoch ?? p.step ?? i + 1, p[key]]).filter(([x, y]) => isNumber(x) && isNumber(y));
   const speed = list(stage.curve).map((p, i, all) => [p.epoch ?? i + 1, ratio(p.trainedTokens, p.seconds - (i ? all[i - 1].seconds : 0))]).filter((p) => isNumber(p[1]));
   return [
     chart({ title: `${stageName(stage.stage)}: loss`, about: "nats a token", series: [{ name: "validation", points: line("validation") }, { name: "training", points: line("loss") }], xLabel: "epoch" }),
