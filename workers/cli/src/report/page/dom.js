@@ -48,6 +48,10 @@ const duration = (seconds) => {
   const [m, rest] = [Math.floor(seconds / 60), Math.round(seconds % 60)];
   return m < 60 ? `${m} min ${String(rest).padStart(2, "0")} s` : `${Math.floor(m / 60)} h ${String(m % 60).padStart(2, "0")} min`;
 };
+/** A value of milliseconds and its unit. */
+const milliseconds = (value) => (number(value) == null ? ["–", ""] : number(value) < 0.1 ? [fixed(number(value) * 1000, number(value) < 0.01 ? 1 : 0), "µs"] : [fixed(value, number(value) < 10 ? 1 : 0), "ms"]);
+/** A branch of the policy under its intent, said once: branches often begin with their intent. */
+const branchName = (intent, branch) => (!intent || String(branch || "").startsWith(intent + "/") ? branch : [intent, branch].filter(Boolean).join("/"));
 const digest = (value) => {
   const text = String(value || "");
   return text.startsWith("sha256:") ? h("code", { title: text }, text.slice(0, 19) + "…") : h("code", {}, text);

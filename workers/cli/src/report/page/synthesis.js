@@ -101,13 +101,13 @@ function generationSection({ synthesis }) {
 function timeStrip(times, bar) {
   const all = list(times);
   if (all.length < 3) return null;
-  const most = Math.max(all[all.length - 1], 0.001);
+  const most = Math.max(all[all.length - 1], 1e-6);
   const bins = Array.from({ length: 24 }, () => 0);
   for (const t of all) bins[Math.min(23, Math.floor((t / most) * 24))]++;
   const top = Math.max(...bins);
-  const svg = s("svg", { role: "img", "aria-label": `Times of checks: median ${short(all[Math.floor(all.length / 2)])} ms, slowest ${short(most)} ms`, viewBox: "0 0 480 70", style: "width:100%;max-width:30rem;height:auto;display:block;margin-top:.4rem" });
-  bins.forEach((n, i) => svg.append(s("rect", { class: "fill", x: i * 20 + 1, width: 18, y: 50 - (48 * n) / top, height: (48 * n) / top + 0.5, rx: 1 }, s("title", {}, `${short((i / 24) * most)}–${short(((i + 1) / 24) * most)} ms: ${plural(n, "task")}`))));
-  svg.append(s("line", { class: "axis", x1: 0, x2: 480, y1: 51, y2: 51 }), s("text", { x: 0, y: 66 }, "0 ms"), s("text", { x: 480, y: 66, "text-anchor": "end" }, `${short(most)} ms`));
+  const svg = s("svg", { role: "img", "aria-label": `Times of checks: median ${milliseconds(all[Math.floor(all.length / 2)]).join(" ")}, slowest ${milliseconds(most).join(" ")}`, viewBox: "0 0 480 70", style: "width:100%;max-width:30rem;height:auto;display:block;margin-top:.4rem" });
+  bins.forEach((n, i) => svg.append(s("rect", { class: "fill", x: i * 20 + 1, width: 18, y: 50 - (48 * n) / top, height: (48 * n) / top + 0.5, rx: 1 }, s("title", {}, `${milliseconds((i / 24) * most).join(" ")} to ${milliseconds(((i + 1) / 24) * most).join(" ")}: ${plural(n, "task")}`))));
+  svg.append(s("line", { class: "axis", x1: 0, x2: 480, y1: 51, y2: 51 }), s("text", { x: 0, y: 66 }, "0"), s("text", { x: 480, y: 66, "text-anchor": "end" }, milliseconds(most).join(" ")));
   return h("figure", {}, h("h3", {}, "Time of a check, 95 of 100 times, per task"), svg);
 }
 
@@ -121,7 +121,7 @@ function suiteView(one) {
     tile(fixed(one.mutationScore, 3), `mutation score${asked.minMutationScore ? `, at least ${fixed(asked.minMutationScore)} asked` : ""}`),
     isNumber(one.mutants) && tile(count(one.mutants), "mutants that do something else than gold"),
     tile(percent(one.flake, 1), "of tasks disagreed with themselves"),
-    tile([fixed(one.p95Ms, number(one.p95Ms) < 10 ? 1 : 0), h("small", {}, " ms")], "95 of 100 checks end within"));
+    tile([milliseconds(one.p95Ms)[0], h("small", {}, ` ${milliseconds(one.p95Ms)[1]}`)], "95 of 100 checks end within"));
   const held = list(one.quarantined);
   const survivors = one.survivors || {};
   return [tiles,

@@ -103,7 +103,7 @@ function branches(arms, column) {
   const last = shown[shown.length - 1];
   names.sort((a, b) => ((value(last, a) || {}).value ?? 0) - ((value(last, b) || {}).value ?? 0));
   return h("details", {}, h("summary", {}, `By branch of the policy, weakest first (${names.length})`),
-    table(["Branch", ...shown.map((a) => armName(a.arm)), "Tasks"], names.map((name) => [h("span", {}, name),
+    table(["Branch", ...shown.map((a) => armName(a.arm)), "Tasks"], names.map((name) => [h("span", {}, branchName(name.split("/")[0], name.split("/").slice(1).join("/"))),
       ...shown.map((a) => { const e = value(a, name); return e ? h("span", { title: between(e) }, fixed(e.value)) : "–"; }),
       count(Math.max(...shown.map((a) => (value(a, name) || {}).n || 0)))]), ["", ...shown.map(() => "n"), "n"]));
 }

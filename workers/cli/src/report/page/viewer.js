@@ -8,7 +8,7 @@ function entryFacts(e) {
   return {
     kind: accepted ? (e.quarantined ? "warn" : "good") : "bad", group: e.outcome, source: e.strategy, title: e.id || "instance",
     state: accepted ? (e.quarantined ? "accepted, then quarantined" : "accepted") : `rejected at ${e.gate}`,
-    sub: accepted ? [e.intent, e.branch, e.split && splitName(e.split)].filter(Boolean).join(" · ") : e.reason || "no reason given",
+    sub: accepted ? [branchName(e.intent, e.branch), e.split && splitName(e.split)].filter(Boolean).join(" · ") : e.reason || "no reason given",
   };
 }
 
@@ -72,7 +72,7 @@ function detailView(e) {
   const facts = entryFacts(e);
   const out = [h("header", {}, h("h3", {}, facts.title), h("div", { class: "row" }, tag(facts.kind, MARKS[facts.kind], " ", facts.state),
     e.type === "rollout" ? [tag("", stageName(e.stage)), e.arm && tag("", armName(e.arm)), e.branch && tag("", e.branch), isNumber(e.advantage) && tag("", `advantage ${signed(e.advantage)}`), endTag(e.end)]
-      : [tag("", e.strategy), isNumber(e.generation) && e.plan !== undefined && tag("", `generation ${e.generation}`), e.cause && tag("warn", `fault of the ${CAUSE[e.cause] || e.cause}`), e.split && tag("", splitName(e.split)), e.intent && tag("", e.intent), e.branch && tag("", e.branch), e.refusal && tag("info", "a refusal"), e.tokens > 0 && tag("", `${count(e.tokens)} tokens`)]))];
+      : [tag("", e.strategy), isNumber(e.generation) && e.plan !== undefined && tag("", `generation ${e.generation}`), e.cause && tag("warn", `fault of the ${CAUSE[e.cause] || e.cause}`), e.split && tag("", splitName(e.split)), branchName(e.intent, e.branch) && tag("", branchName(e.intent, e.branch)), e.refusal && tag("info", "a refusal"), e.tokens > 0 && tag("", `${count(e.tokens)} tokens`)]))];
   if (e.reason) out.push(h("p", { class: "because bad" }, e.reason));
   if (e.quarantined) out.push(h("p", { class: "because" }, "Quarantined: ", e.quarantined));
   for (const f of list(e.userFaults)) out.push(h("p", { class: "because" }, "The user ", FAULT[f.kind] || words(f.kind || ""), f.detail ? `: ${f.detail}` : ""));
