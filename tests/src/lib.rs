@@ -27,8 +27,9 @@ pub fn agoge() -> Command {
     for variable in ["AGOGE_ENDPOINT", "AGOGE_WORKER", "AGOGE_SANDBOX"] {
         command.env_remove(variable);
     }
-    binary("agoge-worker");
-    binary("agoge-sandbox");
+    for needed in ["agoge-worker", "agoge-sandbox"] {
+        assert!(binary(needed).is_file());
+    }
     command
 }
 

@@ -102,7 +102,7 @@ fn a_hundred_megabytes_of_state_are_refused_before_they_are_read() {
 #[test]
 fn a_target_beyond_what_the_templates_yield_is_told_with_the_most_they_do() {
     let desk = Desk::new();
-    desk.edit("synthesisjob.yaml", "accepted: ", "accepted: 90000");
+    desk.edit("synthesisjob.yaml", "accepted: ", "accepted: 999");
     contains(
         &refused(&desk),
         &[

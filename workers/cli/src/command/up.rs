@@ -81,8 +81,14 @@ fn pair(text: &str) -> Result<(String, String), String> {
 /// # Errors
 /// [`Failure`], after everything that could be stopped and written was.
 pub fn up(up: &Up) -> Result<(), Failure> {
-    let sources =
+    let mut sources =
         manifest::read(&up.files, &up.patches).map_err(|problems| Failure::problems(&problems))?;
+    // What others wait for comes first: in statuses, in what is told, and in what is blamed.
+    sources.sort_by_key(|source| match &source.manifest {
+        Manifest::SynthesisJob(_) => 0,
+        Manifest::CheckerSuite(_) => 1,
+        Manifest::GRPORun(_) => 2,
+    });
     let programs = Programs::find()?;
     let names = names(up);
     let resolved = resolve(up, &sources, &names)?;

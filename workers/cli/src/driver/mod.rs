@@ -178,7 +178,9 @@ impl Driver {
                 driven.object.write()?;
                 round.moved = true;
                 for event in told {
-                    let mark = if event.warning { "! " } else { "" };
+                    // That one object waits for another is how it should be.
+                    let waits = event.reason.ends_with("NotReady");
+                    let mark = if event.warning && !waits { "! " } else { "" };
                     let colon = if event.message.is_empty() { "" } else { ": " };
                     self.show.say(&format!(
                         "{mark}{id} {}{colon}{}",
