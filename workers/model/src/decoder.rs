@@ -331,8 +331,9 @@ impl Decoder {
                 mixed = mixed.index_select(0, wanted);
                 stream = stream.index_select(0, wanted);
             }
-            stream += mixed.linear(&layer.output, layer.output_bias.as_ref());
-            stream = self.feed_forward(layer, &stream);
+            // Not `+=`, which works in place: the norm before it has saved the old stream for its gradient.
+            let written = &stream + mixed.linear(&layer.output, layer.output_bias.as_ref());
+            stream = self.feed_forward(layer, &written);
         }
         self.normed(&stream) * &self.norm
     }

@@ -297,7 +297,7 @@ impl Worker {
 
     /// The last line that this process wrote.
     fn last_line(&self) -> String {
-        const TAIL: u64 = 8 << 10;
+        const TAIL: u64 = 32 << 10;
         let read = || -> std::io::Result<String> {
             let mut file = File::open(&self.log)?;
             let end = file.metadata()?.len();
@@ -308,17 +308,23 @@ impl Worker {
             file.read_to_end(&mut tail)?;
             Ok(String::from_utf8_lossy(&tail).into_owned())
         };
-        let text = read().unwrap_or_default();
-        let line = text
-            .lines()
-            .rev()
-            .map(str::trim)
-            .find(|line| !line.is_empty());
-        line.map_or_else(
-            || "it said nothing".to_owned(),
-            |line| line.trim_start_matches("error: ").to_owned(),
-        )
+        last_words(&read().unwrap_or_default())
     }
+}
+
+/// What a log's end says of why its process ended: the message of a panic, else the last line.
+fn last_words(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let panic = lines.iter().rposition(|line| line.contains("panicked at"));
+    let line = panic.and_then(|at| lines.get(at + 1)).or(lines.last());
+    line.map_or_else(
+        || "it said nothing".to_owned(),
+        |line| line.trim_start_matches("error: ").to_owned(),
+    )
 }
 
 /// The reason of a worker that refused what it was given.
@@ -352,4 +358,16 @@ fn cpu_ticks(pid: u32) -> u64 {
         .iter()
         .filter_map(|n| fields.get(*n)?.parse::<u64>().ok())
         .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_told_by_its_message_and_not_by_its_backtrace() {
+        let log = "INFO step 3\nthread 'main' panicked at x.rs:1:\nno such tensor\nstack backtrace:\n   0: rust\n";
+        assert_eq!(last_words(log), "no such tensor");
+        assert_eq!(last_words("INFO step 3\nerror: no room\n\n"), "no room");
+    }
 }
