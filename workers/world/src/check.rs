@@ -323,7 +323,7 @@ fn played(domain: &Arc<Domain>) -> Vec<Problem> {
             return vec![Problem::new(
                 &domain.dir,
                 error.to_string(),
-                "see the reason above",
+                "build the whole workspace, or name the binary in AGOGE_SANDBOX",
             )];
         }
     };

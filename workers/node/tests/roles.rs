@@ -1,0 +1,133 @@
+//! The roles `synthesize` and `qualify` as a driver runs them: processes with an assignment file, killed and started again.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// One driver's folder.
+struct Out(tempfile::TempDir);
+
+impl Out {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn work(&self, role: &str) -> PathBuf {
+        self.0.path().join("work").join(role)
+    }
+
+    fn assignment(&self, role: &str, arguments: &Value) -> PathBuf {
+        let courier = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/domain");
+        let tag = if role == "qualify" { json!("qualify") } else { json!({"synthesize": {"strategy": "template"}}) };
+        let assignment = json!({
+            "name": format!("courier-{role}"), "key": role, "role": tag, "arguments": arguments,
+            "owner": {"apiVersion": "agoge.dev/v1alpha1", "kind": "SynthesisJob", "name": "courier", "uid": ""},
+            "domain": courier, "store": self.0.path().join("store"), "work": self.work(role), "threads": 2,
+        });
+        let file = self.0.path().join(format!("{role}.json"));
+        std::fs::write(&file, assignment.to_string()).unwrap();
+        file
+    }
+
+    fn start(&self, role: &str, arguments: &Value) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agoge-worker"));
+        command.arg(role).arg("--assignment").arg(self.assignment(role, arguments));
+        command.stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    fn run(&self, role: &str, arguments: &Value) -> Output {
+        self.start(role, arguments).wait_with_output().unwrap()
+    }
+
+    /// Runs to the end; the result.
+    fn done(&self, role: &str, arguments: &Value) -> Value {
+        let output = self.run(role, arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let progress = self.read(role, "progress.json");
+        assert_eq!(progress["done"], progress["total"], "{progress}");
+        self.read(role, "result.json")
+    }
+
+    fn read(&self, role: &str, file: &str) -> Value {
+        serde_json::from_slice(&std::fs::read(self.work(role).join(file)).unwrap()).unwrap()
+    }
+
+    /// Kills it with -9 once its ledger has `bytes`; says whether it was still at work.
+    fn cut(&self, role: &str, arguments: &Value, bytes: u64) -> bool {
+        let mut child = self.start(role, arguments);
+        let begun = Instant::now();
+        while self.ledger(role) < bytes && begun.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        !self.work(role).join("result.json").exists()
+    }
+
+    fn ledger(&self, role: &str) -> u64 {
+        let Ok(entries) = std::fs::read_dir(self.work(role)) else { return 0 };
+        let ledgers = entries.flatten().filter(|e| e.path().extension().is_some_and(|x| x == "jsonl"));
+        ledgers.filter_map(|e| Some(e.metadata().ok()?.len())).sum()
+    }
+}
+
+fn template(target: u64) -> Value {
+    json!({"dataset": "courier", "strategy": {"name": "template", "target": {"accepted": target}, "parameters": {
+        "seed": 7, "splits": [
+            {"split": "trainSft", "mix": "natural", "share": 1},
+            {"split": "trainRl", "mix": "evenBranches", "share": 1},
+            {"split": "heldout", "mix": "evenBranches", "share": 1}]}}})
+}
+
+fn qualify(digest: &Value) -> Value {
+    json!({"suite": "courier", "source": {"synthesisJob": "courier"}, "parts": {"template": digest}})
+}
+
+#[test]
+fn a_worker_killed_at_any_moment_and_started_again_ends_in_the_same_digests() {
+    let whole = Out::new();
+    let made = whole.done("synthesize", &template(240));
+    assert_eq!((&made["accepted"], &made["valid"]), (&json!(240), &json!(240)), "{made}");
+    let suite = whole.done("qualify", &qualify(&made["digest"]));
+    assert_eq!((&suite["checkers"], &suite["qualified"]), (&json!(240), &json!(240)), "{suite}");
+    assert!(suite["mutationScore"].as_f64().unwrap() >= 0.9, "{suite}");
+
+    let cut = Out::new();
+    let first = (1..=3).filter(|n| cut.cut("synthesize", &template(240), n * 100_000)).count();
+    assert!(first > 0, "it was never cut");
+    assert_eq!(cut.done("synthesize", &template(240))["digest"], made["digest"]);
+    let second = (1..=3).filter(|n| cut.cut("qualify", &qualify(&made["digest"]), n * 12_000)).count();
+    assert!(second > 0, "it was never cut");
+    assert_eq!(cut.done("qualify", &qualify(&made["digest"]))["digest"], suite["digest"]);
+
+    // What is made is found: nothing runs again, even when the ledgers are gone.
+    std::fs::remove_dir_all(cut.0.path().join("work")).unwrap();
+    for (role, arguments, digest) in [
+        ("synthesize", template(240), &made["digest"]),
+        ("qualify", qualify(&made["digest"]), &suite["digest"]),
+    ] {
+        assert!(cut.run(role, &arguments).status.success());
+        assert_eq!(cut.read(role, "result.json")["digest"], *digest);
+        assert_eq!(cut.ledger(role), 0);
+    }
+}
+
+#[test]
+fn input_that_cannot_be_ends_with_code_2_and_says_which_field() {
+    let out = Out::new();
+    for (role, arguments, words) in [
+        ("synthesize", template(90_000), "strategies[template].target.accepted: 90000"),
+        ("qualify", json!({"suite": "courier", "source": {"synthesisJob": "courier"}}), "spec.source"),
+        ("qualify", json!({"source": {"path": "parcels"}}), "spec.source.path: the store has no dataset `parcels`"),
+        ("qualify", json!({"source": {"inline": [{"id": 7}]}}), "spec.source.inline[0] is no task"),
+    ] {
+        let output = out.run(role, &arguments);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.lines().last().unwrap().contains(words), "{told}");
+        assert!(!out.work(role).join("result.json").exists());
+    }
+}
