@@ -1,4 +1,4 @@
-//! Transcripts as padded micro-batches, and the log-probabilities of the tokens that are trained.
+//! Transcripts as micro-batches, and the log-probabilities of the tokens that are trained.
 
 use agoge_dialogue::Transcript;
 use agoge_model::Decoder;
@@ -6,13 +6,15 @@ use tch::{Kind, Tensor};
 
 use crate::parallel::PIECES;
 
-/// Transcripts padded on the right. `N` is the number of trained tokens over all of them, in order of transcript and
-/// position.
+/// Transcripts end to end, without padding. `N` is the number of trained tokens over all of them, in order of transcript
+/// and position.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[B, T]` int64 token ids.
+    /// `[T]` int64 token ids.
     pub ids: Tensor,
-    /// `[N]` int64: for each trained token, the flat position `row * T + column` of the token *before* it.
+    /// Tokens of each transcript; they sum to `T`.
+    pub lengths: Vec<i64>,
+    /// `[N]` int64: for each trained token, the position in `ids` of the token *before* it.
     pub before: Tensor,
     /// `[N]` int64: the trained tokens.
     pub targets: Tensor,
@@ -24,22 +26,23 @@ impl Batch {
     /// Packs transcripts. A trained first token has nothing to be predicted from and is left out.
     #[must_use]
     pub fn pack(transcripts: &[&Transcript]) -> Self {
-        let width = transcripts.iter().map(|t| t.ids.len()).max().unwrap_or(0);
-        let mut ids = vec![0i64; width * transcripts.len()];
-        let (mut before, mut targets, mut counts) = (Vec::new(), Vec::new(), Vec::new());
-        for (row, transcript) in transcripts.iter().enumerate() {
-            let start = targets.len();
+        let (mut ids, mut before, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut lengths, mut counts) = (Vec::new(), Vec::new());
+        for transcript in transcripts.iter().filter(|t| !t.ids.is_empty()) {
+            let (start, scored) = (ids.len(), targets.len());
             for (column, (id, trained)) in transcript.ids.iter().zip(&transcript.mask).enumerate() {
-                ids[row * width + column] = i64::from(*id);
+                ids.push(i64::from(*id));
                 if *trained && column > 0 {
-                    before.push((row * width + column - 1) as i64);
+                    before.push((start + column - 1) as i64);
                     targets.push(i64::from(*id));
                 }
             }
-            counts.push(targets.len() - start);
+            lengths.push(transcript.ids.len() as i64);
+            counts.push(targets.len() - scored);
         }
         Self {
-            ids: Tensor::from_slice(&ids).view([transcripts.len() as i64, width as i64]),
+            ids: Tensor::from_slice(&ids),
+            lengths,
             before: Tensor::from_slice(&before),
             targets: Tensor::from_slice(&targets),
             counts,
@@ -59,8 +62,8 @@ pub fn trainable(transcript: &Transcript) -> usize {
     transcript.mask.iter().skip(1).filter(|m| **m).count()
 }
 
-/// Splits transcripts of these lengths into micro-batches of at most `budget` padded tokens, longest first, so that
-/// little is padding, and into at least [`PIECES`] where there are so many transcripts. Indices into `lengths`; each
+/// Splits transcripts of these lengths into micro-batches of at most `budget` tokens, longest first, so that those of one
+/// length are neighbours, and into at least [`PIECES`] where there are so many transcripts. Indices into `lengths`; each
 /// appears once; a transcript longer than the budget goes alone.
 #[must_use]
 pub fn micro_batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
@@ -69,11 +72,16 @@ pub fn micro_batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
     let share = lengths.iter().sum::<usize>().div_ceil(PIECES);
     let budget = budget.min(share);
     let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut room = 0;
     for index in order {
         match batches.last_mut() {
-            Some(batch) if lengths[batch[0]] * (batch.len() + 1) <= budget => batch.push(index),
-            _ => batches.push(vec![index]),
+            Some(batch) if lengths[index] <= room => batch.push(index),
+            _ => {
+                batches.push(vec![index]);
+                room = budget.max(lengths[index]);
+            }
         }
+        room -= lengths[index];
     }
     batches
 }
@@ -101,9 +109,7 @@ pub struct Scores {
 /// Log-probabilities of the trained tokens under `decoder`, at the temperature they were sampled at (1 for SFT).
 #[must_use]
 pub fn score(decoder: &Decoder, batch: &Batch, temperature: f64, entropy: Entropy) -> Scores {
-    let hidden = decoder.hidden(&batch.ids);
-    let width = *hidden.size().last().unwrap_or(&1);
-    let chosen = hidden.reshape([-1, width]).index_select(0, &batch.before);
+    let chosen = decoder.hidden_at(&batch.ids, &batch.lengths, &batch.before);
     let logits = decoder.head(&chosen).to_kind(Kind::Float);
     let logits = if temperature == 1.0 { logits } else { logits / temperature };
     let all = logits.log_softmax(-1, Kind::Float);
@@ -132,8 +138,7 @@ mod tests {
             seen.sort_unstable();
             prop_assert_eq!(seen, (0..lengths.len()).collect::<Vec<_>>());
             for batch in batches {
-                let longest = batch.iter().map(|i| lengths[*i]).max().unwrap_or(0);
-                prop_assert!(longest * batch.len() <= budget);
+                prop_assert!(batch.iter().map(|i| lengths[*i]).sum::<usize>() <= budget);
             }
         }
     }
@@ -147,7 +152,8 @@ mod tests {
         b.push_context(&[5]);
         b.push_sampled(&[6], &[-0.3], 0);
         let batch = Batch::pack(&[&a, &b]);
-        assert_eq!(batch.ids.size(), [2, 4]);
+        assert_eq!(Vec::<i64>::try_from(&batch.ids).unwrap(), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(batch.lengths, [4, 2]);
         assert_eq!(Vec::<i64>::try_from(&batch.before).unwrap(), [1, 2, 4]);
         assert_eq!(Vec::<i64>::try_from(&batch.targets).unwrap(), [3, 4, 6]);
         assert_eq!(batch.counts, [2, 1]);

@@ -65,7 +65,7 @@ pub struct GrpoConfig {
     pub minibatches: usize,
     /// Sampling temperature; the loss scores at the same.
     pub temperature: f64,
-    /// Padded tokens of one forward pass.
+    /// Tokens of one forward pass.
     pub micro_batch_tokens: usize,
     /// Whether a member whose user broke its instruction is left out of statistics and loss.
     pub mask_user_faults: bool,

@@ -43,7 +43,7 @@ pub struct SftConfig {
     pub warmup: u64,
     /// Transcripts a step.
     pub batch: usize,
-    /// Padded tokens of one forward pass.
+    /// Tokens of one forward pass.
     pub micro_batch_tokens: usize,
     /// Epochs at most.
     pub max_epochs: u64,
