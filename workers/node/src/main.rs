@@ -7,6 +7,7 @@ mod job;
 mod learn;
 mod progress;
 mod qualify;
+mod serve;
 mod stop;
 mod synthesize;
 mod train;
@@ -33,6 +34,8 @@ enum Command {
     Train(Work),
     /// Train several seeds of one run and compare its arms: `make learn`.
     Learn(learn::Options),
+    /// Serve a trained policy behind the OpenAI chat API.
+    Serve(serve::Options),
 }
 
 /// What a driver gives.
@@ -62,5 +65,6 @@ fn run(command: Command, stop: Stop) -> Result<(), Failure> {
         Command::Qualify(work) => qualify::run(&mut Job::open(&work.assignment, stop)?),
         Command::Train(work) => train::run(&mut Job::open(&work.assignment, stop)?),
         Command::Learn(options) => learn::run(&options, stop),
+        Command::Serve(options) => serve::run(&options, stop),
     }
 }

@@ -179,7 +179,7 @@ impl Weights {
     ) {
         let width = self.width;
         let (queries, keys) = (self.heads * width, self.kv * width);
-        let share = self.heads / self.kv;
+        let share = self.heads / self.kv * width;
         let scale = 1.0 / (width as f32).sqrt();
         for ((row, position), qkv) in rows
             .iter()
@@ -209,11 +209,9 @@ impl Weights {
             .zip(qkv.chunks_exact(queries + 2 * keys));
         for (((row, position), qkv), mixed) in each.zip(mixed.chunks_exact_mut(queries)) {
             let lanes = &slots[row.sequence].lanes[layer * self.kv..(layer + 1) * self.kv];
-            let heads = qkv[..queries]
-                .chunks_exact(width)
-                .zip(mixed.chunks_exact_mut(width));
-            for (head, (query, out)) in heads.enumerate() {
-                attend(&lanes[head / share], position + 1, query, out, &mut scores);
+            let shares = qkv[..queries].chunks_exact(share).zip(mixed.chunks_exact_mut(share));
+            for (lane, (queries, out)) in lanes.iter().zip(shares) {
+                attend(lane, position + 1, width, queries, out, &mut scores);
             }
         }
     }

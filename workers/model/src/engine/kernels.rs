@@ -5,29 +5,29 @@ use super::cache::BLOCK;
 
 /// Compiles a kernel three times and picks one at run time.
 macro_rules! kernel {
-    ($(#[$doc:meta])* $vis:vis fn $name:ident $(<const $w:ident: usize>)? ($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident $(<$(const $w:ident: usize),+>)? ($($arg:ident: $type:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
         $(#[$doc])*
         #[allow(unsafe_code)]
-        $vis fn $name $(<const $w: usize>)? ($($arg: $type),*) $(-> $out)? {
+        $vis fn $name $(<$(const $w: usize),+>)? ($($arg: $type),*) $(-> $out)? {
             #[inline(always)]
-            fn plain $(<const $w: usize>)? ($($arg: $type),*) $(-> $out)? $body
+            fn plain $(<$(const $w: usize),+>)? ($($arg: $type),*) $(-> $out)? $body
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-                fn avx512 $(<const $w: usize>)? ($($arg: $type),*) $(-> $out)? { plain $(::<$w>)? ($($arg),*) }
+                fn avx512 $(<$(const $w: usize),+>)? ($($arg: $type),*) $(-> $out)? { plain $(::<$($w),+>)? ($($arg),*) }
                 #[target_feature(enable = "avx2,fma")]
-                fn avx2 $(<const $w: usize>)? ($($arg: $type),*) $(-> $out)? { plain $(::<$w>)? ($($arg),*) }
+                fn avx2 $(<$(const $w: usize),+>)? ($($arg: $type),*) $(-> $out)? { plain $(::<$($w),+>)? ($($arg),*) }
                 if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512dq") {
                     // SAFETY: the features were detected on this machine.
-                    return unsafe { avx512 $(::<$w>)? ($($arg),*) };
+                    return unsafe { avx512 $(::<$($w),+>)? ($($arg),*) };
                 }
                 if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
                     // SAFETY: the features were detected on this machine.
-                    return unsafe { avx2 $(::<$w>)? ($($arg),*) };
+                    return unsafe { avx2 $(::<$($w),+>)? ($($arg),*) };
                 }
             }
-            plain $(::<$w>)? ($($arg),*)
+            plain $(::<$($w),+>)? ($($arg),*)
         }
     };
 }
@@ -144,43 +144,40 @@ kernel! {
     }
 }
 
-/// Attention of one query head over the first `length` positions of a lane; the query is already scaled.
-pub(super) fn attend(
-    lane: &[f32],
-    length: usize,
-    query: &[f32],
-    out: &mut [f32],
-    scores: &mut Vec<f32>,
-) {
-    scores.resize(length.div_ceil(BLOCK) * BLOCK, 0.0);
-    // The widths in use get code of their own, in which a head stays in registers.
-    match query.len() {
-        16 => attend_wide::<16>(lane, length, query, out, scores),
-        32 => attend_wide::<32>(lane, length, query, out, scores),
-        40 => attend_wide::<40>(lane, length, query, out, scores),
-        48 => attend_wide::<48>(lane, length, query, out, scores),
-        64 => attend_wide::<64>(lane, length, query, out, scores),
-        80 => attend_wide::<80>(lane, length, query, out, scores),
-        128 => attend_wide::<128>(lane, length, query, out, scores),
-        _ => attend_any(lane, length, query, out, scores),
+/// Attention of the query heads that share a lane, over its first `length` positions; the queries are already scaled.
+pub(super) fn attend(lane: &[f32], length: usize, width: usize, queries: &[f32], out: &mut [f32], scores: &mut Vec<f32>) {
+    let padded = length.div_ceil(BLOCK) * BLOCK;
+    scores.resize(2 * padded, 0.0);
+    // Two heads at a time read each key and value once; the widths in use get code of their own, in which a head stays
+    // in registers.
+    for (queries, out) in queries.chunks(2 * width).zip(out.chunks_mut(2 * width)) {
+        let two = queries.len() > width;
+        let scores = &mut scores[..if two { 2 * padded } else { padded }];
+        match (width, two) {
+            (16, true) => attend_wide::<16, 2>(lane, length, queries, out, scores),
+            (16, false) => attend_wide::<16, 1>(lane, length, queries, out, scores),
+            (32, true) => attend_wide::<32, 2>(lane, length, queries, out, scores),
+            (32, false) => attend_wide::<32, 1>(lane, length, queries, out, scores),
+            (40, true) => attend_wide::<40, 2>(lane, length, queries, out, scores),
+            (40, false) => attend_wide::<40, 1>(lane, length, queries, out, scores),
+            (48, true) => attend_wide::<48, 2>(lane, length, queries, out, scores),
+            (48, false) => attend_wide::<48, 1>(lane, length, queries, out, scores),
+            (64, true) => attend_wide::<64, 2>(lane, length, queries, out, scores),
+            (64, false) => attend_wide::<64, 1>(lane, length, queries, out, scores),
+            (128, true) => attend_wide::<128, 2>(lane, length, queries, out, scores),
+            (128, false) => attend_wide::<128, 1>(lane, length, queries, out, scores),
+            _ => {
+                for (query, out) in queries.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+                    attend_any(lane, length, query, out, &mut scores[..padded]);
+                }
+            }
+        }
     }
 }
 
+/// Scores of one head to weights that sum to 1; 0 beyond `length`.
 #[inline(always)]
-fn score(lane: &[f32], length: usize, query: &[f32], scores: &mut [f32]) {
-    let stride = 2 * BLOCK * query.len();
-    for (block, scores) in lane
-        .chunks_exact(stride)
-        .zip(scores.chunks_exact_mut(BLOCK))
-    {
-        let mut sums = [0f32; BLOCK];
-        for (q, keys) in query.iter().zip(block.chunks_exact(BLOCK)) {
-            for (s, k) in sums.iter_mut().zip(keys) {
-                *s = q.mul_add(*k, *s);
-            }
-        }
-        scores.copy_from_slice(&sums);
-    }
+fn softmax(scores: &mut [f32], length: usize) {
     let peak = largest(&scores[..length]);
     for s in scores.iter_mut() {
         *s = exp(*s - peak);
@@ -193,27 +190,57 @@ fn score(lane: &[f32], length: usize, query: &[f32], scores: &mut [f32]) {
 }
 
 kernel! {
-    fn attend_wide<const W: usize>(lane: &[f32], length: usize, query: &[f32], out: &mut [f32], scores: &mut [f32]) {
-        score(lane, length, &query[..W], scores);
-        let (mut even, mut odd) = ([0f32; W], [0f32; W]);
-        for (block, scores) in lane.chunks_exact(2 * BLOCK * W).zip(scores.chunks_exact(BLOCK)) {
-            for (values, s) in block[BLOCK * W..].chunks_exact(2 * W).zip(scores.chunks_exact(2)) {
-                for i in 0..W {
-                    even[i] = s[0].mul_add(values[i], even[i]);
-                    odd[i] = s[1].mul_add(values[W + i], odd[i]);
+    /// `H` heads of width `W`; `scores` has room for each.
+    fn attend_wide<const W: usize, const H: usize>(lane: &[f32], length: usize, queries: &[f32], out: &mut [f32], scores: &mut [f32]) {
+        let padded = scores.len() / H;
+        let queries = &queries[..W * H];
+        for (number, block) in lane.chunks_exact(2 * BLOCK * W).take(padded / BLOCK).enumerate() {
+            let mut sums = [[0f32; BLOCK]; H];
+            for (i, keys) in block[..BLOCK * W].chunks_exact(BLOCK).enumerate() {
+                for (h, sums) in sums.iter_mut().enumerate() {
+                    let q = queries[h * W + i];
+                    for (s, k) in sums.iter_mut().zip(keys) {
+                        *s = q.mul_add(*k, *s);
+                    }
+                }
+            }
+            for (h, sums) in sums.iter().enumerate() {
+                let start = h * padded + number * BLOCK;
+                scores[start..start + BLOCK].copy_from_slice(sums);
+            }
+        }
+        for scores in scores.chunks_exact_mut(padded) {
+            softmax(scores, length);
+        }
+        let mut mixed = [[0f32; W]; H];
+        for (number, block) in lane.chunks_exact(2 * BLOCK * W).take(padded / BLOCK).enumerate() {
+            for (t, values) in block[BLOCK * W..].chunks_exact(W).enumerate() {
+                for (h, mixed) in mixed.iter_mut().enumerate() {
+                    let s = scores[h * padded + number * BLOCK + t];
+                    for (m, v) in mixed.iter_mut().zip(values) {
+                        *m = s.mul_add(*v, *m);
+                    }
                 }
             }
         }
-        for ((out, a), b) in out.iter_mut().zip(even).zip(odd) {
-            *out = a + b;
-        }
+        out[..W * H].copy_from_slice(mixed.as_flattened());
     }
 }
 
 kernel! {
+    /// One head of any width.
     fn attend_any(lane: &[f32], length: usize, query: &[f32], out: &mut [f32], scores: &mut [f32]) {
         let width = query.len();
-        score(lane, length, query, scores);
+        for (block, scores) in lane.chunks_exact(2 * BLOCK * width).zip(scores.chunks_exact_mut(BLOCK)) {
+            let mut sums = [0f32; BLOCK];
+            for (q, keys) in query.iter().zip(block.chunks_exact(BLOCK)) {
+                for (s, k) in sums.iter_mut().zip(keys) {
+                    *s = q.mul_add(*k, *s);
+                }
+            }
+            scores.copy_from_slice(&sums);
+        }
+        softmax(scores, length);
         out.fill(0.0);
         for (block, scores) in lane.chunks_exact(2 * BLOCK * width).zip(scores.chunks_exact(BLOCK)) {
             for (values, s) in block[BLOCK * width..].chunks_exact(width).zip(scores) {
