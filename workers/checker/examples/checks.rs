@@ -31,7 +31,10 @@ fn main() -> Result<(), Failure> {
         line?;
         let started = Instant::now();
         let passed = all.iter().filter(|task| passes(&mut world, task)).count();
-        println!("{}", json!({"seconds": started.elapsed().as_secs_f64(), "tokens": TASKS, "passed": passed}));
+        println!(
+            "{}",
+            json!({"seconds": started.elapsed().as_secs_f64(), "tokens": TASKS, "passed": passed})
+        );
         std::io::stdout().flush()?;
     }
     Ok(())
@@ -43,5 +46,11 @@ fn passes(world: &mut World, task: &Task) -> bool {
     for call in &task.gold {
         world.call(&mut episode, call);
     }
-    check(world, task, &episode, &[Message::assistant(&task.outputs.join(" ; "))]).pass
+    check(
+        world,
+        task,
+        &episode,
+        &[Message::assistant(&task.outputs.join(" ; "))],
+    )
+    .pass
 }

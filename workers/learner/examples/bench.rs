@@ -12,7 +12,9 @@ use agoge_learner::batch::{Batch, Entropy, micro_batches, score};
 use agoge_learner::gradient::gradient;
 use agoge_learner::loss::{Clip, ppo_clip};
 use agoge_learner::sft::{Sft, SftConfig};
-use agoge_model::{Decoder, Engine, Generation, ModelConfig, Request, SampleKey, Sampling, Tokenizer};
+use agoge_model::{
+    Decoder, Engine, Generation, ModelConfig, Request, SampleKey, Sampling, Tokenizer,
+};
 use serde_json::json;
 use tch::Tensor;
 
@@ -32,10 +34,18 @@ fn main() -> Result<(), Failure> {
     let dir = PathBuf::from(std::env::args().nth(1).ok_or("usage: bench DIR")?);
     let threads = usize::try_from(tch::get_num_threads())?;
     let work = Work::make(&dir)?;
-    let config = SftConfig { threads, batch: BATCH, micro_batch_tokens: MICRO_BATCH_TOKENS, ..SftConfig::default() };
+    let config = SftConfig {
+        threads,
+        batch: BATCH,
+        micro_batch_tokens: MICRO_BATCH_TOKENS,
+        ..SftConfig::default()
+    };
     let mut sft = Sft::new(&work.decoder, config);
     let mut adam = AdamW::new(work.decoder.parameters(), Settings::default());
-    println!("{}", json!({"ready": true, "threads": threads, "parameters": work.decoder.parameter_count()}));
+    println!(
+        "{}",
+        json!({"ready": true, "threads": threads, "parameters": work.decoder.parameter_count()})
+    );
     let mut step = 0;
     for line in std::io::stdin().lock().lines() {
         let started = Instant::now();
@@ -46,9 +56,14 @@ fn main() -> Result<(), Failure> {
                 work.transcripts.iter().map(|t| t.ids.len()).sum()
             }
             "grpo" => work.grpo(step, threads, &mut adam)?,
-            other => return Err(format!("`{other}` is no benchmark; decode, sft and grpo are").into()),
+            other => {
+                return Err(format!("`{other}` is no benchmark; decode, sft and grpo are").into());
+            }
         };
-        println!("{}", json!({"seconds": started.elapsed().as_secs_f64(), "tokens": tokens}));
+        println!(
+            "{}",
+            json!({"seconds": started.elapsed().as_secs_f64(), "tokens": tokens})
+        );
         std::io::stdout().flush()?;
         step += 1;
     }
@@ -70,36 +85,55 @@ impl Work {
     fn make(dir: &Path) -> Result<Self, Failure> {
         let texts: Vec<String> = (0..600).map(|n| sentence(n, 30)).collect();
         let vocab = Tokenizer::train(&texts, 2048, &["<|end|>", "<|pad|>"])?;
-        let config = ModelConfig { vocab_size: vocab.size(), ..ModelConfig::default() };
+        let config = ModelConfig {
+            vocab_size: vocab.size(),
+            ..ModelConfig::default()
+        };
         let decoder = Decoder::fresh(config, 1)?;
         decoder.save(&dir.join("policy"))?;
         vocab.save(&dir.join("policy"))?;
         let size = vocab.size() as u64 - 2;
         let id = |n: u64, at: u64| (2 + random(n, at) % size) as u32;
-        let prompts: Vec<Vec<u32>> =
-            (0..SLOTS as u64).map(|n| (0..PROMPT as u64).map(|at| id(n, at)).collect()).collect();
+        let prompts: Vec<Vec<u32>> = (0..SLOTS as u64)
+            .map(|n| (0..PROMPT as u64).map(|at| id(n, at)).collect())
+            .collect();
         let transcripts: Vec<Transcript> = (0..TRANSCRIPTS)
             .map(|n| {
                 // Dialogues of 60 to 220 tokens; turns of ten, of which every third is the trained role's.
                 let mut transcript = Transcript::default();
                 for at in 0..60 + random(n, 1 << 20) % 161 {
                     let token = [id(1000 + n, at)];
-                    if at / 10 % 3 == 2 { transcript.push_sampled(&token, &[0.0], 0) } else { transcript.push_context(&token) }
+                    if at / 10 % 3 == 2 {
+                        transcript.push_sampled(&token, &[0.0], 0)
+                    } else {
+                        transcript.push_context(&token)
+                    }
                 }
                 transcript
             })
             .collect();
         let asked: Vec<String> = (0..GROUPS as u64).map(|n| sentence(5000 + n, 12)).collect();
         let questions = asked.iter().map(|text| vocab.encode(text)).collect();
-        let sft: Vec<_> = transcripts.iter().map(|t| json!({"ids": t.ids, "mask": t.mask})).collect();
+        let sft: Vec<_> = transcripts
+            .iter()
+            .map(|t| json!({"ids": t.ids, "mask": t.mask}))
+            .collect();
         let work = json!({
             "decode": {"prompts": prompts, "new": NEW},
             "sft": {"transcripts": sft, "batch": BATCH},
             "grpo": {"questions": asked, "group": GROUP, "new": COMPLETION},
         });
         std::fs::write(dir.join("work.json"), work.to_string())?;
-        let stop = vocab.special("<|end|>").ok_or("the tokenizer was trained with this token")?;
-        Ok(Self { decoder, stop, prompts, transcripts, questions })
+        let stop = vocab
+            .special("<|end|>")
+            .ok_or("the tokenizer was trained with this token")?;
+        Ok(Self {
+            decoder,
+            stop,
+            prompts,
+            transcripts,
+            questions,
+        })
     }
 
     fn decode(&self, step: u64) -> Result<usize, Failure> {
@@ -109,11 +143,27 @@ impl Work {
             .iter()
             .enumerate()
             .map(|(slot, prompt)| {
-                let key = SampleKey { step, group: slot as u64, ..SampleKey::default() };
-                Request { slot, append: prompt.clone(), key, max_new: NEW }
+                let key = SampleKey {
+                    step,
+                    group: slot as u64,
+                    ..SampleKey::default()
+                };
+                Request {
+                    slot,
+                    append: prompt.clone(),
+                    key,
+                    max_new: NEW,
+                }
             })
             .collect();
-        let said = engine.generate(&self.decoder, &requests, &Sampling { temperature: 1.0, stop: Vec::new() })?;
+        let said = engine.generate(
+            &self.decoder,
+            &requests,
+            &Sampling {
+                temperature: 1.0,
+                stop: Vec::new(),
+            },
+        )?;
         Ok(said.iter().map(|g| g.ids.len()).sum())
     }
 
@@ -124,15 +174,31 @@ impl Work {
         let requests: Vec<Request> = (0..GROUPS * GROUP)
             .map(|slot| {
                 let (group, member) = (slot / GROUP, slot % GROUP);
-                let key = SampleKey { step, group: group as u64, member: member as u64, ..SampleKey::default() };
-                Request { slot, append: self.questions[group].clone(), key, max_new: COMPLETION }
+                let key = SampleKey {
+                    step,
+                    group: group as u64,
+                    member: member as u64,
+                    ..SampleKey::default()
+                };
+                Request {
+                    slot,
+                    append: self.questions[group].clone(),
+                    key,
+                    max_new: COMPLETION,
+                }
             })
             .collect();
-        let sampling = Sampling { temperature: 1.0, stop: vec![self.stop] };
+        let sampling = Sampling {
+            temperature: 1.0,
+            stop: vec![self.stop],
+        };
         let said = engine.generate(&self.decoder, &requests, &sampling)?;
         let advantages: Vec<f64> = said
             .chunks(GROUP)
-            .flat_map(|group| Estimator::Grpo.advantages(&group.iter().map(|g| Some(reward(g))).collect::<Vec<_>>()))
+            .flat_map(|group| {
+                Estimator::Grpo
+                    .advantages(&group.iter().map(|g| Some(reward(g))).collect::<Vec<_>>())
+            })
             .collect();
         let transcripts: Vec<Transcript> = requests
             .iter()
@@ -152,11 +218,26 @@ impl Work {
             let members: Vec<usize> = micro.iter().map(|i| used[*i]).collect();
             let picked: Vec<&Transcript> = members.iter().map(|i| &transcripts[*i]).collect();
             let scores = score(decoder, &Batch::pack(&picked), 1.0, Entropy::Figure);
-            let old: Vec<f32> = members.iter().flat_map(|i| said[*i].logprobs.iter().copied()).collect();
-            let weights: Vec<f32> =
-                members.iter().flat_map(|i| std::iter::repeat_n(advantages[*i] as f32, said[*i].ids.len())).collect();
+            let old: Vec<f32> = members
+                .iter()
+                .flat_map(|i| said[*i].logprobs.iter().copied())
+                .collect();
+            let weights: Vec<f32> = members
+                .iter()
+                .flat_map(|i| std::iter::repeat_n(advantages[*i] as f32, said[*i].ids.len()))
+                .collect();
             let (old, weights) = (Tensor::from_slice(&old), Tensor::from_slice(&weights));
-            (ppo_clip(&scores.logprobs, &old, &weights, Clip::default(), tokens as f64).loss, ())
+            (
+                ppo_clip(
+                    &scores.logprobs,
+                    &old,
+                    &weights,
+                    Clip::default(),
+                    tokens as f64,
+                )
+                .loss,
+                (),
+            )
         });
         adam.step(&gradients, 2e-4);
         Ok(tokens)
@@ -166,18 +247,34 @@ impl Work {
 /// Whether most ids are even: something that members of a group differ in.
 fn reward(generation: &Generation) -> f64 {
     let even = generation.ids.iter().filter(|id| **id % 2 == 0).count();
-    if 2 * even > generation.ids.len() { 1.0 } else { 0.0 }
+    if 2 * even > generation.ids.len() {
+        1.0
+    } else {
+        0.0
+    }
 }
 
 /// Words of made-up syllables.
 fn sentence(seed: u64, words: u64) -> String {
     let word = |n: u64| -> String {
         let rank = random(seed, n) % 1500;
-        (0..1 + rank % 3).map(|s| ["ka", "lo", "mi", "ter", "vun", "sha", "pel", "dro", "qui", "nax"][(random(rank, s) % 10) as usize]).collect()
+        (0..1 + rank % 3)
+            .map(|s| {
+                [
+                    "ka", "lo", "mi", "ter", "vun", "sha", "pel", "dro", "qui", "nax",
+                ][(random(rank, s) % 10) as usize]
+            })
+            .collect()
     };
     (0..words).map(word).collect::<Vec<_>>().join(" ")
 }
 
 fn random(a: u64, b: u64) -> u64 {
-    (SampleKey { seed: a, step: b, ..SampleKey::default() }.uniform(0) * (1u64 << 40) as f64) as u64
+    (SampleKey {
+        seed: a,
+        step: b,
+        ..SampleKey::default()
+    }
+    .uniform(0)
+        * (1u64 << 40) as f64) as u64
 }

@@ -209,7 +209,9 @@ impl Weights {
             .zip(qkv.chunks_exact(queries + 2 * keys));
         for (((row, position), qkv), mixed) in each.zip(mixed.chunks_exact_mut(queries)) {
             let lanes = &slots[row.sequence].lanes[layer * self.kv..(layer + 1) * self.kv];
-            let shares = qkv[..queries].chunks_exact(share).zip(mixed.chunks_exact_mut(share));
+            let shares = qkv[..queries]
+                .chunks_exact(share)
+                .zip(mixed.chunks_exact_mut(share));
             for (lane, (queries, out)) in lanes.iter().zip(shares) {
                 attend(lane, position + 1, width, queries, out, &mut scores);
             }

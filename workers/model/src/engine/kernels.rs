@@ -145,7 +145,14 @@ kernel! {
 }
 
 /// Attention of the query heads that share a lane, over its first `length` positions; the queries are already scaled.
-pub(super) fn attend(lane: &[f32], length: usize, width: usize, queries: &[f32], out: &mut [f32], scores: &mut Vec<f32>) {
+pub(super) fn attend(
+    lane: &[f32],
+    length: usize,
+    width: usize,
+    queries: &[f32],
+    out: &mut [f32],
+    scores: &mut Vec<f32>,
+) {
     let padded = length.div_ceil(BLOCK) * BLOCK;
     scores.resize(2 * padded, 0.0);
     // Two heads at a time read each key and value once; the widths in use get code of their own, in which a head stays

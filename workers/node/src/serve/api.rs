@@ -20,18 +20,30 @@ pub struct ApiError {
 
 impl ApiError {
     pub fn new(status: StatusCode, message: &str, param: Option<&'static str>) -> Self {
-        Self { status, message: message.to_owned(), param }
+        Self {
+            status,
+            message: message.to_owned(),
+            param,
+        }
     }
 
     /// A request at fault, and the field that is.
     pub fn bad(message: impl Into<String>, param: Option<&'static str>) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, message: message.into(), param }
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            message: message.into(),
+            param,
+        }
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let kind = if self.status.is_client_error() { "invalid_request_error" } else { "server_error" };
+        let kind = if self.status.is_client_error() {
+            "invalid_request_error"
+        } else {
+            "server_error"
+        };
         let body = json!({"error": {"message": self.message, "type": kind, "param": self.param, "code": null}});
         (self.status, axum::Json(body)).into_response()
     }
@@ -52,22 +64,40 @@ pub struct ChatRequest {
 impl ChatRequest {
     /// Reads a body.
     pub fn read(body: &[u8]) -> Result<Self, ApiError> {
-        let value: Value =
-            serde_json::from_slice(body).map_err(|e| ApiError::bad(format!("the body is no JSON: {e}"), None))?;
+        let value: Value = serde_json::from_slice(body)
+            .map_err(|e| ApiError::bad(format!("the body is no JSON: {e}"), None))?;
         if value["stream"].as_bool() == Some(true) {
-            return Err(ApiError::bad("streaming is not offered; send stream: false", Some("stream")));
+            return Err(ApiError::bad(
+                "streaming is not offered; send stream: false",
+                Some("stream"),
+            ));
         }
-        if value.get("stop").is_some_and(|stop| !stop.is_null() && *stop != json!([])) {
-            return Err(ApiError::bad("stop strings are not offered; the format's own stop token ends a turn", Some("stop")));
+        if value
+            .get("stop")
+            .is_some_and(|stop| !stop.is_null() && *stop != json!([]))
+        {
+            return Err(ApiError::bad(
+                "stop strings are not offered; the format's own stop token ends a turn",
+                Some("stop"),
+            ));
         }
         let messages = value["messages"]
             .as_array()
             .filter(|messages| !messages.is_empty())
-            .ok_or_else(|| ApiError::bad("messages must be a list of at least one message", Some("messages")))?;
+            .ok_or_else(|| {
+                ApiError::bad(
+                    "messages must be a list of at least one message",
+                    Some("messages"),
+                )
+            })?;
         let messages = messages
             .iter()
             .enumerate()
-            .map(|(n, m)| message(m).map_err(|reason| ApiError::bad(format!("messages[{n}]: {reason}"), Some("messages"))))
+            .map(|(n, m)| {
+                message(m).map_err(|reason| {
+                    ApiError::bad(format!("messages[{n}]: {reason}"), Some("messages"))
+                })
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let tools = match value.get("tools") {
             None | Some(Value::Null) => None,
@@ -81,7 +111,12 @@ impl ChatRequest {
             Some(given) => given
                 .as_f64()
                 .filter(|t| (0.0..=100.0).contains(t))
-                .ok_or_else(|| ApiError::bad("temperature must be a number of at least 0", Some("temperature")))?,
+                .ok_or_else(|| {
+                    ApiError::bad(
+                        "temperature must be a number of at least 0",
+                        Some("temperature"),
+                    )
+                })?,
         };
         let limit = match value.get("max_completion_tokens").filter(|v| !v.is_null()) {
             Some(_) => whole(&value, "max_completion_tokens", MAX_TOKENS)?,
@@ -89,9 +124,14 @@ impl ChatRequest {
         };
         let choices = whole(&value, "n", 1)?;
         if !(1..=MAX_CHOICES).contains(&choices) || limit == 0 {
-            return Err(ApiError::bad(format!("n must be 1 to {MAX_CHOICES}, max_tokens at least 1"), Some("n")));
+            return Err(ApiError::bad(
+                format!("n must be 1 to {MAX_CHOICES}, max_tokens at least 1"),
+                Some("n"),
+            ));
         }
-        let seed = value["seed"].as_u64().or_else(|| value["seed"].as_i64().map(i64::cast_unsigned));
+        let seed = value["seed"]
+            .as_u64()
+            .or_else(|| value["seed"].as_i64().map(i64::cast_unsigned));
         Ok(Self {
             messages,
             tools,
@@ -111,9 +151,16 @@ impl ChatRequest {
         domain: Option<&(String, Vec<ToolSpec>)>,
     ) -> Vec<u32> {
         let first = self.messages.first().filter(|m| m.role == Role::System);
-        let system = domain.map_or_else(|| first.map_or("", |m| m.content.as_str()), |(prompt, _)| prompt);
+        let system = domain.map_or_else(
+            || first.map_or("", |m| m.content.as_str()),
+            |(prompt, _)| prompt,
+        );
         let none = Vec::new();
-        let tools = self.tools.as_ref().or_else(|| domain.map(|(_, tools)| tools)).unwrap_or(&none);
+        let tools = self
+            .tools
+            .as_ref()
+            .or_else(|| domain.map(|(_, tools)| tools))
+            .unwrap_or(&none);
         let mut ids = format.open(vocab, system, tools);
         let rest = &self.messages[usize::from(first.is_some())..];
         for run in rest.chunk_by(|a, b| a.role == b.role) {
@@ -127,21 +174,29 @@ impl ChatRequest {
 fn whole(value: &Value, name: &'static str, default: u64) -> Result<u64, ApiError> {
     match value.get(name) {
         None | Some(Value::Null) => Ok(default),
-        Some(given) => {
-            given.as_u64().ok_or_else(|| ApiError::bad(format!("{name} must be a whole number"), Some(name)))
-        }
+        Some(given) => given
+            .as_u64()
+            .ok_or_else(|| ApiError::bad(format!("{name} must be a whole number"), Some(name))),
     }
 }
 
 fn message(value: &Value) -> Result<Message, String> {
-    let role: Role = serde_json::from_value(value["role"].clone())
-        .map_err(|_| format!("its role is {}; system, user, assistant and tool are known", value["role"]))?;
+    let role: Role = serde_json::from_value(value["role"].clone()).map_err(|_| {
+        format!(
+            "its role is {}; system, user, assistant and tool are known",
+            value["role"]
+        )
+    })?;
     let content = match &value["content"] {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(parts) => parts
             .iter()
-            .map(|part| part["text"].as_str().ok_or("only parts of type text are known"))
+            .map(|part| {
+                part["text"]
+                    .as_str()
+                    .ok_or("only parts of type text are known")
+            })
             .collect::<Result<_, _>>()?,
         _ => return Err("its content is no text".into()),
     };
@@ -151,29 +206,45 @@ fn message(value: &Value) -> Result<Message, String> {
         Some(_) => return Err("its tool_calls are no list".into()),
     };
     let tool_call_id = value["tool_call_id"].as_str().map(str::to_owned);
-    Ok(Message { role, content, tool_calls, tool_call_id })
+    Ok(Message {
+        role,
+        content,
+        tool_calls,
+        tool_call_id,
+    })
 }
 
 fn call(value: &Value) -> Result<ToolCall, String> {
     let function = &value["function"];
-    let name = function["name"].as_str().ok_or("a tool call has no function.name")?;
+    let name = function["name"]
+        .as_str()
+        .ok_or("a tool call has no function.name")?;
     let arguments: Map<String, Value> = match &function["arguments"] {
         Value::Null => Map::new(),
         Value::Object(map) => map.clone(),
-        Value::String(text) => {
-            serde_json::from_str(text).map_err(|e| format!("the arguments of {name} are no JSON object: {e}"))?
-        }
+        Value::String(text) => serde_json::from_str(text)
+            .map_err(|e| format!("the arguments of {name} are no JSON object: {e}"))?,
         _ => return Err(format!("the arguments of {name} are no JSON object")),
     };
-    Ok(ToolCall { id: value["id"].as_str().unwrap_or_default().to_owned(), name: name.to_owned(), arguments })
+    Ok(ToolCall {
+        id: value["id"].as_str().unwrap_or_default().to_owned(),
+        name: name.to_owned(),
+        arguments,
+    })
 }
 
 fn tool(value: &Value) -> Option<ToolSpec> {
     let function = value.get("function")?;
     Some(ToolSpec {
         name: function["name"].as_str()?.to_owned(),
-        description: function["description"].as_str().unwrap_or_default().to_owned(),
-        parameters: function.get("parameters").cloned().unwrap_or_else(|| json!({"type": "object", "properties": {}})),
+        description: function["description"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned(),
+        parameters: function
+            .get("parameters")
+            .cloned()
+            .unwrap_or_else(|| json!({"type": "object", "properties": {}})),
     })
 }
 

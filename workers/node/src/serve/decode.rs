@@ -36,7 +36,9 @@ impl Batcher {
     ) -> std::io::Result<(Sender<Job>, Self)> {
         let (queue, jobs) = channel();
         let work = move || serve(&decoder, Engine::new(slots, max_len), slots, stop, &jobs);
-        let thread = std::thread::Builder::new().name("decode".into()).spawn(work)?;
+        let thread = std::thread::Builder::new()
+            .name("decode".into())
+            .spawn(work)?;
         Ok((queue, Self(thread)))
     }
 
@@ -54,7 +56,10 @@ fn serve(decoder: &Decoder, mut engine: Engine, slots: usize, stop: u32, jobs: &
         // One batch samples at one temperature.
         let mut batches: BTreeMap<u64, Vec<Job>> = BTreeMap::new();
         for job in waiting {
-            batches.entry(job.temperature.to_bits()).or_default().push(job);
+            batches
+                .entry(job.temperature.to_bits())
+                .or_default()
+                .push(job);
         }
         for batch in batches.into_values() {
             decode(decoder, &mut engine, slots, stop, batch);
@@ -64,13 +69,25 @@ fn serve(decoder: &Decoder, mut engine: Engine, slots: usize, stop: u32, jobs: &
 
 fn decode(decoder: &Decoder, engine: &mut Engine, slots: usize, stop: u32, batch: Vec<Job>) {
     let temperature = batch.first().map_or(1.0, |job| job.temperature);
-    let sampling = Sampling { temperature, stop: vec![stop] };
+    let sampling = Sampling {
+        temperature,
+        stop: vec![stop],
+    };
     let mut requests: Vec<Request> = batch
         .iter()
         .flat_map(|job| {
             (0..job.choices as u64).map(|member| {
-                let key = SampleKey { seed: job.seed, member, ..SampleKey::default() };
-                Request { slot: 0, append: job.prompt.clone(), key, max_new: job.max_new }
+                let key = SampleKey {
+                    seed: job.seed,
+                    member,
+                    ..SampleKey::default()
+                };
+                Request {
+                    slot: 0,
+                    append: job.prompt.clone(),
+                    key,
+                    max_new: job.max_new,
+                }
             })
         })
         .collect();

@@ -67,9 +67,11 @@ pub fn run(options: &Options, stop: Stop) -> Result<(), Failure> {
         .map_err(Failure::infra)?;
     let address = SocketAddr::new(options.host, options.port);
     let ended = runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind(address)
-            .await
-            .map_err(|e| Failure::Infra(format!("listening on {address}: {e}; name another --port, or 0 for a free one")))?;
+        let listener = tokio::net::TcpListener::bind(address).await.map_err(|e| {
+            Failure::Infra(format!(
+                "listening on {address}: {e}; name another --port, or 0 for a free one"
+            ))
+        })?;
         let bound = listener.local_addr().map_err(Failure::infra)?;
         println!("serving {} on http://{bound}/v1", service.name);
         let asked = async move {
@@ -77,7 +79,10 @@ pub fn run(options: &Options, stop: Stop) -> Result<(), Failure> {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         };
-        axum::serve(listener, routes(Arc::new(service))).with_graceful_shutdown(asked).await.map_err(Failure::infra)
+        axum::serve(listener, routes(Arc::new(service)))
+            .with_graceful_shutdown(asked)
+            .await
+            .map_err(Failure::infra)
     });
     // The service, and with it the batcher's queue, is gone: the thread ends.
     batcher.join();
@@ -103,28 +108,54 @@ impl Service {
         vocab.check(decoder.config()).map_err(Failure::input)?;
         let format = format_of(options.format.as_deref(), &vocab, decoder.config())?;
         let domain = match &options.domain {
-            Some(dir) => Domain::load(dir).map(|d| Some((d.prompt, d.tools))).map_err(Failure::input)?,
+            Some(dir) => Domain::load(dir)
+                .map(|d| Some((d.prompt, d.tools)))
+                .map_err(Failure::input)?,
             None => None,
         };
         let max_len = decoder.config().max_position_embeddings;
         let stop = format.stop(&vocab);
-        let (queue, batcher) = Batcher::start(decoder, options.slots.max(1), max_len, stop).map_err(Failure::infra)?;
-        let name = options.model.file_name().map_or_else(|| "policy".into(), |n| n.to_string_lossy().into_owned());
+        let (queue, batcher) =
+            Batcher::start(decoder, options.slots.max(1), max_len, stop).map_err(Failure::infra)?;
+        let name = options
+            .model
+            .file_name()
+            .map_or_else(|| "policy".into(), |n| n.to_string_lossy().into_owned());
         let vocab = Arc::new(vocab);
-        let service = Self { name, vocab, format, domain, max_len, started: now(), asked: AtomicU64::new(0), queue };
+        let service = Self {
+            name,
+            vocab,
+            format,
+            domain,
+            max_len,
+            started: now(),
+            asked: AtomicU64::new(0),
+            queue,
+        };
         Ok((service, batcher))
     }
 }
 
 /// The format asked for, or the first whose special tokens the tokenizer has.
-fn format_of(asked: Option<&str>, vocab: &Tokenizer, config: &ModelConfig) -> Result<Box<dyn Renderer>, Failure> {
+fn format_of(
+    asked: Option<&str>,
+    vocab: &Tokenizer,
+    config: &ModelConfig,
+) -> Result<Box<dyn Renderer>, Failure> {
     if let Some(name) = asked {
-        let format = renderer(name)
-            .ok_or_else(|| Failure::Input(format!("--format {name} is not known; compact, chatml and qwen25 are")))?;
+        let format = renderer(name).ok_or_else(|| {
+            Failure::Input(format!(
+                "--format {name} is not known; compact, chatml and qwen25 are"
+            ))
+        })?;
         format.check(vocab).map_err(Failure::Input)?;
         return Ok(format);
     }
-    let family = if config.model_type == "qwen2" { ["compact", "qwen25"] } else { ["compact", "chatml"] };
+    let family = if config.model_type == "qwen2" {
+        ["compact", "qwen25"]
+    } else {
+        ["compact", "chatml"]
+    };
     let mut known = family.into_iter().filter_map(renderer);
     known.find(|format| format.check(vocab).is_ok()).ok_or_else(|| {
         Failure::Input("the tokenizer has the special tokens of no known format; it needs those of compact, chatml or qwen25".into())
@@ -135,8 +166,17 @@ fn routes(service: Arc<Service>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat))
         .route("/v1/models", get(models))
-        .route("/health", get(|| async { axum::Json(json!({"status": "ok"})) }))
-        .fallback(|| async { ApiError::new(StatusCode::NOT_FOUND, "there is no such path; see /v1/models", None) })
+        .route(
+            "/health",
+            get(|| async { axum::Json(json!({"status": "ok"})) }),
+        )
+        .fallback(|| async {
+            ApiError::new(
+                StatusCode::NOT_FOUND,
+                "there is no such path; see /v1/models",
+                None,
+            )
+        })
         .with_state(service)
 }
 
@@ -155,10 +195,18 @@ async fn chat(State(service): State<Arc<Service>>, body: Bytes) -> Response {
 
 async fn answer(service: &Service, body: &[u8]) -> Result<Value, ApiError> {
     let request = ChatRequest::read(body)?;
-    let prompt = request.prompt(service.format.as_ref(), service.vocab.as_ref(), service.domain.as_ref());
+    let prompt = request.prompt(
+        service.format.as_ref(),
+        service.vocab.as_ref(),
+        service.domain.as_ref(),
+    );
     let room = service.max_len.saturating_sub(prompt.len());
     if room == 0 {
-        let message = format!("the prompt has {} tokens, the policy's length is {}", prompt.len(), service.max_len);
+        let message = format!(
+            "the prompt has {} tokens, the policy's length is {}",
+            prompt.len(),
+            service.max_len
+        );
         return Err(ApiError::bad(message, Some("messages")));
     }
     let number = service.asked.fetch_add(1, Ordering::Relaxed);
@@ -171,14 +219,23 @@ async fn answer(service: &Service, body: &[u8]) -> Result<Value, ApiError> {
         seed: request.seed.unwrap_or_else(random_seed),
         reply,
     };
-    let stopped = || ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "the decoder has stopped; start the server again", None);
+    let stopped = || {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the decoder has stopped; start the server again",
+            None,
+        )
+    };
     service.queue.send(job).map_err(|_| stopped())?;
     let generations = done.await.map_err(|_| stopped())?;
-    let generations =
-        generations.map_err(|reason| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, &reason, None))?;
+    let generations = generations
+        .map_err(|reason| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, &reason, None))?;
     let format = (service.format.as_ref(), service.vocab.as_ref());
-    let choices: Vec<Value> =
-        generations.iter().enumerate().map(|(n, g)| api::choice(format, number, n, g, request.logprobs)).collect();
+    let choices: Vec<Value> = generations
+        .iter()
+        .enumerate()
+        .map(|(n, g)| api::choice(format, number, n, g, request.logprobs))
+        .collect();
     let sampled: usize = generations.iter().map(|g| g.ids.len()).sum();
     Ok(json!({
         "id": format!("chatcmpl-{number}"), "object": "chat.completion", "created": now(), "model": service.name,
@@ -188,7 +245,9 @@ async fn answer(service: &Service, body: &[u8]) -> Result<Value, ApiError> {
 }
 
 fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_secs())
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs())
 }
 
 /// The standard library's hash keys are random in each process and differ from call to call.
