@@ -61,9 +61,15 @@ fn answers(run: &Run) -> Value {
             _ => "live",
         })
         .collect();
-    match modes.is_empty() {
-        true => run.result["modelAnswers"].clone(),
-        false => json!(modes.into_iter().collect::<Vec<_>>().join(" and ")),
+    if !modes.is_empty() {
+        return json!(modes.into_iter().collect::<Vec<_>>().join(" and "));
+    }
+    // Without the work folders the driver's own word, if a strategy is there that asks a model.
+    let asks = run.attempts.iter().any(|a| a.strategy != "template");
+    if asks {
+        run.result["modelAnswers"].clone()
+    } else {
+        Value::Null
     }
 }
 

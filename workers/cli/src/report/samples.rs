@@ -57,7 +57,12 @@ pub(super) fn samples(run: &Run, limits: Limits) -> Value {
             add(json!([strategy.strategy, outcome]), of, chosen);
         }
     }
-    for (_, stage, record) in &run.stages {
+    // What was trained on comes before what was played for the table.
+    let (played, trained): (Vec<_>, Vec<_>) = run
+        .stages
+        .iter()
+        .partition(|(_, stage, _)| stage == "evaluate");
+    for (_, stage, record) in trained.into_iter().chain(played) {
         let all = list(&record["samples"]);
         let chosen = spread(all, limits.rollouts, |s| {
             format!(

@@ -14,10 +14,11 @@ const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
 const rolling = (points, width) => points.map(([x], i) => [x, mean(points.slice(Math.max(0, i - width + 1), i + 1).map((p) => p[1]))]);
 
 /**
+ * What is below 1e-9 is the noise of floats, and drawn as 0.
  * series: [{ name, points: [[x, y]], smooth }]; marks: [{ x, y, low, high, name, legend }]; `zero`: the axis begins at 0.
  */
 function chart({ title, about, series, marks = [], range, zero, format = short, xLabel, xFormat = short }) {
-  series = series.map((one) => ({ ...one, points: one.points.filter(([x, y]) => isNumber(x) && isNumber(y)) })).filter((one) => one.points.length);
+  series = series.map((one) => ({ ...one, points: one.points.filter(([x, y]) => isNumber(x) && isNumber(y)).map(([x, y]) => [x, Math.abs(y) < 1e-9 ? 0 : y]) })).filter((one) => one.points.length);
   if (!series.length) return null;
   const lines = series.map((one) => ({ ...one, drawn: one.smooth && one.points.length > 12 ? rolling(one.points, 5) : one.points }));
   const xs = [...new Set(series.flatMap((one) => one.points.map((p) => p[0])))].sort((a, b) => a - b);
@@ -25,7 +26,8 @@ function chart({ title, about, series, marks = [], range, zero, format = short, 
   let [low, high] = range || [Math.min(...ys), Math.max(...ys)];
   if (!range) {
     if (low > 0 && (zero || low < high * 0.6)) low = 0;
-    const room = Math.max(high - low, Math.abs(high) * 0.02, 1e-12) * 0.08;
+    if (high === low) [low, high] = high > 0 ? [0, high * 1.2] : [low, low + 1];
+    const room = Math.max(high - low, Math.abs(high) * 0.02) * 0.08;
     high += room;
     if (low !== 0) low -= room;
   }

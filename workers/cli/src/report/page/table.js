@@ -13,6 +13,8 @@ const COLUMN = {
   scripted: ["Scripted user", "The same held-out tasks; the domain's script plays the user."],
   unseen: ["Unseen templates", "Scenario templates that occur nowhere in training; the user model plays the user."],
 };
+/** The columns in the words of this run: a run without a user model has the script in every column. */
+const columnWords = (column, certification) => (column === "heldout" && (certification || {}).user === "scripted" ? ["Held-out tasks", "Held-out tasks; the domain's script plays the user, as the manifest chose."] : COLUMN[column]);
 const armName = (arm) => (ARM[arm] ? ARM[arm][0] : arm);
 const estimate = (arms, arm, column, k = 1) => {
   const row = arms.find((a) => a.arm === arm);
@@ -114,9 +116,9 @@ function resultSection({ training }) {
   const about = ["pass", h("sup", {}, "k"), " is the chance that ", h("i", {}, "k"), " fresh tries of a task all succeed, averaged over tasks; a try succeeds when every checker of the task passes. Bars and whiskers: pass", h("sup", {}, "1"), " with its 95 % interval over tasks."];
   if (!columns.length) return section("result", "Result", about, empty("No arm has been evaluated yet."));
   const box = h("div", { class: "stack" });
-  const show = (column) => box.replaceChildren(...[h("p", { class: "small soft" }, COLUMN[column][1]), armTable(arms, column), branches(arms, column)].filter(Boolean));
+  const show = (column) => box.replaceChildren(...[h("p", { class: "small soft" }, columnWords(column, training.certification)[1]), armTable(arms, column), branches(arms, column)].filter(Boolean));
   show(columns[0]);
   return section("result", "Result", about,
-    columns.length > 1 && segments("Which tasks and user", columns.map((c) => [c, COLUMN[c][0]]), columns[0], show), box,
+    columns.length > 1 && segments("Which tasks and user", columns.map((c) => [c, columnWords(c, training.certification)[0]]), columns[0], show), box,
     comparisons.length > 0 && h("div", {}, h("h3", {}, "Paired comparisons"), h("ul", { class: "comparison", style: "margin-top:.5rem" }, comparisons.map((c) => h("li", {}, h("span", {}, compared(c)))))));
 }

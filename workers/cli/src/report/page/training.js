@@ -40,6 +40,7 @@ const GRPO_CHARTS = [
   { title: "pass^1", about: "training tasks at temperature 1; marks: held out", range: [0, 1], marked: true, lines: [["training tasks", (p) => p.rewardAll ?? p.reward], ["held out", (p) => p.pass1 ?? p.heldout]] },
   { title: "Entropy", about: "nats a trained token", lines: [["", (p) => p.entropy]] },
   { title: "KL(old, new)", about: "k3 estimate a token, over a step's updates", lines: [["", (p) => p.kl]] },
+  { title: "KL to the reference", about: "k3 estimate a token", spare: true, lines: [["", (p) => p.referenceKl]] },
   { title: "Clip share", about: "trained tokens whose clipped term was active", lines: [["", (p) => p.clipShare]] },
   { title: "Zero-variance share", about: "generated groups whose rewards are all equal", range: [0, 1], lines: [["", (p) => p.zeroVariance ?? (isNumber(p.mixed) ? 1 - p.mixed : null)]] },
   { title: "Tokens a second", zero: true, about: "sampled in generation, trained in training", lines: [["trained", (p) => p.tokensPerSecond ?? ratio(p.trainedTokens, p.trainingSeconds)], ["sampled", (p) => ratio(p.sampledTokens, p.generationSeconds)]] },
@@ -68,6 +69,8 @@ function grpoCharts(runs, arms, axis) {
         if (drawn.length) series.push({ name: runs.length > 1 ? [name, there.length > 1 && line].filter(Boolean).join(", ") : line, points: drawn, smooth: true });
       }
     }
+    // Off by default: nothing to see.
+    if (spec.spare && series.every((one) => one.points.every((p) => p[1] === 0))) return null;
     const marks = [];
     if (spec.marked && series.length && axis !== "x") {
       const end = series[0].points[series[0].points.length - 1][0];

@@ -40,7 +40,7 @@ function tokenView(e) {
     const node = h("b", { class: [trained ? "on" : "", special ? "special" : ""].filter(Boolean).join(" ") || null }, shown);
     // The less likely the token was, the stronger its ground.
     if (trained && isNumber(logp)) node.style.setProperty("--p", Math.min(1, 1 - Math.exp(logp)).toFixed(2));
-    node.reading = trained ? `trained${isNumber(logp) ? `\nlog-prob ${fixed(logp, 3)} (p = ${fixed(Math.exp(logp), 3)})` : ""}` : "seen, not trained";
+    node.reading = trained ? `${e.stage === "evaluate" ? "sampled" : "trained"}${isNumber(logp) ? `\nlog-prob ${fixed(logp, 3)} (p = ${fixed(Math.exp(logp), 3)})` : ""}` : "seen, not sampled";
     nodes.push(node);
     box.append(node);
   }
@@ -64,8 +64,10 @@ function tokenView(e) {
     nodes[at].scrollIntoView({ block: "nearest" });
     read(nodes[at]);
   });
+  // An evaluation trains nothing: its mask says what was sampled.
+  const verb = e.stage === "evaluate" ? "sampled" : "trained";
   const on = list(e.tokens).filter((t) => t[1]).length;
-  return h("div", { class: "stack", style: "gap:.5rem" }, h("p", { class: "small soft" }, `${count(list(e.tokens).length)} tokens, ${count(on)} of them trained`, e.tokensLeftOut ? ` (${count(e.tokensLeftOut)} more left out here)` : "", ". Underlined: sampled by the policy and trained; the darker, the less likely it was. The rest the policy only saw."), box);
+  return h("div", { class: "stack", style: "gap:.5rem" }, h("p", { class: "small soft" }, `${count(list(e.tokens).length)} tokens, ${count(on)} of them ${verb}`, e.tokensLeftOut ? ` (${count(e.tokensLeftOut)} more left out here)` : "", `. Underlined: ${verb === "trained" ? "sampled by the policy and trained" : "sampled by the policy"}; the darker, the less likely it was. The rest the policy only saw.`), box);
 }
 
 function detailView(e) {
