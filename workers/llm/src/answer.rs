@@ -32,6 +32,15 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// A quarter of the characters.
+    fn estimate(prompt_chars: usize, text: &str) -> Self {
+        Self {
+            prompt: prompt_chars.div_ceil(4) as u64,
+            completion: text.chars().count().div_ceil(4) as u64,
+            estimated: true,
+        }
+    }
+
     /// Prompt and answer.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -104,6 +113,15 @@ impl Answer {
         })
     }
 
+    /// A plain text that cost so much.
+    pub(crate) fn of_text(text: String, prompt_chars: usize) -> Self {
+        Self {
+            usage: Usage::estimate(prompt_chars, &text),
+            text,
+            ..Self::default()
+        }
+    }
+
     /// Reads the API's response.
     pub(crate) fn from_response(response: &Value, prompt_chars: usize) -> Result<Self, String> {
         if let Some(error) = response.get("error").filter(|e| !e.is_null()) {
@@ -144,11 +162,7 @@ impl Answer {
                 completion,
                 estimated: false,
             },
-            _ => Usage {
-                prompt: prompt_chars.div_ceil(4) as u64,
-                completion: text.chars().count().div_ceil(4) as u64,
-                estimated: true,
-            },
+            _ => Usage::estimate(prompt_chars, &text),
         };
         Ok(Self {
             text,

@@ -109,6 +109,15 @@ impl LlmError {
         matches!(self.kind, Kind::Budget(_))
     }
 
+    /// Whether asking for anything else is in vain too: what is wrong is not about this one question.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        !matches!(
+            self.kind,
+            Kind::Stalled(_) | Kind::Cut { .. } | Kind::Busy { .. } | Kind::Status { .. }
+        )
+    }
+
     /// Whether asking again later may help: the endpoint, and not what it was asked, is at fault.
     #[must_use]
     pub fn is_passing(&self) -> bool {

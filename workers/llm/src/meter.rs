@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use crate::answer::Usage;
 
 /// US dollars for a million tokens.
@@ -22,7 +24,7 @@ impl Price {
 }
 
 /// Sums over exchanges.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Spent {
     /// Exchanges that came to an answer.
     pub calls: u64,
@@ -39,6 +41,22 @@ impl Spent {
     #[must_use]
     pub fn tokens(&self) -> u64 {
         self.prompt + self.completion
+    }
+
+    /// Adds an exchange.
+    pub fn add(&mut self, usage: &Usage, usd: f64) {
+        self.calls += 1;
+        self.prompt += usage.prompt;
+        self.completion += usage.completion;
+        self.usd += usd;
+    }
+
+    /// Adds another sum.
+    pub fn merge(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.prompt += other.prompt;
+        self.completion += other.completion;
+        self.usd += other.usd;
     }
 }
 
@@ -74,10 +92,7 @@ impl Meter {
 
     pub(crate) fn charge(&self, usage: &Usage, price: &Price) {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
-        spent.calls += 1;
-        spent.prompt += usage.prompt;
-        spent.completion += usage.completion;
-        spent.usd += price.of(usage);
+        spent.add(usage, price.of(usage));
     }
 
     /// What is used up, if anything is.

@@ -17,17 +17,28 @@ pub fn canonical(task: &Task) -> String {
         write(&Value::Object(call.arguments.clone()), &mut text);
         text.push('\n');
     }
-    let mut outputs: Vec<String> = task.outputs.iter().map(|o| o.trim().to_lowercase()).collect();
+    let mut outputs: Vec<String> = task
+        .outputs
+        .iter()
+        .map(|o| o.trim().to_lowercase())
+        .collect();
     outputs.sort();
     text.push_str(&outputs.join("\u{1f}"));
     if task.refusal {
         text.push('\n');
         text.push_str(&task.intent);
-        let mut facts: Vec<String> = task.user.facts().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut facts: Vec<String> = task
+            .user
+            .facts()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
         facts.sort();
         text.push_str(&facts.join("\u{1f}"));
     }
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn write(value: &Value, out: &mut String) {
@@ -53,7 +64,9 @@ fn write(value: &Value, out: &mut String) {
             out.push(']');
         }
         Value::Number(number) => match number.as_f64() {
-            Some(float) if float.fract() == 0.0 && float.abs() < 1e15 => out.push_str(&format!("{float:.0}")),
+            Some(float) if float.fract() == 0.0 && float.abs() < 1e15 => {
+                out.push_str(&format!("{float:.0}"))
+            }
             _ => out.push_str(&number.to_string()),
         },
         other => out.push_str(&other.to_string()),

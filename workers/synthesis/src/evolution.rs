@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 use statrs::function::beta::beta_reg;
+use statrs::function::gamma::gamma_lr;
 
 /// What one pilot of a plan came to, under the fixed qualification.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -54,6 +55,30 @@ pub fn chance_child_is_better(parent: &Pilot, child: &Pilot) -> f64 {
     }
     let x = child.tokens as f64 / (child.tokens + parent.tokens) as f64;
     1.0 - beta_reg(child.valid as f64 + 0.5, parent.valid as f64 + 0.5, x)
+}
+
+/// The central interval of valid instances per thousand tokens that holds the rate with this probability, by the same
+/// posterior, `Gamma(valid + 1/2, tokens)`.
+#[must_use]
+pub fn interval(pilot: &Pilot, confidence: f64) -> (f64, f64) {
+    if pilot.tokens == 0 {
+        return (0.0, 0.0);
+    }
+    let tail = (1.0 - confidence.clamp(0.5, 1.0)) / 2.0;
+    let shape = pilot.valid as f64 + 0.5;
+    let quantile = |p: f64| {
+        let (mut low, mut high) = (0.0, 10.0 * (shape + 10.0));
+        for _ in 0..80 {
+            let middle = (low + high) / 2.0;
+            if gamma_lr(shape, middle) < p {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        1000.0 * (low + high) / 2.0 / pilot.tokens as f64
+    };
+    (quantile(tail), quantile(1.0 - tail))
 }
 
 /// Compares a child's pilot with its parent's. `confidence` is a probability above one half, such as 0.8.
@@ -111,6 +136,19 @@ mod tests {
     fn the_same_yield_at_twice_the_tokens_is_no_gain() {
         let chance = chance_child_is_better(&pilot(4, 4000, 2), &pilot(4, 8000, 2));
         assert!(chance < 0.3, "{chance}");
+    }
+
+    #[test]
+    fn the_interval_holds_the_estimate_and_narrows_with_more_tokens() {
+        let width = |p: &Pilot| {
+            let (low, high) = interval(p, 0.8);
+            assert!(
+                low < p.per_kilotoken() && p.per_kilotoken() < high,
+                "{low} {high}"
+            );
+            high - low
+        };
+        assert!(width(&pilot(3, 6000, 1)) > width(&pilot(30, 60_000, 1)));
     }
 
     proptest! {

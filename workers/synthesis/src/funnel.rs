@@ -32,23 +32,37 @@ pub struct Reason {
 /// Counts attempts by the gate they ended at. Every gate is listed, also those at which nothing ended.
 #[must_use]
 pub fn funnel<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Vec<Stop> {
-    let mut gates: BTreeMap<Gate, (usize, BTreeMap<String, (usize, String)>)> =
-        Gate::ALL.into_iter().map(|gate| (gate, Default::default())).collect();
+    let mut gates: BTreeMap<Gate, (usize, BTreeMap<String, (usize, String)>)> = Gate::ALL
+        .into_iter()
+        .map(|gate| (gate, Default::default()))
+        .collect();
     for attempt in attempts {
         let (count, reasons) = gates.entry(attempt.gate).or_default();
         *count += 1;
         if let Some(reason) = &attempt.reason {
-            let entry = reasons.entry(general(reason)).or_insert_with(|| (0, format!("{}: {reason}", attempt.id)));
+            let entry = reasons
+                .entry(general(reason))
+                .or_insert_with(|| (0, format!("{}: {reason}", attempt.id)));
             entry.0 += 1;
         }
     }
     gates
         .into_iter()
         .map(|(gate, (count, reasons))| {
-            let mut reasons: Vec<Reason> =
-                reasons.into_iter().map(|(reason, (count, example))| Reason { reason, count, example }).collect();
+            let mut reasons: Vec<Reason> = reasons
+                .into_iter()
+                .map(|(reason, (count, example))| Reason {
+                    reason,
+                    count,
+                    example,
+                })
+                .collect();
             reasons.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
-            Stop { gate, count, reasons }
+            Stop {
+                gate,
+                count,
+                reasons,
+            }
         })
         .collect()
 }
@@ -76,7 +90,10 @@ mod tests {
 
     #[test]
     fn reasons_that_differ_only_in_numbers_fall_together() {
-        assert_eq!(general("parcel 48213 does not exist"), general("parcel 1 does not exist"));
+        assert_eq!(
+            general("parcel 48213 does not exist"),
+            general("parcel 1 does not exist")
+        );
         assert_ne!(general("no call"), general("no checker"));
     }
 }

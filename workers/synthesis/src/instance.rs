@@ -25,8 +25,14 @@ pub enum Gate {
 
 impl Gate {
     /// All gates, in their order.
-    pub const ALL: [Self; 6] =
-        [Self::Scenario, Self::Gold, Self::Checker, Self::Novelty, Self::Rollout, Self::Accepted];
+    pub const ALL: [Self; 6] = [
+        Self::Scenario,
+        Self::Gold,
+        Self::Checker,
+        Self::Novelty,
+        Self::Rollout,
+        Self::Accepted,
+    ];
 
     /// The name in reports.
     #[must_use]

@@ -5,6 +5,9 @@ pub mod canonical;
 pub mod evolution;
 pub mod funnel;
 pub mod instance;
+pub mod plan;
+pub mod rollout;
+pub mod sea;
 pub mod template;
 
 pub use funnel::{Stop, funnel};

@@ -179,6 +179,16 @@ fn side(id: &str) -> usize {
     }
 }
 
+/// The split to which a record belongs by its id; `Heldout` stands for both evaluation splits.
+#[must_use]
+pub fn split_of_record(id: &str) -> Split {
+    match side(id) {
+        0 => Split::Heldout,
+        1 => Split::TrainSft,
+        _ => Split::TrainRl,
+    }
+}
+
 fn side_of(split: Split) -> usize {
     match split {
         Split::Heldout | Split::Unseen => 0,

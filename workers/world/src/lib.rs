@@ -24,7 +24,7 @@ mod words;
 
 pub use demonstrate::{DemoError, Demonstration, demonstrate};
 pub use domain::Domain;
-pub use draw::{TemplateError, more, possible, tasks};
+pub use draw::{TemplateError, more, possible, split_of_record, tasks};
 pub use episode::{Episode, ToolResult, World, WorldError};
 pub use judge::{FaultKind, UserFault, judge_user};
 pub use problem::{Problem, Problems};

@@ -1,0 +1,145 @@
+//! What a writer is shown for one item: one section of the policy, and a few records that fit its words.
+//!
+//! Code chooses what is looked at and writes nothing of the instance. Sections take turns, so that a pilot covers the
+//! policy; records are drawn from the reinforcement-learning side of the data, so that nothing here is held out.
+
+use agoge_world::{Domain, Split, split_of_record};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+/// Records drawn before the best fitting are chosen.
+const DRAWN: usize = 24;
+/// Records shown of the collection that the section speaks of most, and of any other.
+const SHOWN: [usize; 2] = [3, 1];
+
+/// What is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Look {
+    /// The section's heading.
+    pub topic: String,
+    /// Its text.
+    pub rules: String,
+    /// The records, one a line.
+    pub records: String,
+}
+
+/// What item `number` of a job is shown. The same numbers and seed: the same look.
+pub(super) fn look(domain: &Domain, seed: u64, number: u64) -> Look {
+    let sections = sections(&domain.policy);
+    let at = (draw(&[&seed.to_string(), "first"]) + number) as usize % sections.len();
+    let (topic, rules) = sections[at];
+    let mut lines = Vec::new();
+    for (rank, collection) in collections(domain, rules).into_iter().enumerate() {
+        let shown = SHOWN[rank.min(1)];
+        for id in fitting(domain, collection, rules, seed, number, shown) {
+            if let Some(record) = domain.state.get(collection, &id) {
+                lines.push(format!("{collection}/{id}: {record}"));
+            }
+        }
+    }
+    Look {
+        topic: topic.to_owned(),
+        rules: rules.trim().to_owned(),
+        records: lines.join("\n"),
+    }
+}
+
+/// Sections of a policy by `## ` headings. One that begins with `How` is about manner and no topic; a policy without
+/// sections is one.
+fn sections(policy: &str) -> Vec<(&str, &str)> {
+    let mut found: Vec<(&str, &str)> = policy
+        .split("\n## ")
+        .skip(1)
+        .filter_map(|section| section.split_once('\n'))
+        .filter(|(heading, _)| !heading.starts_with("How"))
+        .collect();
+    if found.is_empty() {
+        found.push(("the policy", policy));
+    }
+    found
+}
+
+/// The collections that a section speaks of, the most spoken of first; the largest one, what the domain is mainly about,
+/// before them when the section takes it for granted.
+fn collections<'a>(domain: &'a Domain, rules: &str) -> Vec<&'a str> {
+    let text = rules.to_lowercase();
+    let mut named: Vec<(usize, &str)> = domain
+        .state
+        .collections()
+        .filter(|name| domain.state.ids(name).next().is_some())
+        .map(|name| (text.matches(name.trim_end_matches('s')).count(), name))
+        .collect();
+    let largest = named
+        .iter()
+        .map(|(_, name)| *name)
+        .max_by_key(|name| domain.state.ids(name).count());
+    named.retain(|(count, _)| *count > 0);
+    named.sort_by(|a, b| b.0.cmp(&a.0));
+    let mut named: Vec<&str> = named.into_iter().map(|(_, name)| name).collect();
+    if let Some(largest) = largest.filter(|largest| !named.contains(largest)) {
+        named.insert(0, largest);
+    }
+    named
+}
+
+/// Ids whose text values are words of the section, the best first, each of another kind where there are several.
+fn fitting(
+    domain: &Domain,
+    collection: &str,
+    rules: &str,
+    seed: u64,
+    number: u64,
+    shown: usize,
+) -> Vec<String> {
+    let mut ids: Vec<(u64, &str)> = domain
+        .state
+        .ids(collection)
+        .filter(|id| split_of_record(id) == Split::TrainRl)
+        .map(|id| {
+            (
+                draw(&[&seed.to_string(), &number.to_string(), collection, id]),
+                id,
+            )
+        })
+        .collect();
+    ids.sort_unstable();
+    ids.truncate(DRAWN);
+    let words: Vec<&str> = rules
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|w| !w.is_empty())
+        .collect();
+    let said = |value: &Value| value.as_str().is_some_and(|v| words.contains(&v));
+    let mut scored: Vec<(usize, Vec<&str>, &str)> = ids
+        .into_iter()
+        .map(|(_, id)| {
+            let fields = domain.state.get(collection, id).and_then(Value::as_object);
+            let fits: Vec<&str> = fields
+                .into_iter()
+                .flat_map(|f| f.values())
+                .filter(|v| said(v))
+                .filter_map(Value::as_str)
+                .collect();
+            (fits.len(), fits, id)
+        })
+        .collect();
+    scored.sort_by(|a, b| b.0.cmp(&a.0));
+    let mut kinds = Vec::new();
+    let (mut first, mut later) = (Vec::new(), Vec::new());
+    for (_, fits, id) in scored {
+        if kinds.contains(&fits) {
+            later.push(id.to_owned());
+        } else {
+            kinds.push(fits);
+            first.push(id.to_owned());
+        }
+    }
+    first.into_iter().chain(later).take(shown).collect()
+}
+
+/// A number drawn from names.
+pub(super) fn draw(names: &[&str]) -> u64 {
+    let hash = Sha256::digest(names.join("\u{1f}").as_bytes());
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&hash[..8]);
+    u64::from_le_bytes(bytes) >> 12
+}

@@ -1,0 +1,158 @@
+//! Episodes with scripted models at the table, on the courier domain.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use agoge_checker::Cause;
+use agoge_dialogue::{Message, ToolCall};
+use agoge_llm::{Client, Endpoint, Meter, Request};
+use agoge_sandbox::Limits;
+use agoge_synthesis::rollout::{End, Rollout, Rules, User, play};
+use agoge_world::{DONE, Domain, Mix, Split, Task, World, tasks};
+
+fn world() -> World {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/domain");
+    World::open(Arc::new(Domain::load(&dir).unwrap()), Limits::default()).unwrap()
+}
+
+/// A task whose user tells everything at once and whose gold acts.
+fn task(world: &mut World) -> Task {
+    let all = tasks(world, Split::TrainRl, Mix::EvenBranches, 3, 60).unwrap();
+    all.into_iter()
+        .find(|t| !t.refusal && t.gold.len() == 2 && t.user.facts.iter().all(|f| !f.held))
+        .unwrap()
+}
+
+fn fenced(call: &ToolCall) -> String {
+    let call = serde_json::json!({"name": call.name, "arguments": call.arguments});
+    format!("I see.\n```json\n{call}\n```")
+}
+
+/// An agent that makes these calls one a turn, then says the answer.
+fn agent(calls: Vec<ToolCall>, answer: String) -> Client {
+    let script = move |_: &str, request: &Request| {
+        let results = request
+            .messages
+            .iter()
+            .filter(|m| m.content.starts_with("[tools]"))
+            .count();
+        calls.get(results).map_or_else(|| answer.clone(), fenced)
+    };
+    Client::scripted(Arc::new(Meter::default()), script).unwrap()
+}
+
+fn user(script: fn(&Request) -> String) -> Client {
+    Client::scripted(Arc::new(Meter::default()), move |_, request| {
+        script(request)
+    })
+    .unwrap()
+}
+
+async fn episode(world: World, task: &Task, agent: &Client, user: User<'_>) -> Rollout {
+    let world = Mutex::new(world);
+    play(&world, task, "item", agent, user, &Rules::default())
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn gold_in_fenced_calls_passes_and_its_dialogue_has_calls_and_results() {
+    let mut world = world();
+    let task = task(&mut world);
+    let agent = agent(task.gold.clone(), task.agent.answer.clone());
+    let rollout = episode(world, &task, &agent, User::Scripted).await;
+    assert!(rollout.passed(), "{:?} {:?}", rollout.end, rollout.verdict);
+    assert_eq!(rollout.cause(&task, None), None);
+    let kinds: Vec<(&str, bool)> = rollout
+        .messages
+        .iter()
+        .map(|m| (m.role.name(), !m.tool_calls.is_empty()))
+        .collect();
+    let call = [("assistant", true), ("tool", false)];
+    let expected = [
+        &[("user", false)],
+        &call[..],
+        &call[..],
+        &[("assistant", false), ("user", false)],
+    ]
+    .concat();
+    assert_eq!(kinds, expected);
+    assert!(rollout.agent.tokens() > 0 && rollout.user.calls == 0);
+}
+
+#[tokio::test]
+async fn an_agent_that_only_says_so_failed_itself() {
+    let mut world = world();
+    let task = task(&mut world);
+    let agent = agent(vec![], task.agent.answer.clone());
+    let rollout = episode(world, &task, &agent, User::Scripted).await;
+    assert_eq!(rollout.reward(), Some(0.0));
+    assert_eq!(rollout.cause(&task, None).unwrap().0, Cause::Trajectory);
+}
+
+#[tokio::test]
+async fn a_user_model_that_leaves_at_once_is_its_own_fault_and_it_sees_no_tools() {
+    let mut world = world();
+    let task = task(&mut world);
+    let agent = agent(task.gold.clone(), task.agent.answer.clone());
+    let leaves = user(|_| format!("Never mind. {DONE}"));
+    let rollout = episode(world, &task, &agent, User::Model(&leaves)).await;
+    assert_eq!(rollout.cause(&task, None).unwrap().0, Cause::User);
+
+    let mut world = self::world();
+    let task = self::task(&mut world);
+    let talks = user(|request| {
+        let system = &request.messages[0].content;
+        assert!(
+            request
+                .messages
+                .iter()
+                .all(|m| m.tool_calls.is_empty() && !m.content.contains("[tools]"))
+        );
+        match request.messages.len() {
+            2 => system.lines().last().unwrap_or_default().to_owned(),
+            _ => format!("Thank you. {DONE}"),
+        }
+    });
+    let rollout = episode(world, &task, &agent, User::Model(&talks)).await;
+    assert_eq!(rollout.end, End::Closed);
+    assert!(rollout.verdict.as_ref().unwrap().pass && rollout.user.calls == 2);
+}
+
+#[tokio::test]
+async fn unreadable_calls_are_told_once_and_then_end_it() {
+    let mut world = world();
+    let task = task(&mut world);
+    let agent = Client::scripted(Arc::default(), |_, _| {
+        "```json\n{\"name\": \"find\", \"arguments\": [1]}\n```".into()
+    });
+    let rollout = episode(world, &task, &agent.unwrap(), User::Scripted).await;
+    assert!(matches!(rollout.end, End::Nonsense(_)), "{:?}", rollout.end);
+    assert!(rollout.messages.contains(&Message::tool_result(
+        "",
+        "error: the arguments of `find` are not an object of names and values"
+    )));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_down_is_an_error_and_no_verdict() {
+    let mut world = world();
+    let task = task(&mut world);
+    let gone = Endpoint {
+        tries: 1,
+        ..Endpoint::new("http://127.0.0.1:9")
+    };
+    let gone = Client::new(gone, Arc::default()).unwrap();
+    let world = Mutex::new(world);
+    let error = play(
+        &world,
+        &task,
+        "item",
+        &gone,
+        User::Scripted,
+        &Rules::default(),
+    )
+    .await
+    .unwrap_err();
+    assert!(error.is_final() && error.is_passing(), "{error}");
+}
