@@ -45,3 +45,7 @@ crash-local: build ## Runs that lose a process to kill -9 and are resumed (CRASH
 .PHONY: test-parity
 test-parity: setup ## Load what we write in transformers and datasets (installs 5 GB of Python peers)
 	@tests/parity/run $(wildcard out/demo/export)
+
+.PHONY: sea
+sea: setup ## An hour of the real language model by the strategy sea alone; writes docs/runs/sea.md
+	@hack/sea
