@@ -79,9 +79,15 @@ pub fn run(job: &mut Job) -> Result<(), Failure> {
         return job.finish(&report);
     }
     let key = Digest::of(serde_json::json!(inputs).to_string().as_bytes());
-    let path = job.assignment.work.join(format!("qualify-{}.jsonl", key.short()));
+    let path = job
+        .assignment
+        .work
+        .join(format!("qualify-{}.jsonl", key.short()));
     let mut ledger = Ledger::open(path).map_err(Failure::infra)?;
-    let tasks: Vec<Task> = instances.iter().map(|instance| instance.task.clone()).collect();
+    let tasks: Vec<Task> = instances
+        .iter()
+        .map(|instance| instance.task.clone())
+        .collect();
     let threads = job.threads().clamp(1, tasks.len().max(1));
     let thresholds = thresholds(&arguments.qualification);
     let mut qualifier = Qualifier::open(
@@ -91,14 +97,20 @@ pub fn run(job: &mut Job) -> Result<(), Failure> {
         &limits(&arguments.sandbox),
         threads,
     )?;
-    job.progress.stage("qualifying checkers", "checkers", tasks.len() as u64);
+    job.progress
+        .stage("qualifying checkers", "checkers", tasks.len() as u64);
     let begun = std::time::Instant::now();
     let mut found: Vec<Qualification> = Vec::with_capacity(tasks.len());
     let mut good = 0;
     for batch in tasks.chunks(BATCH * threads) {
         let first = found.len();
-        let keys: Vec<String> = (first..first + batch.len()).map(|i| format!("{i}/{}", tasks[i].id)).collect();
-        let known = keys.iter().map(|key| ledger.get(key)).collect::<Result<Option<Vec<Qualification>>, _>>();
+        let keys: Vec<String> = (first..first + batch.len())
+            .map(|i| format!("{i}/{}", tasks[i].id))
+            .collect();
+        let known = keys
+            .iter()
+            .map(|key| ledger.get(key))
+            .collect::<Result<Option<Vec<Qualification>>, _>>();
         let batch = match known.map_err(Failure::infra)? {
             Some(known) => known,
             None => {
@@ -119,23 +131,41 @@ pub fn run(job: &mut Job) -> Result<(), Failure> {
     }
     let mut suite = aggregate(&domain, &tasks, &found);
     suite.seconds = begun.elapsed().as_secs_f64();
-    let instances = instances.iter().zip(&found).filter(|(_, q)| q.qualified).map(|(i, _)| i).collect();
-    let kept = Kept { suite: &suite, instances, qualifications: &found };
+    let instances = instances
+        .iter()
+        .zip(&found)
+        .filter(|(_, q)| q.qualified)
+        .map(|(i, _)| i)
+        .collect();
+    let kept = Kept {
+        suite: &suite,
+        instances,
+        qualifications: &found,
+    };
     let text = serde_json::to_vec(&kept).map_err(Failure::infra)?;
     let object = job.store.put(&text)?;
     let by_digest = BTreeMap::from([("digest".to_owned(), suite.digest.clone())]);
-    job.store.put_artifact(&Artifact::new(KIND, &arguments.suite, object, by_digest))?;
+    job.store
+        .put_artifact(&Artifact::new(KIND, &arguments.suite, object, by_digest))?;
     let report = report(&suite);
     let object = job.store.put_json(&report)?;
-    job.store.put_artifact(&Artifact::new(DONE, &arguments.suite, object, inputs))?;
+    job.store
+        .put_artifact(&Artifact::new(DONE, &arguments.suite, object, inputs))?;
     job.finish(&report)
 }
 
 /// The report of an earlier run, when its suite is still there.
-fn finished(job: &Job, inputs: &BTreeMap<String, String>) -> Result<Option<QualifyReport>, Failure> {
-    let Some(done) = job.store.find_artifact(DONE, inputs)? else { return Ok(None) };
+fn finished(
+    job: &Job,
+    inputs: &BTreeMap<String, String>,
+) -> Result<Option<QualifyReport>, Failure> {
+    let Some(done) = job.store.find_artifact(DONE, inputs)? else {
+        return Ok(None);
+    };
     let report: QualifyReport = job.store.get_json(&done.digest)?;
-    let Some(digest) = &report.digest else { return Ok(None) };
+    let Some(digest) = &report.digest else {
+        return Ok(None);
+    };
     let suite = BTreeMap::from([("digest".to_owned(), digest.clone())]);
     Ok(job.store.find_artifact(KIND, &suite)?.map(|_| report))
 }
@@ -152,7 +182,10 @@ fn report(suite: &Suite) -> QualifyReport {
         flake: suite.flake,
         p95_ms: suite.p95_ms,
         digest: Some(suite.digest.clone()),
-        quarantined: reasons.into_iter().map(|(reason, count)| Quarantine { reason, count }).collect(),
+        quarantined: reasons
+            .into_iter()
+            .map(|(reason, count)| Quarantine { reason, count })
+            .collect(),
         endpoints: Vec::new(),
     }
 }

@@ -4,11 +4,11 @@ mod template;
 
 use std::collections::BTreeMap;
 
+use agoge_checker::Cause;
 use agoge_crds::report::SynthesisReport;
 use agoge_crds::synthesis_job::{StrategyName, StrategySpec};
 use agoge_store::{Artifact, Digest};
 use agoge_synthesis::{Attempt, funnel};
-use agoge_checker::Cause;
 use serde::Deserialize;
 
 use crate::failure::Failure;
@@ -57,7 +57,8 @@ fn inputs(domain: &str, strategy: &str, settings: &str) -> BTreeMap<String, Stri
         ("format", FORMAT),
         ("code", env!("CARGO_PKG_VERSION")),
     ];
-    all.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
+    all.map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
 }
 
 /// Puts attempts into the store, one a line.
@@ -73,7 +74,8 @@ fn keep(
         lines.push(b'\n');
     }
     let digest = job.store.put(&lines)?;
-    job.store.put_artifact(&Artifact::new(KIND, name, digest.clone(), inputs))?;
+    job.store
+        .put_artifact(&Artifact::new(KIND, name, digest.clone(), inputs))?;
     Ok(digest)
 }
 
@@ -88,7 +90,9 @@ fn counted(attempts: &[Attempt]) -> SynthesisReport {
     };
     for stop in funnel(attempts.iter().filter(|a| !a.accepted())) {
         if stop.count > 0 {
-            report.rejected.insert(stop.gate.name().to_owned(), stop.count as u64);
+            report
+                .rejected
+                .insert(stop.gate.name().to_owned(), stop.count as u64);
         }
     }
     for cause in attempts.iter().filter_map(|a| a.cause) {

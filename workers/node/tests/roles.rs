@@ -21,7 +21,11 @@ impl Out {
 
     fn assignment(&self, role: &str, arguments: &Value) -> PathBuf {
         let courier = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/domain");
-        let tag = if role == "qualify" { json!("qualify") } else { json!({"synthesize": {"strategy": "template"}}) };
+        let tag = if role == "qualify" {
+            json!("qualify")
+        } else {
+            json!({"synthesize": {"strategy": "template"}})
+        };
         let assignment = json!({
             "name": format!("courier-{role}"), "key": role, "role": tag, "arguments": arguments,
             "owner": {"apiVersion": "agoge.dev/v1alpha1", "kind": "SynthesisJob", "name": "courier", "uid": ""},
@@ -34,7 +38,10 @@ impl Out {
 
     fn start(&self, role: &str, arguments: &Value) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_agoge-worker"));
-        command.arg(role).arg("--assignment").arg(self.assignment(role, arguments));
+        command
+            .arg(role)
+            .arg("--assignment")
+            .arg(self.assignment(role, arguments));
         command.stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -45,7 +52,11 @@ impl Out {
     /// Runs to the end; the result.
     fn done(&self, role: &str, arguments: &Value) -> Value {
         let output = self.run(role, arguments);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         let progress = self.read(role, "progress.json");
         assert_eq!(progress["done"], progress["total"], "{progress}");
         self.read(role, "result.json")
@@ -68,8 +79,12 @@ impl Out {
     }
 
     fn ledger(&self, role: &str) -> u64 {
-        let Ok(entries) = std::fs::read_dir(self.work(role)) else { return 0 };
-        let ledgers = entries.flatten().filter(|e| e.path().extension().is_some_and(|x| x == "jsonl"));
+        let Ok(entries) = std::fs::read_dir(self.work(role)) else {
+            return 0;
+        };
+        let ledgers = entries
+            .flatten()
+            .filter(|e| e.path().extension().is_some_and(|x| x == "jsonl"));
         ledgers.filter_map(|e| Some(e.metadata().ok()?.len())).sum()
     }
 }
@@ -90,18 +105,36 @@ fn qualify(digest: &Value) -> Value {
 fn a_worker_killed_at_any_moment_and_started_again_ends_in_the_same_digests() {
     let whole = Out::new();
     let made = whole.done("synthesize", &template(240));
-    assert_eq!((&made["accepted"], &made["valid"]), (&json!(240), &json!(240)), "{made}");
+    assert_eq!(
+        (&made["accepted"], &made["valid"]),
+        (&json!(240), &json!(240)),
+        "{made}"
+    );
     let suite = whole.done("qualify", &qualify(&made["digest"]));
-    assert_eq!((&suite["checkers"], &suite["qualified"]), (&json!(240), &json!(240)), "{suite}");
+    assert_eq!(
+        (&suite["checkers"], &suite["qualified"]),
+        (&json!(240), &json!(240)),
+        "{suite}"
+    );
     assert!(suite["mutationScore"].as_f64().unwrap() >= 0.9, "{suite}");
 
     let cut = Out::new();
-    let first = (1..=3).filter(|n| cut.cut("synthesize", &template(240), n * 100_000)).count();
+    let first = (1..=3)
+        .filter(|n| cut.cut("synthesize", &template(240), n * 100_000))
+        .count();
     assert!(first > 0, "it was never cut");
-    assert_eq!(cut.done("synthesize", &template(240))["digest"], made["digest"]);
-    let second = (1..=3).filter(|n| cut.cut("qualify", &qualify(&made["digest"]), n * 12_000)).count();
+    assert_eq!(
+        cut.done("synthesize", &template(240))["digest"],
+        made["digest"]
+    );
+    let second = (1..=3)
+        .filter(|n| cut.cut("qualify", &qualify(&made["digest"]), n * 12_000))
+        .count();
     assert!(second > 0, "it was never cut");
-    assert_eq!(cut.done("qualify", &qualify(&made["digest"]))["digest"], suite["digest"]);
+    assert_eq!(
+        cut.done("qualify", &qualify(&made["digest"]))["digest"],
+        suite["digest"]
+    );
 
     // What is made is found: nothing runs again, even when the ledgers are gone.
     std::fs::remove_dir_all(cut.0.path().join("work")).unwrap();
@@ -119,10 +152,26 @@ fn a_worker_killed_at_any_moment_and_started_again_ends_in_the_same_digests() {
 fn input_that_cannot_be_ends_with_code_2_and_says_which_field() {
     let out = Out::new();
     for (role, arguments, words) in [
-        ("synthesize", template(90_000), "strategies[template].target.accepted: 90000"),
-        ("qualify", json!({"suite": "courier", "source": {"synthesisJob": "courier"}}), "spec.source"),
-        ("qualify", json!({"source": {"path": "parcels"}}), "spec.source.path: the store has no dataset `parcels`"),
-        ("qualify", json!({"source": {"inline": [{"id": 7}]}}), "spec.source.inline[0] is no task"),
+        (
+            "synthesize",
+            template(90_000),
+            "strategies[template].target.accepted: 90000",
+        ),
+        (
+            "qualify",
+            json!({"suite": "courier", "source": {"synthesisJob": "courier"}}),
+            "spec.source",
+        ),
+        (
+            "qualify",
+            json!({"source": {"path": "parcels"}}),
+            "spec.source.path: the store has no dataset `parcels`",
+        ),
+        (
+            "qualify",
+            json!({"source": {"inline": [{"id": 7}]}}),
+            "spec.source.inline[0] is no task",
+        ),
     ] {
         let output = out.run(role, &arguments);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -37,7 +37,12 @@ pub fn load(
         let instances = tasks.iter().enumerate().map(|(n, task)| {
             let wrong = |e| Failure::Input(format!("spec.source.inline[{n}] is no task: {e}"));
             let task = serde_json::from_value(task.clone()).map_err(wrong)?;
-            Ok(Instance { task, split: Split::Heldout, strategy: "inline".into(), messages: Vec::new() })
+            Ok(Instance {
+                task,
+                split: Split::Heldout,
+                strategy: "inline".into(),
+                messages: Vec::new(),
+            })
         });
         return Ok((instances.collect::<Result<_, Failure>>()?, text));
     }
@@ -72,24 +77,41 @@ fn dataset(store: &Store, path: &str) -> Result<Digest, Failure> {
     let all = store.artifacts(crate::synthesize::KIND)?;
     let named = all.into_iter().rev().find(|artifact| artifact.name == path);
     named.map(|artifact| artifact.digest).ok_or_else(|| {
-        Failure::Input(format!("spec.source.path: the store has no dataset `{path}`; name one that a SynthesisJob made"))
+        Failure::Input(format!(
+            "spec.source.path: the store has no dataset `{path}`; name one that a SynthesisJob made"
+        ))
     })
 }
 
 /// The valid instances among a strategy's attempts.
 fn read(store: &Store, digest: &Digest) -> Result<Vec<Instance>, Failure> {
     let bytes = store.get(digest)?;
-    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let lines = bytes
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
     let mut found = Vec::new();
     for (n, line) in lines.enumerate() {
-        let attempt: Attempt = serde_json::from_slice(line)
-            .map_err(|e| Failure::Input(format!("line {} of the dataset {digest} is no attempt: {e}", n + 1)))?;
+        let attempt: Attempt = serde_json::from_slice(line).map_err(|e| {
+            Failure::Input(format!(
+                "line {} of the dataset {digest} is no attempt: {e}",
+                n + 1
+            ))
+        })?;
         if !attempt.valid() {
             continue;
         }
-        let messages = if attempt.accepted() { attempt.messages } else { Vec::new() };
+        let messages = if attempt.accepted() {
+            attempt.messages
+        } else {
+            Vec::new()
+        };
         let (split, strategy) = (attempt.split, attempt.strategy);
-        found.extend(attempt.task.map(|task| Instance { task, split, strategy, messages }));
+        found.extend(attempt.task.map(|task| Instance {
+            task,
+            split,
+            strategy,
+            messages,
+        }));
     }
     Ok(found)
 }

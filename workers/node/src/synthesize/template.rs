@@ -4,8 +4,8 @@ use agoge_crds::report::SynthesisReport;
 use agoge_crds::synthesis_job::{MixName, SplitName, SplitShare};
 use agoge_sandbox::Limits;
 use agoge_store::{Digest, Ledger, LedgerError};
-use agoge_synthesis::template::{NAME, Part, Settings, TemplateError, run as make};
 use agoge_synthesis::Attempt;
+use agoge_synthesis::template::{NAME, Part, Settings, TemplateError, run as make};
 use agoge_world::{Mix, Split, WorldError};
 
 use super::{Arguments, KIND, counted, inputs, keep};
@@ -20,25 +20,42 @@ pub fn run(job: &mut Job, arguments: &Arguments) -> Result<SynthesisReport, Fail
     let inputs = inputs(&domain.digest, NAME, &text);
     if let Some(made) = job.store.find_artifact(KIND, &inputs)? {
         let attempts = read(&job.store.get(&made.digest)?)?;
-        return Ok(SynthesisReport { digest: Some(made.digest.to_string()), ..counted(&attempts) });
+        return Ok(SynthesisReport {
+            digest: Some(made.digest.to_string()),
+            ..counted(&attempts)
+        });
     }
     let key = Digest::of(format!("{}\n{text}", domain.digest).as_bytes());
-    let path = job.assignment.work.join(format!("template-{}.jsonl", key.short()));
+    let path = job
+        .assignment
+        .work
+        .join(format!("template-{}.jsonl", key.short()));
     let mut ledger = Ledger::open(path).map_err(Failure::infra)?;
     let total = settings.target.div_ceil(settings.shards.max(1));
-    job.progress.stage("template instances", "instances", total as u64);
+    job.progress
+        .stage("template instances", "instances", total as u64);
     let (threads, stop) = (job.threads(), job.stop.clone());
     let progress = &mut job.progress;
-    let attempts = make(&domain, &Limits::default(), &settings, threads, &mut ledger, &mut |attempts| {
-        let report = counted(attempts);
-        progress.figure("attempted", report.attempted);
-        progress.figure("valid", report.valid);
-        progress.figure("accepted", report.accepted);
-        progress.at(report.accepted);
-        !stop.asked()
-    })?;
+    let attempts = make(
+        &domain,
+        &Limits::default(),
+        &settings,
+        threads,
+        &mut ledger,
+        &mut |attempts| {
+            let report = counted(attempts);
+            progress.figure("attempted", report.attempted);
+            progress.figure("valid", report.valid);
+            progress.figure("accepted", report.accepted);
+            progress.at(report.accepted);
+            !stop.asked()
+        },
+    )?;
     let digest = keep(job, &arguments.dataset, inputs, &attempts)?;
-    Ok(SynthesisReport { digest: Some(digest.to_string()), ..counted(&attempts) })
+    Ok(SynthesisReport {
+        digest: Some(digest.to_string()),
+        ..counted(&attempts)
+    })
 }
 
 fn settings(job: &Job, arguments: &Arguments) -> Settings {
@@ -66,15 +83,21 @@ fn settings(job: &Job, arguments: &Arguments) -> Settings {
 }
 
 fn read(lines: &[u8]) -> Result<Vec<Attempt>, Failure> {
-    let lines = lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line).map_err(Failure::infra)).collect()
+    let lines = lines
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty());
+    lines
+        .map(|line| serde_json::from_slice(line).map_err(Failure::infra))
+        .collect()
 }
 
 impl From<TemplateError> for Failure {
     fn from(error: TemplateError) -> Self {
         match error {
             TemplateError::Stopped => Self::Stopped,
-            TemplateError::Ledger(LedgerError::Locked { .. } | LedgerError::Write(_) | LedgerError::Read { .. })
+            TemplateError::Ledger(
+                LedgerError::Locked { .. } | LedgerError::Write(_) | LedgerError::Read { .. },
+            )
             | TemplateError::World(WorldError::Start { .. }) => Self::Infra(error.to_string()),
             _ => Self::Input(error.to_string()),
         }
