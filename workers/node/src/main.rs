@@ -2,11 +2,13 @@
 //!
 //! The exit code and the last line on stderr say how it ended; see `failure`.
 
+mod endpoints;
 mod failure;
 mod job;
 mod learn;
 mod progress;
 mod qualify;
+mod score;
 mod serve;
 mod stop;
 mod synthesize;
@@ -30,6 +32,8 @@ enum Command {
     Synthesize(Work),
     /// Qualify the checkers of a CheckerSuite.
     Qualify(Work),
+    /// Score endpoints on a qualified suite.
+    Score(Work),
     /// Train, certify or evaluate: one stage of a GRPORun.
     Train(Work),
     /// Train several seeds of one run and compare its arms: `make learn`.
@@ -63,6 +67,7 @@ fn run(command: Command, stop: Stop) -> Result<(), Failure> {
     match command {
         Command::Synthesize(work) => synthesize::run(&mut Job::open(&work.assignment, stop)?),
         Command::Qualify(work) => qualify::run(&mut Job::open(&work.assignment, stop)?),
+        Command::Score(work) => score::run(&mut Job::open(&work.assignment, stop)?),
         Command::Train(work) => train::run(&mut Job::open(&work.assignment, stop)?),
         Command::Learn(options) => learn::run(&options, stop),
         Command::Serve(options) => serve::run(&options, stop),

@@ -1,5 +1,6 @@
 //! The role `synthesize`: the instances of one strategy of a SynthesisJob, as one artifact of attempts in item order.
 
+mod sea;
 mod template;
 
 use std::collections::BTreeMap;
@@ -39,11 +40,7 @@ pub fn run(job: &mut Job) -> Result<(), Failure> {
         .map_err(|e| Failure::Input(format!("the arguments of this worker do not read: {e}")))?;
     let report = match arguments.strategy.name {
         StrategyName::Template => template::run(job, &arguments)?,
-        StrategyName::Sea => {
-            return Err(Failure::Input(
-                "this build has no strategy `sea`; take it out of strategies".into(),
-            ));
-        }
+        StrategyName::Sea => sea::run(job, &arguments)?,
     };
     job.finish(&report)
 }

@@ -21,10 +21,9 @@ impl Out {
 
     fn assignment(&self, role: &str, arguments: &Value) -> PathBuf {
         let courier = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/domain");
-        let tag = if role == "qualify" {
-            json!("qualify")
-        } else {
-            json!({"synthesize": {"strategy": "template"}})
+        let tag = match role {
+            "synthesize" => json!({"synthesize": {"strategy": "template"}}),
+            role => json!(role),
         };
         let assignment = json!({
             "name": format!("courier-{role}"), "key": role, "role": tag, "arguments": arguments,
@@ -171,6 +170,16 @@ fn input_that_cannot_be_ends_with_code_2_and_says_which_field() {
             "qualify",
             json!({"source": {"inline": [{"id": 7}]}}),
             "spec.source.inline[0] is no task",
+        ),
+        (
+            "score",
+            json!({"digest": "sha256:no", "endpoints": []}),
+            "the store has no suite sha256:no",
+        ),
+        (
+            "synthesize",
+            json!({"strategy": {"name": "sea", "target": {"accepted": 1}}, "models": {"default": {"endpoint": "qwen"}}}),
+            "endpoint `qwen` has no address",
         ),
     ] {
         let output = out.run(role, &arguments);

@@ -1,0 +1,79 @@
+//! Clients of the endpoints that a driver resolved, with the recordings it named.
+
+use std::sync::Arc;
+
+use agoge_crds::shared::EndpointBinding;
+use agoge_llm::{Client, Endpoint, Meter, Price, Recordings};
+use agoge_plan::assignment::{Assignment, RecordingMode};
+
+use crate::failure::Failure;
+
+/// Makes clients that share a meter and the recordings.
+pub struct Endpoints<'a> {
+    assignment: &'a Assignment,
+    meter: Arc<Meter>,
+    recordings: Option<Arc<Recordings>>,
+}
+
+impl<'a> Endpoints<'a> {
+    /// Opens the recordings, if there are any.
+    ///
+    /// # Errors
+    /// When they cannot be read or made.
+    pub fn open(assignment: &'a Assignment, meter: Meter) -> Result<Self, Failure> {
+        let recordings = match &assignment.recordings {
+            None => None,
+            Some(named) => Some(Arc::new(match named.mode {
+                RecordingMode::Record => {
+                    Recordings::record(&named.folder).map_err(Failure::infra)?
+                }
+                RecordingMode::Replay => {
+                    Recordings::replay(&named.folder).map_err(Failure::input)?
+                }
+            })),
+        };
+        Ok(Self {
+            assignment,
+            meter: Arc::new(meter),
+            recordings,
+        })
+    }
+
+    /// The client of a binding. What is replayed needs no address.
+    ///
+    /// # Errors
+    /// An endpoint that the driver did not resolve, or an address that is none.
+    pub fn client(&self, binding: &EndpointBinding) -> Result<Client, Failure> {
+        let name = &binding.endpoint;
+        let resolved = self.assignment.endpoints.get(name);
+        let replays = self.recordings.as_ref().is_some_and(|r| r.replays());
+        let url = match resolved {
+            Some(resolved) => resolved.url.as_str(),
+            None if replays => "http://localhost",
+            None => {
+                let message = format!(
+                    "endpoint `{name}` has no address; give one with --endpoint {name}=URL"
+                );
+                return Err(Failure::Input(message));
+            }
+        };
+        let mut endpoint = Endpoint::new(url);
+        let variable = resolved.and_then(|resolved| resolved.key_variable.as_ref());
+        endpoint.key = variable.and_then(|variable| std::env::var(variable).ok());
+        endpoint.model.clone_from(&binding.model);
+        if let Some(concurrency) = binding.concurrency {
+            endpoint.concurrency = concurrency as usize;
+        }
+        if let Some(price) = &binding.price {
+            endpoint.price = Price {
+                input: price.input,
+                output: price.output,
+            };
+        }
+        let client = Client::new(endpoint, self.meter.clone()).map_err(Failure::input)?;
+        Ok(match &self.recordings {
+            Some(recordings) => client.with_recordings(recordings.clone()),
+            None => client,
+        })
+    }
+}

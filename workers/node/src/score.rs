@@ -1,0 +1,191 @@
+//! The role `score`: how well models behind endpoints do on a qualified suite's held-out tasks, with the scripted user.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use agoge_crds::checker_suite::EndpointScore;
+use agoge_crds::report::QualifyReport;
+use agoge_crds::shared::EndpointBinding;
+use agoge_llm::{Client, Meter};
+use agoge_sandbox::Limits;
+use agoge_store::Ledger;
+use agoge_synthesis::rollout::{Rules, User, play};
+use agoge_world::{Split, Task, World};
+use futures::StreamExt;
+use serde::Deserialize;
+
+use crate::endpoints::Endpoints;
+use crate::failure::Failure;
+use crate::job::Job;
+use crate::qualify::{Instance, KIND};
+
+/// Held-out tasks that are played, at most.
+const TASKS: usize = 200;
+/// Tries of a task that an endpoint spoiled.
+const TRIES: usize = 3;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Arguments {
+    /// The suite's digest.
+    #[serde(default)]
+    digest: Option<String>,
+    /// Who is scored.
+    #[serde(default)]
+    endpoints: Option<Vec<EndpointBinding>>,
+}
+
+#[derive(Deserialize)]
+struct Suite {
+    instances: Vec<Instance>,
+}
+
+/// Scores every endpoint.
+///
+/// # Errors
+/// [`Failure`]
+pub fn run(job: &mut Job) -> Result<(), Failure> {
+    let arguments: Arguments = serde_json::from_value(job.assignment.arguments.clone())
+        .map_err(|e| Failure::Input(format!("the arguments of this worker do not read: {e}")))?;
+    let digest = arguments.digest.unwrap_or_default();
+    let inputs = BTreeMap::from([("digest".to_owned(), digest.clone())]);
+    let artifact = job.store.find_artifact(KIND, &inputs)?.ok_or_else(|| {
+        Failure::Input(format!(
+            "the store has no suite {digest}: the CheckerSuite has to qualify again"
+        ))
+    })?;
+    let suite: Suite = job.store.get_json(&artifact.digest)?;
+    let heldout = suite
+        .instances
+        .into_iter()
+        .filter(|instance| instance.split == Split::Heldout);
+    let tasks: Vec<Task> = heldout.map(|instance| instance.task).take(TASKS).collect();
+    if tasks.is_empty() {
+        let message = "the suite has no held-out task; give the strategy template a share of the split heldout";
+        return Err(Failure::Input(message.into()));
+    }
+    let bindings = arguments.endpoints.unwrap_or_default();
+    job.progress.stage(
+        "scoring endpoints",
+        "tasks",
+        (tasks.len() * bindings.len()) as u64,
+    );
+    let mut ledger =
+        Ledger::open(job.assignment.work.join("score.jsonl")).map_err(Failure::infra)?;
+    let mut scores = Vec::new();
+    for (n, binding) in bindings.iter().enumerate() {
+        let key = format!(
+            "{digest}/{}/{}",
+            binding.endpoint,
+            binding.model.as_deref().unwrap_or_default()
+        );
+        let client = Endpoints::open(&job.assignment, Meter::default())?.client(binding)?;
+        let passed = score(
+            job,
+            &tasks,
+            &client,
+            binding,
+            &key,
+            &mut ledger,
+            n * tasks.len(),
+        )?;
+        scores.push(EndpointScore {
+            endpoint: binding.endpoint.clone(),
+            pass1: passed as f64 / tasks.len() as f64,
+            tasks: tasks.len() as u64,
+        });
+    }
+    job.finish(&QualifyReport {
+        endpoints: scores,
+        ..QualifyReport::default()
+    })
+}
+
+/// Plays all tasks, several at once; each that is finished is kept. Returns how many passed.
+fn score(
+    job: &mut Job,
+    tasks: &[Task],
+    client: &Client,
+    binding: &EndpointBinding,
+    key: &str,
+    ledger: &mut Ledger,
+    before: usize,
+) -> Result<usize, Failure> {
+    let rules = Rules {
+        temperature: binding.temperature.unwrap_or(0.0),
+        ..Rules::default()
+    };
+    let world = Mutex::new(World::open(job.domain()?, Limits::default())?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::infra)?;
+    let key = |task: &Task| format!("{key}/{}", task.id);
+    let due: Vec<&Task> = tasks
+        .iter()
+        .filter(|task| !ledger.contains(&key(task)))
+        .collect();
+    let mut done = before + tasks.len() - due.len();
+    runtime.block_on(async {
+        let played = due.iter().map(|task| one(&world, task, client, &rules));
+        let mut played = futures::stream::iter(played).buffered(client.concurrency());
+        for task in &due {
+            let Some(passed) = played.next().await else {
+                break;
+            };
+            ledger
+                .append(&key(task), &passed?)
+                .map_err(Failure::infra)?;
+            done += 1;
+            job.progress.at(done as u64);
+            if job.stop.asked() {
+                return Err(Failure::Stopped);
+            }
+        }
+        Ok(())
+    })?;
+    let passed = |task: &Task| {
+        ledger
+            .get::<bool>(&key(task))
+            .map(|passed| passed == Some(true))
+    };
+    let all = tasks
+        .iter()
+        .map(passed)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(Failure::infra)?;
+    Ok(all.into_iter().filter(|passed| *passed).count())
+}
+
+/// Plays one task; whether it passed. What an endpoint spoils is played again.
+async fn one(
+    world: &Mutex<World>,
+    task: &Task,
+    client: &Client,
+    rules: &Rules,
+) -> Result<bool, Failure> {
+    let mut why = String::new();
+    for _ in 0..TRIES {
+        let item = format!("score/{}", task.id);
+        let rollout = play(world, task, &item, client, User::Scripted, rules)
+            .await
+            .map_err(|error| {
+                if error.is_passing() {
+                    Failure::Infra(error.to_string())
+                } else {
+                    Failure::Input(error.to_string())
+                }
+            })?;
+        if let Some(reward) = rollout.reward() {
+            return Ok(reward >= 1.0);
+        }
+        why = rollout
+            .cause(task, None)
+            .map(|(_, why)| why)
+            .unwrap_or_default();
+    }
+    Err(Failure::Infra(format!(
+        "task {}: {why}; see that the endpoint runs, and run the same command again",
+        task.id
+    )))
+}
