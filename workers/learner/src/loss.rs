@@ -69,14 +69,12 @@ pub fn ppo_clip(
 
 /// Penalty for leaving a reference policy: the k3 estimate of KL(policy, reference), `mean over tokens of
 /// exp(d) - d - 1` with `d = reference - new` cut at ±20 (GRPO, arXiv 2402.03300). Scalar with gradient through `new`.
-#[must_use]
 pub fn reference_kl(new: &Tensor, reference: &Tensor, tokens: f64) -> Tensor {
     let gap = (reference - new).clamp(-20.0, 20.0);
     (gap.exp() - &gap - 1.0).sum(Kind::Float) / tokens
 }
 
 /// Supervised loss: minus the mean log-probability of the trained tokens; `tokens` is the step's count of them.
-#[must_use]
 pub fn cross_entropy(logprobs: &Tensor, tokens: f64) -> Tensor {
     -logprobs.sum(Kind::Float) / tokens
 }

@@ -205,14 +205,14 @@ impl<'a> Guest<'a> {
 }
 
 enum Agents<'a> {
-    Policy(Guest<'a>),
+    Policy(Box<Guest<'a>>),
     Script(&'a Script<'a>),
 }
 
 impl<'a> Agents<'a> {
     fn of(agent: Agent<'a>) -> Self {
         match agent {
-            Agent::Policy(player) => Self::Policy(Guest::of(player)),
+            Agent::Policy(player) => Self::Policy(Box::new(Guest::of(player))),
             Agent::Script(next) => Self::Script(next),
         }
     }
@@ -227,14 +227,14 @@ impl<'a> Agents<'a> {
 
 enum Users<'a> {
     Scripted,
-    Model(Guest<'a>),
+    Model(Box<Guest<'a>>),
 }
 
 impl<'a> Users<'a> {
     fn of(user: User<'a>) -> Self {
         match user {
             User::Scripted => Self::Scripted,
-            User::Model(player) => Self::Model(Guest::of(player)),
+            User::Model(player) => Self::Model(Box::new(Guest::of(player))),
         }
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
 use crate::adamw::{AdamW, Settings};
-use crate::batch::{Batch, Entropy, micro_batches, score, trainable};
+use crate::batch::{Batch, Entropy, micro_batches, needed, score, trainable};
 use crate::gradient::gradient;
 use crate::loss::cross_entropy;
 use crate::parallel;
@@ -151,7 +151,7 @@ impl<'a> Sft<'a> {
         put_back(self.decoder, "weight.", tensors)?;
         for (name, tensor) in &mut self.best {
             let key = format!("best.{name}");
-            let (_, saved) = tensors.iter().find(|(n, _)| *n == key).ok_or(format!("tensor {key} is missing"))?;
+            let (_, saved) = tensors.iter().find(|(n, _)| *n == key).ok_or_else(|| format!("tensor {key} is missing"))?;
             *tensor = saved.copy();
         }
         self.state = state;
@@ -171,7 +171,7 @@ impl<'a> Sft<'a> {
             if tokens == 0 {
                 continue;
             }
-            let lengths: Vec<usize> = chunk.iter().map(|i| train[*i].ids.len()).collect();
+            let lengths: Vec<usize> = chunk.iter().map(|i| needed(&train[*i])).collect();
             let micros = micro_batches(&lengths, self.config.micro_batch_tokens);
             let (gradient, losses) = gradient(self.decoder, self.config.threads, micros, |decoder, micro| {
                 let picked: Vec<&Transcript> = micro.iter().map(|i| &train[chunk[*i]]).collect();
@@ -224,7 +224,7 @@ impl<'a> Sft<'a> {
 /// Mean loss over transcripts, nats a trained token; NaN when nothing is trained.
 #[must_use]
 pub fn mean_loss(decoder: &Decoder, transcripts: &[Transcript], micro_batch_tokens: usize, threads: usize) -> f64 {
-    let lengths: Vec<usize> = transcripts.iter().map(|t| t.ids.len()).collect();
+    let lengths: Vec<usize> = transcripts.iter().map(needed).collect();
     let items: Vec<(Decoder, Vec<usize>)> =
         micro_batches(&lengths, micro_batch_tokens).into_iter().map(|micro| (decoder.share(), micro)).collect();
     let parts = parallel::run(threads, items, |(decoder, micro)| {
@@ -256,7 +256,7 @@ pub fn put_back(decoder: &Decoder, prefix: &str, tensors: &[(String, Tensor)]) -
     tch::no_grad(|| {
         for (name, mut parameter) in decoder.parameters() {
             let key = format!("{prefix}{name}");
-            let (_, saved) = tensors.iter().find(|(n, _)| *n == key).ok_or(format!("tensor {key} is missing"))?;
+            let (_, saved) = tensors.iter().find(|(n, _)| *n == key).ok_or_else(|| format!("tensor {key} is missing"))?;
             if saved.size() != parameter.size() {
                 return Err(format!("tensor {key} has shape {:?}, the policy wants {:?}", saved.size(), parameter.size()));
             }

@@ -72,7 +72,7 @@ struct Run<'a> {
 pub fn run(options: &Options, stop: Stop) -> Result<(), Failure> {
     let store = Store::open(options.out.join("store"))?;
     let spec = manifest::<GRPORun>(&options.folder.join("grporun.yaml"))?.spec;
-    let suite = data::suite(options, &store, &stop)?;
+    let suite = data::suite(options, &stop)?;
     let mut first = Run::new(options, &spec, &suite, 1, stop.clone());
     let user = first.user()?;
     let mut seeds = Vec::new();
@@ -150,23 +150,7 @@ impl<'a> Run<'a> {
             "deterministic": false,
             "seed": self.seed,
         });
-        let assignment = Assignment {
-            name: key.clone(),
-            key: key.clone(),
-            attempt: 0,
-            owner: owner(self.seed),
-            role: Role::Train { stage },
-            arguments,
-            shard: 0,
-            shards: 1,
-            time_left: None,
-            domain: self.options.folder.join("domain"),
-            store: self.options.out.join("store").to_string_lossy().into_owned(),
-            work: self.options.out.join("work").join(key),
-            endpoints: BTreeMap::new(),
-            recordings: None,
-            threads: self.options.threads,
-        };
+        let assignment = assignment(self.options, &key, Role::Train { stage }, arguments);
         let mut job = Job::of(assignment, self.stop.clone())?;
         let report = train::report(&mut job)?;
         self.inputs.insert(stage.as_str().to_owned(), report.digest.clone());
@@ -175,12 +159,30 @@ impl<'a> Run<'a> {
     }
 }
 
-fn owner(seed: u64) -> Owner {
-    Owner {
+/// A piece of work as the local driver would give it.
+fn assignment(options: &Options, key: &str, role: Role, arguments: Value) -> Assignment {
+    let owner = Owner {
         api_version: agoge_crds::API_VERSION.to_owned(),
         kind: "GRPORun".to_owned(),
-        name: format!("learn-{seed}"),
+        name: "learn".to_owned(),
         namespace: None,
         uid: String::new(),
+    };
+    Assignment {
+        name: key.to_owned(),
+        key: key.to_owned(),
+        attempt: 0,
+        owner,
+        role,
+        arguments,
+        shard: 0,
+        shards: 1,
+        time_left: None,
+        domain: options.folder.join("domain"),
+        store: options.out.join("store").to_string_lossy().into_owned(),
+        work: options.out.join("work").join(key),
+        endpoints: BTreeMap::new(),
+        recordings: None,
+        threads: options.threads,
     }
 }

@@ -12,6 +12,9 @@ use serde_json::{Map, Value, json};
 use crate::failure::Failure;
 use crate::train::{Columns, Record, record_of};
 
+/// Seconds or tokens of a curve up to an entry.
+type Measure = fn(&[Value], usize) -> f64;
+
 /// One seed.
 pub struct Seed {
     seed: u64,
@@ -71,10 +74,10 @@ impl Seed {
     }
 
     /// pass^1 on the probe tasks of a curve, where `measure` (seconds or tokens so far) last was at most `bound`.
-    fn probe(&self, stage: &str, measure: fn(&[Value], usize) -> f64, bound: f64) -> Option<f64> {
+    fn probe(&self, stage: &str, measure: Measure, bound: f64) -> Option<f64> {
         let curve = self.curves.get(stage)?;
         let known = (0..curve.len()).filter(|i| measure(curve, *i) <= bound);
-        known.filter_map(|i| curve[i]["pass1"].as_f64()).last()
+        known.filter_map(|i| curve[i]["pass1"].as_f64()).next_back()
     }
 }
 
@@ -126,7 +129,7 @@ pub fn of(minutes: f64, user: &Value, seeds: &[Seed]) -> Value {
 /// pass^1 on the probe tasks with and without the filter: at shares of the time, and of the tokens that both trained.
 fn filter(seeds: &[Seed]) -> Value {
     let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
-    let measures: [(&str, fn(&[Value], usize) -> f64); 2] = [("byTime", seconds), ("byTokens", tokens)];
+    let measures: [(&str, Measure); 2] = [("byTime", seconds), ("byTokens", tokens)];
     let mut out = Map::new();
     for (name, measure) in measures {
         let total = |seed: &Seed, stage: &str| {
@@ -159,7 +162,7 @@ pub fn table(result: &Value) -> String {
     let mut text = String::from("seed  arm              pass^1  95 %            scripted  unseen\n");
     for seed in result["seeds"].as_array().into_iter().flatten() {
         for (arm, value) in seed.as_object().into_iter().flatten().filter(|(_, value)| value.get("pass^1").is_some()) {
-            let number = |value: &Value| value.as_f64().map_or("-".into(), |x| format!("{x:.3}"));
+            let number = |value: &Value| value.as_f64().map_or_else(|| "-".into(), |x| format!("{x:.3}"));
             text.push_str(&format!(
                 "{:<5} {arm:<16} {:<7} {} - {}   {:<9} {}\n",
                 seed["seed"],

@@ -6,7 +6,7 @@ use agoge_plan::TrainStage;
 use serde::Deserialize;
 
 use super::policy::Policy;
-use super::{Record, Stage, user_sft};
+use super::{Record, Stage, USER_TEMPERATURE, user_sft};
 use crate::failure::Failure;
 use crate::job::Job;
 
@@ -41,7 +41,7 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
     let judge = |user: &Policy, job: &Job, dialogues: &[Dialogue<'_>]| -> Result<Certificate, Failure> {
         job.stop.check()?;
         let threads = user.threads(job.threads());
-        Ok(certify(user.player(1.0), dialogues, TURN, stage.arguments.seed, threads)?)
+        Ok(certify(user.player(USER_TEMPERATURE), dialogues, TURN, stage.arguments.seed, threads)?)
     };
     let after = judge(&trained, job, &dialogues)?;
     job.progress.figure("errorRate", after.error_rate);

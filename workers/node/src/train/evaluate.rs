@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::Policy;
 use super::samples::Sample;
-use super::{Columns, Record, Stage, grpo};
+use super::{Columns, Record, Stage, USER_TEMPERATURE, grpo};
 use crate::failure::Failure;
 use crate::job::Job;
 
@@ -149,7 +149,7 @@ impl Exam {
     /// One column. A user model knows the scenarios of its training alone, so the script plays the user of unseen ones.
     fn column(&mut self, job: &mut Job, agent: Agent<'_>, modelled: bool, unseen: bool) -> Result<Scorecard, Failure> {
         let user = match &self.user {
-            Some(user) if modelled => User::Model(user.player(1.0)),
+            Some(user) if modelled => User::Model(user.player(USER_TEMPERATURE)),
             _ => User::Scripted,
         };
         let tasks = if unseen { &self.unseen } else { &self.heldout };

@@ -16,7 +16,7 @@ use agoge_world::Task;
 
 use super::policy::Policy;
 use super::samples::Sample;
-use super::{Record, Stage, trace};
+use super::{Record, Stage, USER_TEMPERATURE, trace};
 use crate::failure::Failure;
 use crate::job::Job;
 
@@ -41,7 +41,7 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
     let config = GrpoConfig { threads, ..plan.config.clone() };
     let mut grpo = Grpo::new(&policy.decoder, reference.as_ref().map(|r| &r.decoder), config);
     let file = resume(&mut grpo, &job.assignment.work)?;
-    let speaker = user.as_ref().map_or(User::Scripted, |user| User::Model(user.player(1.0)));
+    let speaker = user.as_ref().map_or(User::Scripted, |user| User::Model(user.player(USER_TEMPERATURE)));
     let mut samples = Vec::new();
     job.progress.stage(plan.title, plan.unit(), plan.total());
     while !plan.spent(&grpo.state) {
@@ -59,7 +59,7 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
         };
         let due = step.step.is_multiple_of(u64::from(spec.checkpoint_every.max(1))) || plan.spent(&grpo.state);
         if due && !probe.is_empty() {
-            let card = evaluate(&mut arena, &probe, 1, Agent::Policy(policy.player(1.0)), speaker, |_| stop.check())?;
+            let card = evaluate(&mut arena, &probe, 1, Agent::Policy(policy.player(0.0)), speaker, |_| stop.check())?;
             grpo.note_pass(card.pass.first().map_or(0.0, |estimate| estimate.value));
         }
         if due {

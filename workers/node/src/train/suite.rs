@@ -2,29 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use agoge_dialogue::Message;
 use agoge_learner::certify::Dialogue;
 use agoge_store::Store;
 use agoge_world::{Split, Task};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::Arguments;
 use crate::failure::Failure;
-
-/// A qualified instance.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Instance {
-    /// The task.
-    pub task: Task,
-    /// The part of the data it belongs to.
-    pub split: Split,
-    /// How it was made.
-    pub strategy: String,
-    /// Its demonstration, where it has one.
-    #[serde(default)]
-    pub messages: Vec<Message>,
-}
+pub use crate::qualify::Instance;
 
 /// The qualified instances.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -37,7 +22,7 @@ impl Suite {
     pub fn load(store: &Store, arguments: &Arguments) -> Result<Self, Failure> {
         let digest = &arguments.suite.digest;
         let inputs = BTreeMap::from([("digest".to_owned(), digest.clone())]);
-        let artifact = store.find_artifact("suite", &inputs)?.ok_or_else(|| {
+        let artifact = store.find_artifact(crate::qualify::KIND, &inputs)?.ok_or_else(|| {
             let name = &arguments.suite.name;
             Failure::Input(format!("the store has no suite {digest} of {name}: the CheckerSuite has to run again"))
         })?;
@@ -147,6 +132,8 @@ fn stratified(all: &[&Task], n: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use agoge_dialogue::Message;
+
     use super::*;
 
     fn task(branch: usize, refusal: bool) -> Task {

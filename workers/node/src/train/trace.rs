@@ -9,11 +9,14 @@ use tch::Tensor;
 
 use crate::failure::Failure;
 
+/// Tensors by name, and a trainer's state.
+type Found<S> = (Vec<(String, Tensor)>, S);
+
 /// The checkpoint in `file`, or the one before it when that is gone.
 ///
 /// # Errors
 /// When it is corrupt: an input failure, because trying again would find it again.
-pub fn resume<S: DeserializeOwned>(file: &Path) -> Result<Option<(Vec<(String, Tensor)>, S)>, Failure> {
+pub fn resume<S: DeserializeOwned>(file: &Path) -> Result<Option<Found<S>>, Failure> {
     let found = [file.to_owned(), previous(file)].into_iter().find(|file| file.exists());
     let Some(file) = found else { return Ok(None) };
     match checkpoint::load(&file) {
