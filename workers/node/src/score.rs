@@ -65,33 +65,15 @@ pub fn run(job: &mut Job) -> Result<(), Failure> {
         return Err(Failure::Input(message.into()));
     }
     let bindings = arguments.endpoints.unwrap_or_default();
-    job.progress.stage(
-        "scoring endpoints",
-        "tasks",
-        (tasks.len() * bindings.len()) as u64,
-    );
     let mut ledger =
         Ledger::open(job.assignment.work.join("score.jsonl")).map_err(Failure::infra)?;
     let mut scores = Vec::new();
-    for (n, binding) in bindings.iter().enumerate() {
-        let key = format!(
-            "{digest}/{}/{}",
-            binding.endpoint,
-            binding.model.as_deref().unwrap_or_default()
-        );
-        let client = Endpoints::open(&job.assignment, Meter::default())?.client(binding)?;
-        let passed = score(
-            job,
-            &tasks,
-            &client,
-            binding,
-            &key,
-            &mut ledger,
-            n * tasks.len(),
-        )?;
+    for binding in &bindings {
+        let passed = play_all(job, &tasks, binding, &digest, &mut ledger)?;
+        let right = passed.iter().filter(|passed| **passed).count();
         scores.push(EndpointScore {
             endpoint: binding.endpoint.clone(),
-            pass1: passed as f64 / tasks.len() as f64,
+            pass1: right as f64 / tasks.len() as f64,
             tasks: tasks.len() as u64,
         });
     }
@@ -101,16 +83,21 @@ pub fn run(job: &mut Job) -> Result<(), Failure> {
     })
 }
 
-/// Plays all tasks, several at once; each that is finished is kept. Returns how many passed.
-fn score(
+/// Plays every task once with the model behind a binding and the scripted user, several at once; whether each passed, in
+/// their order. What is finished lies in the ledger, under this suite's digest, and is not played again.
+///
+/// # Errors
+/// An endpoint that does not answer, or a request to stop.
+pub fn play_all(
     job: &mut Job,
     tasks: &[Task],
-    client: &Client,
     binding: &EndpointBinding,
-    key: &str,
+    suite: &str,
     ledger: &mut Ledger,
-    before: usize,
-) -> Result<usize, Failure> {
+) -> Result<Vec<bool>, Failure> {
+    let client = Endpoints::open(&job.assignment, Meter::default())?.client(binding)?;
+    let model = binding.model.as_deref().unwrap_or_default();
+    let prefix = format!("{suite}/{}/{model}", binding.endpoint);
     let rules = Rules {
         temperature: binding.temperature.unwrap_or(0.0),
         ..Rules::default()
@@ -120,14 +107,16 @@ fn score(
         .enable_all()
         .build()
         .map_err(Failure::infra)?;
-    let key = |task: &Task| format!("{key}/{}", task.id);
+    let key = |task: &Task| format!("{prefix}/{}", task.id);
     let due: Vec<&Task> = tasks
         .iter()
         .filter(|task| !ledger.contains(&key(task)))
         .collect();
-    let mut done = before + tasks.len() - due.len();
+    let stage = format!("scoring {}", binding.endpoint);
+    job.progress.stage(&stage, "tasks", tasks.len() as u64);
+    let mut done = tasks.len() - due.len();
     runtime.block_on(async {
-        let played = due.iter().map(|task| one(&world, task, client, &rules));
+        let played = due.iter().map(|task| one(&world, task, &client, &rules));
         let mut played = futures::stream::iter(played).buffered(client.concurrency());
         for task in &due {
             let Some(passed) = played.next().await else {
@@ -149,12 +138,11 @@ fn score(
             .get::<bool>(&key(task))
             .map(|passed| passed == Some(true))
     };
-    let all = tasks
+    tasks
         .iter()
         .map(passed)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(Failure::infra)?;
-    Ok(all.into_iter().filter(|passed| *passed).count())
+        .collect::<Result<_, _>>()
+        .map_err(Failure::infra)
 }
 
 /// Plays one task; whether it passed. What an endpoint spoils is played again.
