@@ -1,4 +1,5 @@
 //! Bad input, one test each: one clear message that names the field or file and a way out, exit code 2, nothing overwritten.
+#![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
 use std::net::TcpListener;

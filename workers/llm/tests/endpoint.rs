@@ -1,4 +1,5 @@
 //! The client against a small server on this machine that misbehaves in one way at a time.
+#![allow(clippy::unwrap_used)]
 
 use std::net::TcpListener as Listener;
 use std::sync::Arc;

@@ -32,7 +32,9 @@ pub struct Reason {
 /// Counts attempts by the gate they ended at. Every gate is listed, also those at which nothing ended.
 #[must_use]
 pub fn funnel<'a>(attempts: impl IntoIterator<Item = &'a Attempt>) -> Vec<Stop> {
-    let mut gates: BTreeMap<Gate, (usize, BTreeMap<String, (usize, String)>)> = Gate::ALL
+    /// A reason's count and its first example.
+    type Reasons = BTreeMap<String, (usize, String)>;
+    let mut gates: BTreeMap<Gate, (usize, Reasons)> = Gate::ALL
         .into_iter()
         .map(|gate| (gate, Default::default()))
         .collect();

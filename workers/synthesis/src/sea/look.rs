@@ -74,7 +74,7 @@ fn collections<'a>(domain: &'a Domain, rules: &str) -> Vec<&'a str> {
         .map(|(_, name)| *name)
         .max_by_key(|name| domain.state.ids(name).count());
     named.retain(|(count, _)| *count > 0);
-    named.sort_by(|a, b| b.0.cmp(&a.0));
+    named.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let mut named: Vec<&str> = named.into_iter().map(|(_, name)| name).collect();
     if let Some(largest) = largest.filter(|largest| !named.contains(largest)) {
         named.insert(0, largest);
@@ -122,7 +122,7 @@ fn fitting(
             (fits.len(), fits, id)
         })
         .collect();
-    scored.sort_by(|a, b| b.0.cmp(&a.0));
+    scored.sort_by_key(|(fits, ..)| std::cmp::Reverse(*fits));
     let mut kinds = Vec::new();
     let (mut first, mut later) = (Vec::new(), Vec::new());
     for (_, fits, id) in scored {

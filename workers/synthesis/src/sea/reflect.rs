@@ -102,7 +102,7 @@ fn failures(attempts: &[&Attempt]) -> String {
             ));
         }
     }
-    lines.sort_by(|a, b| b.0.cmp(&a.0));
+    lines.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
     let lines: Vec<String> = lines
         .into_iter()
         .take(SHOWN.0)
