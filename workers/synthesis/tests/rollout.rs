@@ -1,4 +1,5 @@
 //! Episodes with scripted models at the table, on the courier domain.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};

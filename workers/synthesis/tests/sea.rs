@@ -1,5 +1,6 @@
 //! Whole `sea` jobs with a scripted model on the courier domain: evolution of a plan with a planted defect, the funnel,
 //! attribution, going on after a stop, and replay.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::sync::Arc;

@@ -141,7 +141,7 @@ pub fn up(up: &Up) -> Result<(), Failure> {
         Duration::from_secs(up.hang_after.max(1)),
     );
     let mut driver = Driver {
-        out: out.clone(),
+        out,
         driven,
         others,
         children,

@@ -137,14 +137,13 @@ impl Line {
                 bar.tick();
             }
             None if report != self.report
+                && (!report.stage.is_empty() || report.done > 0)
                 && self
                     .said
                     .is_none_or(|said| now.duration_since(said) >= EVERY) =>
             {
-                if !report.stage.is_empty() || report.done > 0 {
-                    eprintln!("        {name}: {text}");
-                    self.said = Some(now);
-                }
+                eprintln!("        {name}: {text}");
+                self.said = Some(now);
             }
             None => {}
         }
