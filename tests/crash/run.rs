@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use agoge_store::{Digest, Store};
@@ -105,13 +105,16 @@ pub fn uncut(mode: Mode) -> Outcome {
     }
 }
 
-/// A run that loses a process, and is resumed by the same command. Says what was killed.
-pub fn cut(mode: Mode, victim: Victim, after: f64) -> (String, Outcome) {
+/// A run that loses a process, and is resumed by the same command. Says what was killed; `None` when it had ended before.
+pub fn cut(mode: Mode, victim: Victim, after: f64) -> Option<(String, Outcome)> {
     let desk = desk(mode);
     let mut driver = desk.start();
     std::thread::sleep(Duration::from_secs_f64(after));
+    if !matches!(driver.try_wait(), Ok(None)) {
+        return None;
+    }
     let killed = kill(&mut driver, victim);
-    if victim != Victim::Driver {
+    if killed != Victim::Driver.program() {
         // The driver sees it, tells it, and tries again.
         let _ = driver.wait();
     }
@@ -122,7 +125,7 @@ pub fn cut(mode: Mode, victim: Victim, after: f64) -> (String, Outcome) {
             .faults
             .push(format!("it did not end well: {}", said(&output)));
     }
-    (killed, outcome)
+    Some((killed, outcome))
 }
 
 /// What differs from the run that nothing happened to.
@@ -153,26 +156,21 @@ pub fn judge(mode: Mode, clean: &Outcome, cut: &Outcome) -> Vec<String> {
 
 /// Kills one process of the run with SIGKILL: the victim if there is one now, else the driver.
 fn kill(driver: &mut Child, victim: Victim) -> String {
+    // The kernel keeps the first fifteen letters of a name.
+    let program = &victim.program()[..victim.program().len().min(15)];
     let family = descendants(driver.id());
-    let chosen = family
-        .iter()
-        .find(|(_, name)| name == &victim.program()[..victim.program().len().min(15)]);
-    match chosen {
-        Some((pid, name)) if victim != Victim::Driver => {
-            let killed = std::process::Command::new("kill")
-                .args(["-9", &pid.to_string()])
-                .status();
-            if killed.is_ok_and(|status| status.success()) {
-                return name.clone();
-            }
-            "nothing (it had just ended)".to_owned()
-        }
-        _ => {
-            let _ = driver.kill();
-            let _ = driver.wait();
-            "agoge".to_owned()
+    if let Some((pid, name)) = family.iter().find(|(_, name)| name == program) {
+        let killed = std::process::Command::new("kill")
+            .args(["-9", &pid.to_string()])
+            .stderr(Stdio::null())
+            .status();
+        if killed.is_ok_and(|status| status.success()) {
+            return name.clone();
         }
     }
+    let _ = driver.kill();
+    let _ = driver.wait();
+    Victim::Driver.program().to_owned()
 }
 
 /// Processes below this one, with their names.
