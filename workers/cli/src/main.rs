@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use agoge_cli::command::{check, domain, export, gc, report, status, up};
+use agoge_cli::command::{chat, check, domain, eval, export, gc, report, status, up};
 use clap::{Parser, Subcommand};
 
 /// Grows tool-use training data that proves itself, and trains agents on it.
@@ -19,7 +19,9 @@ struct Agoge {
 #[derive(Debug, Subcommand)]
 enum Command {
     Up(up::Up),
+    Chat(chat::Chat),
     Check(check::Check),
+    Eval(eval::Eval),
     #[command(subcommand)]
     Domain(domain::DomainCommand),
     Status(status::Status),
@@ -31,7 +33,9 @@ enum Command {
 fn main() -> ExitCode {
     let ended = match Agoge::parse().command {
         Command::Up(command) => up::up(&command),
+        Command::Chat(command) => chat::chat(&command),
         Command::Check(command) => check::check(&command),
+        Command::Eval(command) => eval::eval(&command),
         Command::Domain(command) => domain::domain(&command),
         Command::Status(command) => status::status(&command),
         Command::Report(command) => report::report(&command),

@@ -1,7 +1,9 @@
 //! The subcommands of `agoge`, one file each.
 
+pub mod chat;
 pub mod check;
 pub mod domain;
+pub mod eval;
 pub mod export;
 pub mod gc;
 pub mod report;
