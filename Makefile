@@ -49,3 +49,7 @@ test-parity: setup ## Load what we write in transformers and datasets (installs 
 .PHONY: sea
 sea: setup ## An hour of the real language model by the strategy sea alone; writes docs/runs/sea.md
 	@hack/sea
+
+.PHONY: bench
+bench: setup ## Measure beside transformers, TRL and CPython in one session: out/bench/result.json
+	@tests/bench/run
