@@ -109,6 +109,12 @@ impl LlmError {
         matches!(self.kind, Kind::Budget(_))
     }
 
+    /// Whether a recording ended before the item that asked: where a recorded run was stopped.
+    #[must_use]
+    pub fn is_end_of_tape(&self) -> bool {
+        matches!(self.kind, Kind::Record(RecordError::Ended { .. }))
+    }
+
     /// Whether asking for anything else is in vain too: what is wrong is not about this one question.
     #[must_use]
     pub fn is_final(&self) -> bool {

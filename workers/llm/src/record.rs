@@ -4,7 +4,7 @@
 //! had before (its ordinal): so that the same question gets other answers for other items, and a second answer when it
 //! is asked twice. A line with the key of an earlier one replaces it: an item that was cut off and made anew counts once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,16 @@ pub enum RecordError {
         line: usize,
         /// Why.
         why: String,
+    },
+    /// The recording ended before this item.
+    #[error(
+        "the recording in {path} ends before item {item}; record anew to go further"
+    )]
+    Ended {
+        /// The item.
+        item: String,
+        /// The folder.
+        path: PathBuf,
     },
     /// Nothing was recorded for this question.
     #[error(
@@ -79,6 +89,7 @@ pub struct Recordings {
 #[derive(Debug, Default)]
 struct Inner {
     answers: HashMap<Key, Answer>,
+    items: HashSet<String>,
     asked: HashMap<(String, String), u32>,
     files: BTreeMap<PathBuf, File>,
 }
@@ -106,6 +117,7 @@ impl Recordings {
         }
         paths.sort();
         let mut answers = HashMap::new();
+        let mut items = HashSet::new();
         for path in paths {
             let text = std::fs::read_to_string(&path).map_err(io("read", &path))?;
             // A last line without its end was being written when the recording was killed.
@@ -116,6 +128,7 @@ impl Recordings {
                     line: n + 1,
                     why: e.to_string(),
                 })?;
+                items.insert(line.item.clone());
                 answers.insert((line.prompt, line.item, line.ordinal), line.answer);
             }
         }
@@ -124,6 +137,7 @@ impl Recordings {
             recording: false,
             inner: Mutex::new(Inner {
                 answers,
+                items,
                 ..Inner::default()
             }),
         })
@@ -171,6 +185,12 @@ impl Recordings {
         ordinal: u32,
     ) -> Result<Answer, RecordError> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if !inner.items.contains(item) {
+            return Err(RecordError::Ended {
+                item: item.to_owned(),
+                path: self.folder.clone(),
+            });
+        }
         let key = (digest.to_owned(), item.to_owned(), ordinal);
         let found = inner.answers.get(&key).cloned();
         let mut answer = found.ok_or_else(|| RecordError::Missing {
@@ -303,6 +323,8 @@ mod tests {
             ("second", Source::Replayed)
         );
         let missing = next("a").unwrap_err().to_string();
+        let ended = next("c").unwrap_err();
+        assert!(matches!(ended, RecordError::Ended { .. }), "{ended}");
         assert!(
             missing.contains("item a") && missing.contains("record anew"),
             "{missing}"

@@ -72,7 +72,7 @@ impl Request {
             }
             Format::Schema(schema) => {
                 let format = json!({"type": "json_schema",
-                    "json_schema": {"name": "answer", "strict": true, "schema": schema}});
+                    "json_schema": {"name": "answer", "schema": schema}});
                 body.insert("response_format".into(), format);
             }
         }

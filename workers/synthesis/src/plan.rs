@@ -17,7 +17,7 @@ pub struct SynthesisPlan {
     pub system: String,
     /// Asks for the scenario; `{rules}` and `{records}` are filled in.
     pub scenario: String,
-    /// Asks for the gold calls.
+    /// Asks for the gold calls; `{words}` is the bold words of the policy's section.
     pub gold: String,
     /// Asks for a part again; `{reason}` and `{part}` are filled in.
     pub again: String,
@@ -26,7 +26,7 @@ pub struct SynthesisPlan {
 /// How an instance is judged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EvaluationPlan {
-    /// Asks for the checker; `{changes}` is what gold changed.
+    /// Asks for the checker; `{changes}` is what gold changed, `{count}` how many values.
     pub checker: String,
 }
 

@@ -90,7 +90,8 @@ pub async fn run(
 struct Exhausted;
 
 impl Bench<'_> {
-    /// Waits for a step until the deadline; an exhausted budget counts as one.
+    /// Waits for a step until the deadline. An exhausted budget counts as one, and so does the end of a recording: there
+    /// the recorded run was stopped.
     async fn within<T>(
         &self,
         step: impl Future<Output = Result<T, LlmError>>,
@@ -104,7 +105,7 @@ impl Bench<'_> {
         };
         match result {
             Ok(value) => Ok(Ok(value)),
-            Err(error) if error.is_budget() => Ok(Err(Exhausted)),
+            Err(error) if error.is_budget() || error.is_end_of_tape() => Ok(Err(Exhausted)),
             Err(error) => Err(error),
         }
     }

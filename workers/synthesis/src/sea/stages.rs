@@ -8,10 +8,10 @@ use std::sync::Mutex;
 
 use agoge_checker::{Plausible, Thresholds, qualify_among};
 use agoge_dialogue::{CallError, Message, ToolCall};
-use agoge_llm::{Answer, Client, Finish, LlmError, Request, Spent, json_in_text};
+use agoge_llm::{Answer, Client, Finish, Format, LlmError, Request, Spent, json_in_text};
 use agoge_sandbox::{Change, Source, lint};
 use agoge_world::{Domain, Fact, Task, UserScript, World, replay};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::look::Look;
 use crate::instance::{Draft, Gate};
@@ -67,7 +67,6 @@ enum Stop {
 
 /// A scenario as the model wrote it.
 struct Scenario {
-    rule: String,
     wants: String,
     opening: String,
     facts: Vec<(String, String)>,
@@ -76,7 +75,6 @@ struct Scenario {
 struct Gold {
     calls: Vec<ToolCall>,
     say: Vec<String>,
-    refuse: bool,
     changes: Vec<Change>,
 }
 
@@ -136,13 +134,14 @@ impl<W: BorrowMut<World>> Talk<'_, W> {
             &[("rules", &look.rules), ("records", &look.records)],
         );
         let scenario = self
-            .stage(0, asked, |_, answer| scenario(domain, answer))
+            .stage(domain, 0, asked, |_, answer| scenario(domain, answer))
             .await?;
 
         self.written.gate = Gate::Gold;
-        let asked = plan.synthesis.gold.clone();
+        let words = outcome_words(&look.rules);
+        let asked = fill(&plan.synthesis.gold, &[("words", &words)]);
         let gold = self
-            .stage(1, asked, |talk, answer| {
+            .stage(domain, 1, asked, |talk, answer| {
                 talk.gold(domain, &scenario, answer)
             })
             .await?;
@@ -151,10 +150,13 @@ impl<W: BorrowMut<World>> Talk<'_, W> {
         let mut task = task(self.id, look, &scenario, &gold);
         let asked = fill(
             &plan.evaluation.checker,
-            &[("changes", &told(&gold.changes))],
+            &[
+                ("changes", &told(&gold.changes)),
+                ("count", &gold.changes.len().to_string()),
+            ],
         );
         let source = self
-            .stage(2, asked, |talk, answer| talk.checker(&task, answer))
+            .stage(domain, 2, asked, |talk, answer| talk.checker(&task, answer))
             .await?;
         task.checker = Some(source);
         self.written.task = Some(task);
@@ -164,6 +166,7 @@ impl<W: BorrowMut<World>> Talk<'_, W> {
     /// Asks for a part, and once more with what was wrong while there are tokens.
     async fn stage<T>(
         &mut self,
+        domain: &Domain,
         stage: usize,
         asked: String,
         read: impl Fn(&Self, &Answer) -> Result<T, String>,
@@ -171,6 +174,7 @@ impl<W: BorrowMut<World>> Talk<'_, W> {
         let (name, most) = MOST[stage];
         let mut wrong: Option<String> = None;
         let mut asked = asked;
+        let format = forms(domain, stage);
         for attempt in 0..2 {
             if self.left < LEAST {
                 let limit = format!(
@@ -181,7 +185,7 @@ impl<W: BorrowMut<World>> Talk<'_, W> {
                 return Err(Stop::Wrong(reason));
             }
             self.messages.push(Message::user(&asked));
-            let answer = self.ask(name, most).await?;
+            let answer = self.ask(name, most, format.clone()).await?;
             self.messages.push(Message::assistant(&answer.text));
             match read(self, &answer) {
                 Ok(value) => return Ok(value),
@@ -197,10 +201,11 @@ impl<W: BorrowMut<World>> Talk<'_, W> {
         Err(Stop::Wrong(wrong.unwrap_or_default()))
     }
 
-    async fn ask(&mut self, name: &str, most: u32) -> Result<Answer, Stop> {
+    async fn ask(&mut self, name: &str, most: u32, format: Format) -> Result<Answer, Stop> {
         let writer = self.writer;
         let request = Request {
             temperature: writer.temperature,
+            format,
             seed: Some(super::look::draw(&[&writer.seed.to_string(), self.id, name]) >> 21),
             ..Request::new(self.messages.clone(), most.min(self.left))
         };
@@ -226,22 +231,11 @@ impl<W: BorrowMut<World>> Talk<'_, W> {
         let map = object(answer)?;
         let calls = calls(domain, map.get("calls"))?;
         let say = outputs(map.get("say"))?;
-        let refuse = match map.get("refuse") {
-            None => false,
-            Some(Value::Bool(refuse)) => *refuse,
-            Some(_) => return Err("refuse must be true or false".into()),
-        };
         let mut world = lock(self.writer.world);
         let world: &mut World = (*world).borrow_mut();
         let episode = replay(world, &calls).map_err(|e| e.to_string())?;
         grounded(domain, scenario, &episode.calls)?;
         let changes = episode.diff(domain);
-        if refuse && !changes.is_empty() {
-            return Err(format!(
-                "refuse is true, but the calls change {}",
-                told(&changes)
-            ));
-        }
         if changes.is_empty() && say.is_empty() {
             return Err(
                 "the calls change nothing and nothing must be said, so nothing can be checked"
@@ -251,7 +245,6 @@ impl<W: BorrowMut<World>> Talk<'_, W> {
         Ok(Gold {
             calls,
             say,
-            refuse,
             changes,
         })
     }
@@ -280,6 +273,50 @@ impl<W: BorrowMut<World>> Talk<'_, W> {
         } else {
             Err(found.why())
         }
+    }
+}
+
+/// The words in bold of a policy's section, each once.
+fn outcome_words(rules: &str) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for word in rules.split("**").skip(1).step_by(2) {
+        if !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    if words.is_empty() {
+        "as the rules say".into()
+    } else {
+        words.join(", ")
+    }
+}
+
+/// The form of a stage's JSON, for endpoints that hold a model to a schema: names and types, and no value.
+fn forms(domain: &Domain, stage: usize) -> Format {
+    let text = || json!({"type": "string"});
+    let object = |properties: Value, required: &[&str]| json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false});
+    match stage {
+        0 => Format::Schema(object(
+            json!({"wants": text(), "knows": {"type": "object", "additionalProperties": text()}, "opening": text()}),
+            &["wants", "knows", "opening"],
+        )),
+        1 => {
+            let call = |tool: &agoge_dialogue::ToolSpec| {
+                object(
+                    json!({"name": {"const": tool.name}, "arguments": tool.parameters}),
+                    &["name", "arguments"],
+                )
+            };
+            let calls: Vec<Value> = domain.tools.iter().map(call).collect();
+            let calls =
+                json!({"type": "array", "items": {"anyOf": calls}, "minItems": 1, "maxItems": 4});
+            let say = json!({"type": "array", "items": text(), "maxItems": 3});
+            Format::Schema(object(
+                json!({"calls": calls, "say": say}),
+                &["calls", "say"],
+            ))
+        }
+        _ => Format::Text,
     }
 }
 
@@ -323,13 +360,7 @@ fn scenario(domain: &Domain, answer: &Answer) -> Result<Scenario, String> {
     if !facts.iter().any(|(_, value)| is_id(domain, value)) {
         return Err("knows names no id of a record".into());
     }
-    let rule = match map.get("rule") {
-        Some(Value::String(rule)) => rule.clone(),
-        Some(Value::Number(rule)) => rule.to_string(),
-        _ => String::new(),
-    };
     Ok(Scenario {
-        rule,
         wants,
         opening,
         facts,
@@ -484,11 +515,12 @@ fn task(id: &str, look: &Look, scenario: &Scenario, gold: &Gold) -> Task {
         id: id.into(),
         template: String::new(),
         intent: look.topic.clone(),
-        condition: scenario.rule.clone(),
+        condition: String::new(),
         wording: String::new(),
         branch: path.join("+"),
         corner: false,
-        refusal: gold.refuse,
+        // A refusal of the policy is, for its checker, a task without changes in which something must be said.
+        refusal: false,
         user: UserScript::of_facts(&instruction, &scenario.opening, facts),
         agent: agoge_world::AgentScript::default(),
         gold: gold.calls.clone(),
