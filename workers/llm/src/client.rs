@@ -185,12 +185,13 @@ impl Client {
         };
         let digest = request.digest(self.model());
         let ordinal = tape.next(&digest, item);
-        if tape.replays() {
-            let answer = tape
-                .find(&digest, item, ordinal)
-                .map_err(|e| self.fail(e.into()))?;
-            self.meter.charge(&answer.usage, &self.endpoint.price);
-            return Ok(answer);
+        match tape.find(&digest, item, ordinal) {
+            Ok(answer) => {
+                self.meter.charge(&answer.usage, &self.endpoint.price);
+                return Ok(answer);
+            }
+            Err(missing) if tape.replays() => return Err(self.fail(missing.into())),
+            Err(_) => {}
         }
         let answer = self.live(item, request).await?;
         tape.keep(self.model(), &digest, item, ordinal, &answer)

@@ -39,9 +39,7 @@ pub enum RecordError {
         why: String,
     },
     /// The recording ended before this item.
-    #[error(
-        "the recording in {path} ends before item {item}; record anew to go further"
-    )]
+    #[error("the recording in {path} ends before item {item}; record anew to go further")]
     Ended {
         /// The item.
         item: String,
@@ -100,6 +98,10 @@ impl Recordings {
     /// # Errors
     /// When the folder cannot be read, or a line of it.
     pub fn replay(folder: &Path) -> Result<Self, RecordError> {
+        Self::load(folder, false)
+    }
+
+    fn load(folder: &Path, recording: bool) -> Result<Self, RecordError> {
         let io = |doing, path: &Path| {
             let path = path.to_owned();
             move |source| RecordError::Io {
@@ -134,7 +136,7 @@ impl Recordings {
         }
         Ok(Self {
             folder: folder.to_owned(),
-            recording: false,
+            recording,
             inner: Mutex::new(Inner {
                 answers,
                 items,
@@ -143,21 +145,18 @@ impl Recordings {
         })
     }
 
-    /// Keeps every answer in a folder, which is made if it is missing; what is there stays.
+    /// Keeps every answer in a folder, which is made if it is missing. What it answers already is not asked again, so
+    /// that a recording that was stopped goes on.
     ///
     /// # Errors
-    /// When the folder cannot be made.
+    /// When the folder cannot be made or read.
     pub fn record(folder: &Path) -> Result<Self, RecordError> {
         std::fs::create_dir_all(folder).map_err(|source| RecordError::Io {
             doing: "make the folder of",
             path: folder.to_owned(),
             source,
         })?;
-        Ok(Self {
-            folder: folder.to_owned(),
-            recording: true,
-            inner: Mutex::default(),
-        })
+        Self::load(folder, true)
     }
 
     /// Whether answers come from here alone.

@@ -191,10 +191,13 @@ pub fn agent_prompt(domain: &Domain, calls: Calls) -> String {
 }
 
 const AGENT_FENCED: &str = include_str!("rollout/agent-fenced.md");
+const AGENT_NEXT: &str = include_str!("rollout/agent-next.md");
 const AGENT_NATIVE: &str = include_str!("rollout/agent-native.md");
 const USER: &str = include_str!("rollout/user.md");
+const USER_FIRST: &str = include_str!("rollout/user-first.md");
+const USER_NEXT: &str = include_str!("rollout/user-next.md");
 /// How a line of results begins; a model that writes it itself is stopped there.
-const TOLD: &str = "[tools]";
+const TOLD: &str = "Result of";
 /// What a user model hears before it speaks first.
 const GREETING: &str = "Hello, how can I help you?";
 
@@ -401,7 +404,7 @@ impl<'a, W: BorrowMut<World>> Table<'a, W> {
                 self.wire.push(message.clone());
             }
             self.rollout.messages.push(message);
-            told.push(format!("{}: {}", call.name, result.content));
+            told.push(format!("{TOLD} {}: {}", call.name, result.content));
             if result.killed {
                 return Some(End::Infra(format!(
                     "{} was stopped: {}",
@@ -410,8 +413,8 @@ impl<'a, W: BorrowMut<World>> Table<'a, W> {
             }
         }
         if !native {
-            self.wire
-                .push(Message::user(&format!("{TOLD} {}", told.join("\n"))));
+            let told = format!("{}\n{}", told.join("\n"), AGENT_NEXT.trim());
+            self.wire.push(Message::user(&told));
         }
         None
     }
@@ -440,7 +443,7 @@ impl<'a, W: BorrowMut<World>> Table<'a, W> {
                 let answer = client.ask(&item, &request).await?;
                 let usd = client.cost(&answer.usage);
                 self.rollout.user.add(&answer.usage, usd);
-                answer.text.trim().to_owned()
+                line(&answer.text)
             }
         };
         self.rollout
@@ -467,20 +470,36 @@ fn written(answer: &Answer, calls: &[ToolCall]) -> String {
     calls.iter().map(fence).collect::<Vec<_>>().join("\n")
 }
 
-/// The dialogue as the user's model reads it: its own turns are the assistant's. Rules first, the task's own last.
+/// The dialogue as the user's model reads it: a transcript to which it writes the next line, for a small model that is
+/// given the helpdesk's words as a user's answers like a helpdesk. Rules first, the task's own after them, what grows last.
 fn user_side(task: &Task, messages: &[Message]) -> Vec<Message> {
-    let system = format!(
-        "{}\n{}",
-        USER.trim().replace("{done}", DONE),
-        task.user.instruction
-    );
-    let mut side = vec![Message::system(&system), Message::user(GREETING)];
-    side.extend(user_view(messages).into_iter().map(|message| {
-        if message.role == Role::User {
-            Message::assistant(&message.content)
+    let system = format!("{}\n{}", USER.trim(), task.user.instruction);
+    let mut transcript = format!("Helpdesk: {GREETING}\n");
+    for message in user_view(messages) {
+        let speaker = if message.role == Role::User {
+            "Customer"
         } else {
-            Message::user(&message.content)
-        }
-    }));
-    side
+            "Helpdesk"
+        };
+        transcript.push_str(&format!("{speaker}: {}\n", message.content.trim()));
+    }
+    let asked = if messages.is_empty() {
+        USER_FIRST
+    } else {
+        USER_NEXT
+    };
+    transcript.push_str(&format!("\n{}", asked.trim().replace("{done}", DONE)));
+    vec![Message::system(&system), Message::user(&transcript)]
+}
+
+/// A user model's line without the speaker's name that it may have written before it.
+fn line(text: &str) -> String {
+    let text = text.trim();
+    let text = text.strip_prefix("Customer:").unwrap_or(text).trim();
+    text.lines()
+        .next()
+        .unwrap_or_default()
+        .trim_matches('"')
+        .trim()
+        .to_owned()
 }

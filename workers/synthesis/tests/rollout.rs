@@ -35,7 +35,7 @@ fn agent(calls: Vec<ToolCall>, answer: String) -> Client {
         let results = request
             .messages
             .iter()
-            .filter(|m| m.content.starts_with("[tools]"))
+            .filter(|m| m.content.starts_with("Result of"))
             .count();
         calls.get(results).map_or_else(|| answer.clone(), fenced)
     };
@@ -108,10 +108,10 @@ async fn a_user_model_that_leaves_at_once_is_its_own_fault_and_it_sees_no_tools(
             request
                 .messages
                 .iter()
-                .all(|m| m.tool_calls.is_empty() && !m.content.contains("[tools]"))
+                .all(|m| m.tool_calls.is_empty() && !m.content.contains("Result of"))
         );
-        match request.messages.len() {
-            2 => system.lines().last().unwrap_or_default().to_owned(),
+        match request.messages[1].content.matches("Customer:").count() {
+            0 => system.lines().last().unwrap_or_default().to_owned(),
             _ => format!("Thank you. {DONE}"),
         }
     });

@@ -100,8 +100,8 @@ fn answer(script: Script, item: &str, request: &Request) -> String {
         }
         "agent" => agent(of == script.lies, request),
         "user" if of == script.leaves => format!("Never mind. {DONE}"),
-        "user" => match request.messages.len() {
-            2 => format!(
+        "user" => match request.messages[1].content.matches("Customer:").count() {
+            0 => format!(
                 "A person must look at parcel {}.",
                 parcel(&request.messages[0].content)
             ),

@@ -496,9 +496,10 @@ fn task(id: &str, look: &Look, scenario: &Scenario, gold: &Gold) -> Task {
         .map(|(name, value)| format!("{name} {value}"))
         .collect();
     let instruction = format!(
-        "You want: {}.\nYou know: {}.",
+        "The customer wants: {}.\nThe customer knows: {}.\nThe first line: {}",
         scenario.wants,
-        known.join(", ")
+        known.join(", "),
+        scenario.opening
     );
     let facts = scenario
         .facts
