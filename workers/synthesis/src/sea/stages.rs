@@ -489,6 +489,21 @@ fn python(answer: &Answer) -> Result<String, String> {
     }
 }
 
+/// Whether a text says a value as whole words: 7 is not said by 79085.
+fn says(text: &str, value: &str) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        let words = text
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|w| !w.is_empty());
+        words.map(str::to_lowercase).collect()
+    };
+    let value = words(value);
+    !value.is_empty()
+        && words(text)
+            .windows(value.len())
+            .any(|window| *window == value)
+}
+
 fn task(id: &str, look: &Look, scenario: &Scenario, gold: &Gold) -> Task {
     let known: Vec<String> = scenario
         .facts
@@ -507,7 +522,7 @@ fn task(id: &str, look: &Look, scenario: &Scenario, gold: &Gold) -> Task {
         .map(|(name, value)| Fact {
             name: name.clone(),
             value: value.clone(),
-            held: !scenario.opening.contains(value.as_str()),
+            held: !says(&scenario.opening, value),
             ..Fact::default()
         })
         .collect();
