@@ -53,3 +53,6 @@ sea: setup ## An hour of the real language model by the strategy sea alone; writ
 .PHONY: bench
 bench: setup ## Measure beside transformers, TRL and CPython in one session: out/bench/result.json
 	@tests/bench/run
+.PHONY: learn
+learn: build ## Whether GRPO teaches what demonstrations do not: three seeds, LEARN_MINUTES an arm (default 10)
+	$(ENV) target/release/agoge-worker learn --folder examples/courier --out out/learn

@@ -49,21 +49,39 @@ pub fn evaluate(
     Ok(scorecard(tasks, trials, played))
 }
 
-fn scorecard(tasks: &[Task], trials: u32, played: Vec<Trajectory>) -> Scorecard {
-    let mut counts = Vec::with_capacity(tasks.len());
-    let mut branches: BTreeMap<String, Vec<(u32, u32)>> = BTreeMap::new();
-    for (task, trajectories) in tasks.iter().zip(played.chunks(trials.max(1) as usize)) {
-        let passed = trajectories.iter().filter(|t| t.reward == Some(1.0)).count();
-        let count = (u32::try_from(passed).unwrap_or(0), trials);
-        counts.push(count);
-        branches.entry(format!("{}/{}", task.intent, task.branch)).or_default().push(count);
+impl Scorecard {
+    /// The card of tasks that were played once elsewhere: whether each passed.
+    #[must_use]
+    pub fn of_single(tasks: &[Task], passed: &[bool]) -> Self {
+        let counts: Vec<(u32, u32)> = passed.iter().map(|passed| (u32::from(*passed), 1)).collect();
+        Self::of_counts(tasks, &counts, 1)
     }
+
+    /// The card of `(passed, trials)`, one entry a task.
+    fn of_counts(tasks: &[Task], counts: &[(u32, u32)], trials: u32) -> Self {
+        let mut branches: BTreeMap<String, Vec<(u32, u32)>> = BTreeMap::new();
+        for (task, count) in tasks.iter().zip(counts) {
+            branches.entry(task.branch.clone()).or_default().push(*count);
+        }
+        Self {
+            pass: (1..=trials).map(|k| pass_hat_k(counts, k)).collect(),
+            branches: branches.into_iter().map(|(name, counts)| (name, pass_hat_k(&counts, 1))).collect(),
+            per_task: counts.iter().map(|(c, n)| f64::from(*c) / f64::from((*n).max(1))).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+fn scorecard(tasks: &[Task], trials: u32, played: Vec<Trajectory>) -> Scorecard {
+    let passed = |of_task: &[Trajectory]| of_task.iter().filter(|t| t.reward == Some(1.0)).count();
+    let counts: Vec<(u32, u32)> = played
+        .chunks(trials.max(1) as usize)
+        .map(|of_task| (u32::try_from(passed(of_task)).unwrap_or(0), trials))
+        .collect();
     Scorecard {
-        pass: (1..=trials).map(|k| pass_hat_k(&counts, k)).collect(),
-        branches: branches.into_iter().map(|(name, counts)| (name, pass_hat_k(&counts, 1))).collect(),
-        per_task: counts.iter().map(|(c, n)| f64::from(*c) / f64::from((*n).max(1))).collect(),
         errors: played.iter().filter(|t| t.reward.is_none()).count(),
         user_faults: played.iter().filter(|t| !t.user_faults.is_empty()).count(),
         sample: played.into_iter().step_by(trials.max(1) as usize).take(24).collect(),
+        ..Scorecard::of_counts(tasks, &counts, trials)
     }
 }

@@ -4,11 +4,13 @@
 use std::path::PathBuf;
 
 use agoge_crds::grpo_run::{Arm, EvaluationSpec, GrpoSpec};
+use agoge_crds::shared::EndpointBinding;
 use agoge_dialogue::Message;
 use agoge_learner::evaluate::{Scorecard, evaluate};
 use agoge_learner::rollout::{Agent, Arena, User};
 use agoge_model::SampleKey;
 use agoge_plan::TrainStage;
+use agoge_store::Ledger;
 use agoge_world::{Task, baseline};
 use serde::{Deserialize, Serialize};
 
@@ -17,9 +19,12 @@ use super::samples::Sample;
 use super::{Columns, Record, Stage, USER_TEMPERATURE, grpo};
 use crate::failure::Failure;
 use crate::job::Job;
+use crate::score;
 
 /// Episodes at a time.
 const SLOTS: usize = 256;
+/// Held-out tasks that a model behind an endpoint plays at most: on two cores each takes some ten seconds.
+const ENDPOINT_TASKS: usize = 16;
 /// Dialogues of an arm that are kept for a reader.
 const SHOWN: usize = 12;
 
@@ -87,7 +92,38 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
         record.samples.extend(done.samples);
         record.arms.insert(name.to_owned(), done.columns);
     }
+    for binding in &spec.endpoints {
+        endpoint(stage, job, binding, &exam.heldout, &mut record)?;
+    }
     Ok((record, None))
+}
+
+/// The row of a model behind an endpoint: some of the held-out tasks, each once, with the scripted user. A table without
+/// this row is worth more than none, so an endpoint that fails is told and left out.
+fn endpoint(
+    stage: &Stage,
+    job: &mut Job,
+    binding: &EndpointBinding,
+    heldout: &[Task],
+    record: &mut Record,
+) -> Result<(), Failure> {
+    let tasks = &heldout[..heldout.len().min(ENDPOINT_TASKS)];
+    job.progress.stage(&format!("evaluation of {}", binding.endpoint), "tasks", tasks.len() as u64);
+    let ledger = job.assignment.work.join("endpoints.jsonl");
+    let mut ledger = Ledger::open(ledger).map_err(Failure::infra)?;
+    let suite = stage.arguments.suite.digest.clone();
+    match score::play_all(job, tasks, binding, &suite, &mut ledger) {
+        Ok(passed) => {
+            let heldout = Scorecard::of_single(tasks, &passed);
+            record.arms.insert(binding.endpoint.clone(), Columns { heldout, scripted: None, unseen: None });
+            Ok(())
+        }
+        Err(Failure::Stopped) => Err(Failure::Stopped),
+        Err(failure) => {
+            tracing::warn!(endpoint = binding.endpoint, "its row is left out of the table: {failure}");
+            Ok(())
+        }
+    }
 }
 
 /// The arm's name in tables.
