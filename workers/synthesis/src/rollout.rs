@@ -80,7 +80,7 @@ pub enum End {
     TurnLimit,
     /// A turn reached its token limit.
     TokenLimit,
-    /// What the agent wrote as calls cannot be read, twice in a row.
+    /// What the agent wrote as calls cannot be read, or names no tool there is, twice in a row.
     Nonsense(String),
     /// The user model gave no turn.
     User(String),
@@ -271,6 +271,8 @@ struct Table<'a, W> {
     /// The agent's side as its model wrote and reads it.
     wire: Vec<Message>,
     tools: Vec<ToolSpec>,
+    /// Names of the domain's tools.
+    known: Vec<String>,
     script: ScriptedUser,
     rollout: Rollout,
 }
@@ -301,6 +303,7 @@ impl<'a, W: BorrowMut<World>> Table<'a, W> {
             } else {
                 Vec::new()
             },
+            known: domain.tools.iter().map(|tool| tool.name.clone()).collect(),
             script: ScriptedUser::new(task),
             rollout: Rollout {
                 messages: Vec::new(),
@@ -347,13 +350,24 @@ impl<'a, W: BorrowMut<World>> Table<'a, W> {
                     }
                 }
                 Ok(calls) => {
-                    unreadable = 0;
+                    let unknown = |call: &ToolCall| !self.known.contains(&call.name);
+                    unreadable = if calls.iter().all(unknown) {
+                        unreadable + 1
+                    } else {
+                        0
+                    };
+                    let name = calls
+                        .first()
+                        .map_or(String::new(), |call| call.name.clone());
                     if self.rules.calls == Calls::Fenced {
                         self.wire
                             .push(Message::assistant(&written(&answer, &calls)));
                     }
                     if let Some(end) = self.calls(calls) {
                         return Ok(end);
+                    }
+                    if unreadable == 2 {
+                        return Ok(End::Nonsense(format!("there is no tool `{name}`")));
                     }
                 }
                 Err(error) => {
