@@ -1,4 +1,5 @@
 //! Whole lives under the local driver, with a double in the workers' place: what is written, what a kill costs, what is told.
+#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

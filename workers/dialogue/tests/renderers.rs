@@ -1,4 +1,5 @@
 //! What must hold of every chat format over random dialogues: no id changes, no mask is misplaced, turns read back.
+#![allow(clippy::unwrap_used)]
 
 use agoge_dialogue::{
     ByteVocab, Message, Renderer, Role, ToolCall, ToolSpec, Transcript, Vocab, renderer, supervise,

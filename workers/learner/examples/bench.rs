@@ -46,8 +46,7 @@ fn main() -> Result<(), Failure> {
         "{}",
         json!({"ready": true, "threads": threads, "parameters": work.decoder.parameter_count()})
     );
-    let mut step = 0;
-    for line in std::io::stdin().lock().lines() {
+    for (step, line) in (0..).zip(std::io::stdin().lock().lines()) {
         let started = Instant::now();
         let tokens = match line?.as_str() {
             "decode" => work.decode(step)?,
@@ -65,7 +64,6 @@ fn main() -> Result<(), Failure> {
             json!({"seconds": started.elapsed().as_secs_f64(), "tokens": tokens})
         );
         std::io::stdout().flush()?;
-        step += 1;
     }
     Ok(())
 }
