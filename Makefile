@@ -29,7 +29,7 @@ demo: build ## The main job on the courier example, with a real language model
 	$(ENV) hack/demo
 
 demo-replay: build ## The same with recorded model answers and a short GRPO
-	$(ENV) $(AGOGE) up -f examples/courier --patch examples/courier/quick.yaml \
+	$(ENV) $(AGOGE) up -f examples/courier --patch examples/courier/quick/patch.yaml \
 	  --replay examples/courier/recordings --out out/demo-replay
 
 check-report: ## Open REPORT=… in a real Chromium, at two widths and in both schemes; fails on what must not be

@@ -42,7 +42,8 @@ fn the_examples_say_what_the_demo_promises() {
         .iter()
         .map(|s| s.target.accepted)
         .collect();
-    assert_eq!(targets, [300, 4]);
+    assert!(targets[0] >= 300, "hundreds of instances by template");
+    assert_eq!(targets[1], 4);
     assert_eq!(job.spec.budget.wall_clock.unwrap().to_string(), "15m");
     assert_eq!(job.spec.budget.tokens_per_instance, Some(450));
     assert_eq!(
@@ -67,22 +68,22 @@ fn every_planted_error_names_its_field_and_a_way_out() {
         ),
         (
             JOB,
-            "accepted: 300",
-            "acepted: 300",
+            "accepted: ",
+            "acepted: ",
             "spec.strategies[0].target.acepted",
             "accepted",
         ),
         (
             JOB,
-            "accepted: 300",
+            "accepted: ",
             "accepted: many",
             "spec.strategies[0].target.accepted",
             "whole number",
         ),
         (
             JOB,
-            "accepted: 300",
-            "accepted: 0",
+            "accepted: ",
+            "accepted: 0 #",
             "spec.strategies[0].target.accepted",
             "at least 1",
         ),

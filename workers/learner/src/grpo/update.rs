@@ -186,7 +186,8 @@ mod tests {
     fn played(said: &[u32], reward: Option<f64>) -> Trajectory {
         let mut transcript = Transcript::default();
         transcript.push_context(&[1, 2, 3]);
-        transcript.push_sampled(said, &vec![-3.0; said.len()], 1);
+        // As a fresh decoder samples: nearly evenly over its 32 tokens, so that no ratio is clipped at first.
+        transcript.push_sampled(said, &vec![-32f32.ln(); said.len()], 1);
         Trajectory {
             task: "t".into(),
             group: 0,
