@@ -48,9 +48,9 @@ impl<'a> Endpoints<'a> {
         let resolved = self.assignment.endpoints.get(name);
         let replays = self.recordings.as_ref().is_some_and(|r| r.replays());
         let url = match resolved {
-            Some(resolved) => resolved.url.as_str(),
-            None if replays => "http://localhost",
-            None => {
+            Some(resolved) if !resolved.url.is_empty() => resolved.url.as_str(),
+            _ if replays => "http://localhost",
+            _ => {
                 let message = format!(
                     "endpoint `{name}` has no address; give one with --endpoint {name}=URL"
                 );

@@ -123,7 +123,16 @@ impl Sandbox {
         self.ask(&request).0
     }
 
+    /// One run. A process may be killed from outside (a node short of memory, a person): a run touches nothing but what
+    /// it answers, so one whose process died is played once more, and only one that dies again did it itself.
     fn ask(&mut self, request: &Request) -> (Outcome, Option<Overlay>) {
+        match self.attempt(request) {
+            (Outcome::Killed(KillReason::Crash), _) => self.attempt(request),
+            ended => ended,
+        }
+    }
+
+    fn attempt(&mut self, request: &Request) -> (Outcome, Option<Overlay>) {
         let crashed = (Outcome::Killed(KillReason::Crash), None);
         let mut process = match self.process.take() {
             Some(process) => process,
