@@ -55,7 +55,12 @@ pub fn train(
         sft.restore(&tensors, state).map_err(|why| trace::unfit(&file, &why))?;
         tracing::info!(epochs = sft.state.epochs.len(), "resumed");
     }
-    job.progress.stage(plan.title, "epochs", plan.config.max_epochs);
+    // What the clock ends is counted in seconds.
+    let timed = plan.config.max_seconds.is_finite() && plan.config.max_epochs == u64::MAX;
+    match timed {
+        true => job.progress.stage(plan.title, "seconds", plan.config.max_seconds.ceil() as u64),
+        false => job.progress.stage(plan.title, "epochs", plan.config.max_epochs),
+    }
     let mut saved = Instant::now();
     while !sft.state.done {
         job.stop.check().or_else(|stopped| {
@@ -65,7 +70,7 @@ pub fn train(
         let epoch = sft.epoch(training, validation);
         tracing::info!(epoch = epoch.epoch, loss = epoch.loss, validation = epoch.validation, seconds = epoch.seconds, "{}", plan.title);
         trace::write(&job.assignment.work, &curve(&sft.state.epochs, plan.deterministic))?;
-        show(job, &sft.state);
+        show(job, &sft.state, timed);
         if sft.state.done || saved.elapsed().as_secs_f64() > BETWEEN {
             trace::save(&file, &sft.tensors(), &sft.state)?;
             saved = Instant::now();
@@ -74,7 +79,7 @@ pub fn train(
     Ok(sft.state)
 }
 
-fn show(job: &mut Job, state: &SftState) {
+fn show(job: &mut Job, state: &SftState, timed: bool) {
     let Some(last) = state.epochs.last() else { return };
     let tokens: u64 = state.epochs.iter().map(|epoch| epoch.trained_tokens).sum();
     job.progress.figure("loss", last.loss);
@@ -82,7 +87,7 @@ fn show(job: &mut Job, state: &SftState) {
     job.progress.figure("trainedTokens", tokens);
     job.progress.figure("seconds", last.seconds);
     job.progress.figure("tokensPerSecond", tokens as f64 / last.seconds.max(1e-9));
-    job.progress.at(last.epoch);
+    job.progress.at(if timed { last.seconds as u64 } else { last.epoch });
 }
 
 /// The epochs as they enter the record.
