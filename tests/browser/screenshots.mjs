@@ -18,7 +18,9 @@ await withBrowser(async (context) => {
       };
       const rollouts = page.getByRole("button", { name: "Rollouts" });
       if (await rollouts.count()) await rollouts.click();
+      await page.evaluate(() => scrollTo({ top: 0, behavior: "instant" }));
       await page.mouse.move(0, 0);
+      await page.waitForTimeout(100);
       if (whole) await shot("-whole", { fullPage: true });
       else {
         await shot("", {});
