@@ -126,7 +126,9 @@ impl From<&SynthesisJob> for SynthesisSeen {
         Self {
             phase: status.run.phase,
             digest: status.digest,
-            parts: made.filter_map(|(name, s)| s.digest.map(|digest| (name, digest))).collect(),
+            parts: made
+                .filter_map(|(name, s)| s.digest.map(|digest| (name, digest)))
+                .collect(),
         }
     }
 }

@@ -22,7 +22,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.01, clip_norm: 1.0 }
+        Self {
+            beta1: 0.9,
+            beta2: 0.99,
+            eps: 1e-8,
+            weight_decay: 0.01,
+            clip_norm: 1.0,
+        }
     }
 }
 
@@ -51,10 +57,19 @@ impl AdamW {
             .map(|(name, parameter)| {
                 let first = parameter.detach().zeros_like();
                 let second = first.zeros_like();
-                Slot { name, parameter, first, second }
+                Slot {
+                    name,
+                    parameter,
+                    first,
+                    second,
+                }
             })
             .collect();
-        Self { settings, slots, steps: 0 }
+        Self {
+            settings,
+            slots,
+            steps: 0,
+        }
     }
 
     /// One update with a gradient, one tensor a parameter in their order; an empty one changes nothing. Returns the
@@ -63,26 +78,50 @@ impl AdamW {
         if gradient.is_empty() {
             return 0.0;
         }
-        let Settings { beta1, beta2, eps, weight_decay, clip_norm } = self.settings;
+        let Settings {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+            clip_norm,
+        } = self.settings;
         tch::no_grad(|| {
-            let squares: Vec<Tensor> = gradient.iter().map(|g| g.square().sum(Kind::Double)).collect();
-            let norm = Tensor::stack(&squares, 0).sum(Kind::Double).sqrt().double_value(&[]);
+            let squares: Vec<Tensor> = gradient
+                .iter()
+                .map(|g| g.square().sum(Kind::Double))
+                .collect();
+            let norm = Tensor::stack(&squares, 0)
+                .sum(Kind::Double)
+                .sqrt()
+                .double_value(&[]);
             if !norm.is_finite() {
                 return norm;
             }
             self.steps += 1;
-            let cut = if norm > clip_norm { clip_norm / norm } else { 1.0 };
+            let cut = if norm > clip_norm {
+                clip_norm / norm
+            } else {
+                1.0
+            };
             let steps = i32::try_from(self.steps).unwrap_or(i32::MAX);
             let scale1 = 1.0 - beta1.powi(steps);
             let scale2 = (1.0 - beta2.powi(steps)).sqrt();
             for (slot, gradient) in self.slots.iter_mut().zip(gradient) {
-                let gradient = if cut < 1.0 { gradient * cut } else { gradient.shallow_clone() };
+                let gradient = if cut < 1.0 {
+                    gradient * cut
+                } else {
+                    gradient.shallow_clone()
+                };
                 let _ = slot.first.lerp_(&gradient, 1.0 - beta1);
                 let _ = slot.second.g_mul_scalar_(beta2);
-                let _ = slot.second.addcmul_(&gradient, &(&gradient * (1.0 - beta2)));
+                let _ = slot
+                    .second
+                    .addcmul_(&gradient, &(&gradient * (1.0 - beta2)));
                 let denominator = slot.second.sqrt() / scale2 + eps;
                 if slot.parameter.dim() > 1 {
-                    let _ = slot.parameter.g_mul_scalar_(1.0 - learning_rate * weight_decay);
+                    let _ = slot
+                        .parameter
+                        .g_mul_scalar_(1.0 - learning_rate * weight_decay);
                 }
                 let update = &slot.first / denominator * (-learning_rate / scale1);
                 let _ = slot.parameter.g_add_(&update);
@@ -151,7 +190,12 @@ mod tests {
     fn a_restored_optimiser_goes_on_bit_for_bit() {
         let run = |interrupt: bool| {
             let weight = Tensor::from_slice(&[1.0f32, -2.0, 3.0]).set_requires_grad(true);
-            let make = || AdamW::new(vec![("w".into(), weight.shallow_clone())], Settings::default());
+            let make = || {
+                AdamW::new(
+                    vec![("w".into(), weight.shallow_clone())],
+                    Settings::default(),
+                )
+            };
             let mut adam = make();
             for step in 0..6 {
                 if interrupt && step == 3 {
@@ -169,7 +213,10 @@ mod tests {
     #[test]
     fn the_first_step_moves_each_weight_by_the_learning_rate_against_its_gradient() {
         let weight = Tensor::from_slice(&[1.0f32, -2.0]).set_requires_grad(true);
-        let mut adam = AdamW::new(vec![("w".into(), weight.shallow_clone())], Settings::default());
+        let mut adam = AdamW::new(
+            vec![("w".into(), weight.shallow_clone())],
+            Settings::default(),
+        );
         let norm = adam.step(&gradient_of_square(&weight), 0.1);
         assert!((norm - 20.0f64.sqrt()).abs() < 1e-5);
         let moved = Vec::<f32>::try_from(weight.detach()).unwrap();

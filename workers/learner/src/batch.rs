@@ -62,7 +62,11 @@ impl Batch {
 /// Tokens of a transcript up to its last trained one: nothing is to be predicted from what comes after.
 #[must_use]
 pub fn needed(transcript: &Transcript) -> usize {
-    transcript.mask.iter().rposition(|trained| *trained).map_or(0, |last| last + 1)
+    transcript
+        .mask
+        .iter()
+        .rposition(|trained| *trained)
+        .map_or(0, |last| last + 1)
 }
 
 /// Trained tokens of a transcript that a batch can score: those with a token before them.
@@ -81,7 +85,9 @@ pub fn micro_batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
     let total: usize = lengths.iter().sum();
     let longest = lengths.iter().copied().max().unwrap_or(0);
     // A cut falls on the transcript nearest to it, so that a batch is larger than its share by one transcript at most.
-    let count = total.div_ceil(budget.saturating_sub(longest).max(1)).clamp(PIECES, lengths.len().max(PIECES));
+    let count = total
+        .div_ceil(budget.saturating_sub(longest).max(1))
+        .clamp(PIECES, lengths.len().max(PIECES));
     let mut batches: Vec<Vec<usize>> = vec![Vec::new(); count];
     let mut before = 0;
     for index in order {
@@ -118,9 +124,15 @@ pub struct Scores {
 pub fn score(decoder: &Decoder, batch: &Batch, temperature: f64, entropy: Entropy) -> Scores {
     let chosen = decoder.hidden_at(&batch.ids, &batch.lengths, &batch.before);
     let logits = decoder.head(&chosen).to_kind(Kind::Float);
-    let logits = if temperature == 1.0 { logits } else { logits / temperature };
+    let logits = if temperature == 1.0 {
+        logits
+    } else {
+        logits / temperature
+    };
     let all = logits.log_softmax(-1, Kind::Float);
-    let logprobs = all.gather(1, &batch.targets.unsqueeze(1), false).squeeze_dim(1);
+    let logprobs = all
+        .gather(1, &batch.targets.unsqueeze(1), false)
+        .squeeze_dim(1);
     let sum = || -(all.exp() * &all).sum(Kind::Float);
     let entropy = match entropy {
         Entropy::Skip => Tensor::from(0.0f32),
@@ -159,8 +171,14 @@ mod tests {
         b.push_context(&[5]);
         b.push_sampled(&[6], &[-0.3], 0);
         let batch = Batch::pack(&[&a, &b]);
-        assert_eq!(Vec::<i64>::try_from(&batch.ids).unwrap(), [1, 2, 3, 4, 5, 6]);
-        assert_eq!((batch.lengths.as_slice(), batch.ids.size()[0]), ([4, 2].as_slice(), 6));
+        assert_eq!(
+            Vec::<i64>::try_from(&batch.ids).unwrap(),
+            [1, 2, 3, 4, 5, 6]
+        );
+        assert_eq!(
+            (batch.lengths.as_slice(), batch.ids.size()[0]),
+            ([4, 2].as_slice(), 6)
+        );
         assert_eq!(Vec::<i64>::try_from(&batch.before).unwrap(), [1, 2, 4]);
         assert_eq!(Vec::<i64>::try_from(&batch.targets).unwrap(), [3, 4, 6]);
         assert_eq!(batch.counts, [2, 1]);

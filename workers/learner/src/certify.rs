@@ -54,7 +54,10 @@ pub fn certify(
     seed: u64,
     threads: usize,
 ) -> Result<Certificate, LearnerError> {
-    let waves: Vec<_> = (0u64..).zip(dialogues.chunks(128)).map(|(n, wave)| (n, wave, Guest::of(player))).collect();
+    let waves: Vec<_> = (0u64..)
+        .zip(dialogues.chunks(128))
+        .map(|(n, wave)| (n, wave, Guest::of(player)))
+        .collect();
     let judged = parallel::run(threads, waves, |(number, wave, guest)| {
         judge_wave(guest.lend(), wave, max_tokens_per_turn, seed, number)
     });
@@ -98,10 +101,20 @@ fn judge_wave(
     seed: u64,
     wave: u64,
 ) -> Result<Certificate, LearnerError> {
-    let mut certificate = Certificate { dialogues: dialogues.len(), ..Certificate::default() };
-    let longest = dialogues.iter().map(|d| d.messages.len()).max().unwrap_or(0);
+    let mut certificate = Certificate {
+        dialogues: dialogues.len(),
+        ..Certificate::default()
+    };
+    let longest = dialogues
+        .iter()
+        .map(|d| d.messages.len())
+        .max()
+        .unwrap_or(0);
     let mut engine = Engine::new(dialogues.len(), 256 + longest * (max_new + 8));
-    let sampling = Sampling { temperature: player.temperature, stop: vec![player.renderer.stop(player.vocab)] };
+    let sampling = Sampling {
+        temperature: player.temperature,
+        stop: vec![player.renderer.stop(player.vocab)],
+    };
     let mut live: Vec<Speaking<'_>> = dialogues
         .iter()
         .map(|d| Speaking {
@@ -109,7 +122,9 @@ fn judge_wave(
             demonstration: user_view(d.messages),
             at: 0,
             said: Vec::new(),
-            unseen: player.renderer.open(player.vocab, &d.task.user.instruction, &[]),
+            unseen: player
+                .renderer
+                .open(player.vocab, &d.task.user.instruction, &[]),
             over: false,
         })
         .collect();
@@ -126,12 +141,29 @@ fn judge_wave(
             .map(|i| {
                 let mut append = std::mem::take(&mut live[*i].unseen);
                 append.extend(player.renderer.prefix(player.vocab, Role::User));
-                let key = SampleKey { seed, step: wave, group: *i as u64, member: 0, turn };
-                Request { slot: *i, append, key, max_new }
+                let key = SampleKey {
+                    seed,
+                    step: wave,
+                    group: *i as u64,
+                    member: 0,
+                    turn,
+                };
+                Request {
+                    slot: *i,
+                    append,
+                    key,
+                    max_new,
+                }
             })
             .collect();
-        for (index, generation) in due.into_iter().zip(engine.generate(player.decoder, &requests, &sampling)?) {
-            let parsed = player.renderer.parse(player.vocab, Role::User, &generation.ids).ok();
+        for (index, generation) in
+            due.into_iter()
+                .zip(engine.generate(player.decoder, &requests, &sampling)?)
+        {
+            let parsed = player
+                .renderer
+                .parse(player.vocab, Role::User, &generation.ids)
+                .ok();
             let text = parsed.filter(|_| !generation.truncated).map(|m| m.content);
             live[index].unseen = player.renderer.after_turn(player.vocab, Role::User);
             live[index].speak(text, &mut certificate);
@@ -147,7 +179,8 @@ impl Speaking<'_> {
             match self.demonstration.get(self.at) {
                 Some(message) if message.role == Role::User => return,
                 Some(message) => {
-                    self.unseen.extend(player.renderer.append(player.vocab, message));
+                    self.unseen
+                        .extend(player.renderer.append(player.vocab, message));
                     self.said.push(message.clone());
                     self.at += 1;
                 }
@@ -164,10 +197,15 @@ impl Speaking<'_> {
         };
         if let Some(fault) = faults.first() {
             certificate.faulty += 1;
-            *certificate.kinds.entry(fault.kind_name().to_owned()).or_default() += 1;
+            *certificate
+                .kinds
+                .entry(fault.kind_name().to_owned())
+                .or_default() += 1;
             if certificate.examples.len() < EXAMPLES {
                 let said = text.as_deref().unwrap_or("(nothing that ends)");
-                certificate.examples.push(format!("{}: {said:?} - {}", self.task.id, fault.detail));
+                certificate
+                    .examples
+                    .push(format!("{}: {said:?} - {}", self.task.id, fault.detail));
             }
         }
         let text = text.unwrap_or_default();

@@ -33,7 +33,9 @@ pub enum CheckpointError {
         reason: String,
     },
     /// The content is not a whole checkpoint.
-    #[error("checkpoint {path} is corrupt: {reason}; delete it, and the same command resumes from the one before it, or starts the stage anew")]
+    #[error(
+        "checkpoint {path} is corrupt: {reason}; delete it, and the same command resumes from the one before it, or starts the stage anew"
+    )]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -46,8 +48,15 @@ pub enum CheckpointError {
 ///
 /// # Errors
 /// [`CheckpointError::Write`], with the old file untouched.
-pub fn save<S: Serialize>(path: &Path, tensors: &[(String, Tensor)], state: &S) -> Result<(), CheckpointError> {
-    let failed = |reason: String| CheckpointError::Write { path: path.to_owned(), reason };
+pub fn save<S: Serialize>(
+    path: &Path,
+    tensors: &[(String, Tensor)],
+    state: &S,
+) -> Result<(), CheckpointError> {
+    let failed = |reason: String| CheckpointError::Write {
+        path: path.to_owned(),
+        reason,
+    };
     let state = serde_json::to_vec(state).map_err(|e| failed(e.to_string()))?;
     let blob = serialize(tensors).map_err(failed)?;
     let mut file = Vec::with_capacity(HEADER + state.len() + blob.len());
@@ -65,9 +74,17 @@ pub fn save<S: Serialize>(path: &Path, tensors: &[(String, Tensor)], state: &S) 
 ///
 /// # Errors
 /// [`CheckpointError::Read`] or [`CheckpointError::Corrupt`], both with the path.
-pub fn load<S: DeserializeOwned>(path: &Path) -> Result<(Vec<(String, Tensor)>, S), CheckpointError> {
-    let file = std::fs::read(path).map_err(|source| CheckpointError::Read { path: path.to_owned(), source })?;
-    let corrupt = |reason: &str| CheckpointError::Corrupt { path: path.to_owned(), reason: reason.to_owned() };
+pub fn load<S: DeserializeOwned>(
+    path: &Path,
+) -> Result<(Vec<(String, Tensor)>, S), CheckpointError> {
+    let file = std::fs::read(path).map_err(|source| CheckpointError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let corrupt = |reason: &str| CheckpointError::Corrupt {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    };
     if file.len() < HEADER || &file[..8] != MAGIC {
         return Err(corrupt("it does not begin as a checkpoint does"));
     }
@@ -76,18 +93,31 @@ pub fn load<S: DeserializeOwned>(path: &Path) -> Result<(Vec<(String, Tensor)>, 
     }
     let mut length = [0; 8];
     length.copy_from_slice(&file[40..48]);
-    let end = usize::try_from(u64::from_le_bytes(length)).ok().and_then(|n| n.checked_add(HEADER));
-    let end = end.filter(|end| *end <= file.len()).ok_or_else(|| corrupt("its state is cut short"))?;
-    let state = serde_json::from_slice(&file[HEADER..end]).map_err(|e| corrupt(&format!("its state does not read: {e}")))?;
-    let views = SafeTensors::deserialize(&file[end..]).map_err(|e| corrupt(&format!("its tensors do not read: {e}")))?;
+    let end = usize::try_from(u64::from_le_bytes(length))
+        .ok()
+        .and_then(|n| n.checked_add(HEADER));
+    let end = end
+        .filter(|end| *end <= file.len())
+        .ok_or_else(|| corrupt("its state is cut short"))?;
+    let state = serde_json::from_slice(&file[HEADER..end])
+        .map_err(|e| corrupt(&format!("its state does not read: {e}")))?;
+    let views = SafeTensors::deserialize(&file[end..])
+        .map_err(|e| corrupt(&format!("its tensors do not read: {e}")))?;
     let mut tensors = Vec::new();
     for (name, view) in views.tensors() {
-        let shape: Vec<i64> = view.shape().iter().map(|d| i64::try_from(*d).unwrap_or(0)).collect();
+        let shape: Vec<i64> = view
+            .shape()
+            .iter()
+            .map(|d| i64::try_from(*d).unwrap_or(0))
+            .collect();
         if view.dtype() != safetensors::Dtype::F32 {
             return Err(corrupt(&format!("its tensor {name} is no float32")));
         }
-        let values: Vec<f32> =
-            view.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        let values: Vec<f32> = view
+            .data()
+            .chunks_exact(4)
+            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))
+            .collect();
         tensors.push((name, Tensor::from_slice(&values).reshape(shape)));
     }
     Ok((tensors, state))
@@ -97,14 +127,19 @@ fn serialize(tensors: &[(String, Tensor)]) -> Result<Vec<u8>, String> {
     let mut raw = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let flat = tensor.detach().to_kind(tch::Kind::Float).contiguous();
-        let shape: Vec<usize> = flat.size().iter().map(|d| usize::try_from(*d).unwrap_or(0)).collect();
+        let shape: Vec<usize> = flat
+            .size()
+            .iter()
+            .map(|d| usize::try_from(*d).unwrap_or(0))
+            .collect();
         let values = Vec::<f32>::try_from(flat.view(-1)).map_err(|e| e.to_string())?;
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         raw.push((name.as_str(), shape, bytes));
     }
     let mut views = Vec::with_capacity(raw.len());
     for (name, shape, bytes) in &raw {
-        let view = safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes);
+        let view =
+            safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes);
         views.push((*name, view.map_err(|e| format!("tensor {name}: {e}"))?));
     }
     safetensors::serialize(views, None).map_err(|e| e.to_string())
@@ -118,7 +153,10 @@ mod tests {
     fn a_checkpoint_comes_back_whole_and_a_changed_or_cut_one_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("step-1.ckpt");
-        let tensors = vec![("w".to_owned(), Tensor::from_slice(&[1.5f32, -2.0]).view([2, 1]))];
+        let tensors = vec![(
+            "w".to_owned(),
+            Tensor::from_slice(&[1.5f32, -2.0]).view([2, 1]),
+        )];
         save(&path, &tensors, &("state", 7)).unwrap();
         let (back, state): (Vec<(String, Tensor)>, (String, u32)) = load(&path).unwrap();
         assert_eq!(state, ("state".to_owned(), 7));
@@ -126,7 +164,13 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for cut in [0, 10, 60, whole.len() - 1] {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            assert!(matches!(load::<(String, u32)>(&path), Err(CheckpointError::Corrupt { .. })), "cut at {cut}");
+            assert!(
+                matches!(
+                    load::<(String, u32)>(&path),
+                    Err(CheckpointError::Corrupt { .. })
+                ),
+                "cut at {cut}"
+            );
         }
         let mut flipped = whole;
         flipped[70] ^= 1;
@@ -134,6 +178,9 @@ mod tests {
         let refusal = load::<(String, u32)>(&path).unwrap_err();
         assert!(matches!(refusal, CheckpointError::Corrupt { .. }));
         let message = refusal.to_string();
-        assert!(message.contains("step-1.ckpt") && message.contains("delete it"), "{message}");
+        assert!(
+            message.contains("step-1.ckpt") && message.contains("delete it"),
+            "{message}"
+        );
     }
 }

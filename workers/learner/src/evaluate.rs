@@ -43,7 +43,13 @@ pub fn evaluate(
     let seats: Vec<Seat<'_>> = tasks
         .iter()
         .zip(0u64..)
-        .flat_map(|(task, group)| (0..u64::from(trials)).map(move |member| Seat { task, group, member }))
+        .flat_map(|(task, group)| {
+            (0..u64::from(trials)).map(move |member| Seat {
+                task,
+                group,
+                member,
+            })
+        })
         .collect();
     let played = arena.play(&seats, agent, user, 0, on_wave)?;
     Ok(scorecard(tasks, trials, played))
@@ -53,7 +59,10 @@ impl Scorecard {
     /// The card of tasks that were played once elsewhere: whether each passed.
     #[must_use]
     pub fn of_single(tasks: &[Task], passed: &[bool]) -> Self {
-        let counts: Vec<(u32, u32)> = passed.iter().map(|passed| (u32::from(*passed), 1)).collect();
+        let counts: Vec<(u32, u32)> = passed
+            .iter()
+            .map(|passed| (u32::from(*passed), 1))
+            .collect();
         Self::of_counts(tasks, &counts, 1)
     }
 
@@ -61,12 +70,21 @@ impl Scorecard {
     fn of_counts(tasks: &[Task], counts: &[(u32, u32)], trials: u32) -> Self {
         let mut branches: BTreeMap<String, Vec<(u32, u32)>> = BTreeMap::new();
         for (task, count) in tasks.iter().zip(counts) {
-            branches.entry(task.branch.clone()).or_default().push(*count);
+            branches
+                .entry(task.branch.clone())
+                .or_default()
+                .push(*count);
         }
         Self {
             pass: (1..=trials).map(|k| pass_hat_k(counts, k)).collect(),
-            branches: branches.into_iter().map(|(name, counts)| (name, pass_hat_k(&counts, 1))).collect(),
-            per_task: counts.iter().map(|(c, n)| f64::from(*c) / f64::from((*n).max(1))).collect(),
+            branches: branches
+                .into_iter()
+                .map(|(name, counts)| (name, pass_hat_k(&counts, 1)))
+                .collect(),
+            per_task: counts
+                .iter()
+                .map(|(c, n)| f64::from(*c) / f64::from((*n).max(1)))
+                .collect(),
             ..Self::default()
         }
     }
@@ -81,7 +99,11 @@ fn scorecard(tasks: &[Task], trials: u32, played: Vec<Trajectory>) -> Scorecard 
     Scorecard {
         errors: played.iter().filter(|t| t.reward.is_none()).count(),
         user_faults: played.iter().filter(|t| !t.user_faults.is_empty()).count(),
-        sample: played.into_iter().step_by(trials.max(1) as usize).take(24).collect(),
+        sample: played
+            .into_iter()
+            .step_by(trials.max(1) as usize)
+            .take(24)
+            .collect(),
         ..Scorecard::of_counts(tasks, &counts, trials)
     }
 }

@@ -32,7 +32,9 @@ impl Rule {
             return false;
         };
         let differ = || {
-            let (low, high) = valid.iter().fold((*first, *first), |(l, h), r| (l.min(*r), h.max(*r)));
+            let (low, high) = valid
+                .iter()
+                .fold((*first, *first), |(l, h), r| (l.min(*r), h.max(*r)));
             high - low > 1e-6
         };
         match self {
@@ -116,7 +118,9 @@ impl<T> Refill<T> {
             self.counts.generated += 1;
             if self.rule.keeps(&rewards) {
                 self.kept.push(group);
-            } else if self.insufficient == Insufficient::KeepZeroStd && rewards.iter().any(Option::is_some) {
+            } else if self.insufficient == Insufficient::KeepZeroStd
+                && rewards.iter().any(Option::is_some)
+            {
                 self.flat.push(group);
             } else {
                 self.counts.discarded += 1;
@@ -199,7 +203,13 @@ mod tests {
     #[test]
     fn groups_without_signal_fill_the_step_when_that_is_asked_for() {
         let mut pool = Refill::new(Rule::NonZeroStd, Insufficient::KeepZeroStd, 3, 10);
-        pool.offer([(1, flat()), (2, mixed()), (3, flat()), (4, flat()), (5, vec![None, None])]);
+        pool.offer([
+            (1, flat()),
+            (2, mixed()),
+            (3, flat()),
+            (4, flat()),
+            (5, vec![None, None]),
+        ]);
         assert_eq!(pool.missing(), None);
         let (batch, counts) = pool.take();
         assert_eq!((batch, counts.discarded), (vec![2, 1, 3], 2));

@@ -19,19 +19,35 @@ pub fn gradient<T: Send, R: Send>(
     work: impl Fn(&Decoder, T) -> (Tensor, R) + Sync,
 ) -> (Vec<Tensor>, Vec<R>) {
     let size: usize = decoder.parameters().iter().map(|(_, p)| p.numel()).sum();
-    let count = if size > LARGE { 1 } else { LANES.min(items.len()) };
-    let mut lanes: Vec<Lane<T>> =
-        (0..count).map(|_| Lane { decoder: decoder.share(), items: Vec::new() }).collect();
+    let count = if size > LARGE {
+        1
+    } else {
+        LANES.min(items.len())
+    };
+    let mut lanes: Vec<Lane<T>> = (0..count)
+        .map(|_| Lane {
+            decoder: decoder.share(),
+            items: Vec::new(),
+        })
+        .collect();
     for (index, item) in items.into_iter().enumerate() {
         lanes[index % count].items.push((index, item));
     }
     let done = parallel::run(threads, lanes, |lane| {
-        let parameters: Vec<Tensor> = lane.decoder.parameters().into_iter().map(|(_, p)| p).collect();
+        let parameters: Vec<Tensor> = lane
+            .decoder
+            .parameters()
+            .into_iter()
+            .map(|(_, p)| p)
+            .collect();
         let mut sum = Vec::new();
         let mut rest = Vec::new();
         for (index, item) in lane.items {
             let (loss, found) = work(&lane.decoder, item);
-            add(&mut sum, Tensor::run_backward(&[loss], &parameters, false, false));
+            add(
+                &mut sum,
+                Tensor::run_backward(&[loss], &parameters, false, false),
+            );
             rest.push((index, found));
         }
         (sum, rest)

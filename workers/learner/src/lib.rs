@@ -25,7 +25,9 @@ pub enum LearnerError {
     #[error("stopped on request")]
     Stopped,
     /// Nothing to play.
-    #[error("there is no task to learn from; give the suite's source a larger target, or share in the split trainRl")]
+    #[error(
+        "there is no task to learn from; give the suite's source a larger target, or share in the split trainRl"
+    )]
     NoTasks,
     /// The model does not fit what it is asked.
     #[error("running the model: {0}")]

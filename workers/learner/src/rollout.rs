@@ -8,7 +8,9 @@
 use agoge_checker::{Judge, Verdict};
 use agoge_dialogue::{Message, Renderer, Role, Transcript, Vocab};
 use agoge_model::{Decoder, Engine, Request, SampleKey, Sampling};
-use agoge_world::{DONE, Domain, Episode, ScriptedUser, Task, UserFault, World, WorldError, judge_user};
+use agoge_world::{
+    DONE, Domain, Episode, ScriptedUser, Task, UserFault, World, WorldError, judge_user,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::LearnerError;
@@ -64,7 +66,11 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { max_turns: 12, max_tokens_per_turn: 64, max_trajectory_tokens: 300 }
+        Self {
+            max_turns: 12,
+            max_tokens_per_turn: 64,
+            max_trajectory_tokens: 300,
+        }
     }
 }
 
@@ -137,9 +143,18 @@ impl Arena {
     /// An arena of one table a world, for `slots` episodes at a time in all. How seats are dealt depends on the number of
     /// worlds, so what must be repeatable bit for bit has always as many: [`PIECES`]. `threads` does not matter for it.
     #[must_use]
-    pub fn new(worlds: Vec<World>, threads: usize, slots: usize, bounds: &Bounds, seed: u64) -> Self {
+    pub fn new(
+        worlds: Vec<World>,
+        threads: usize,
+        slots: usize,
+        bounds: &Bounds,
+        seed: u64,
+    ) -> Self {
         let each = slots.div_ceil(worlds.len().max(1)).max(1);
-        let tables = worlds.into_iter().map(|world| Table::new(world, each, bounds.clone(), seed)).collect();
+        let tables = worlds
+            .into_iter()
+            .map(|world| Table::new(world, each, bounds.clone(), seed))
+            .collect();
         Self { tables, threads }
     }
 
@@ -194,13 +209,28 @@ pub(crate) struct Guest<'a> {
 
 impl<'a> Guest<'a> {
     pub(crate) fn of(player: Player<'a>) -> Self {
-        let Player { decoder, vocab, renderer, temperature, version } = player;
-        Self { decoder: decoder.share(), player: (vocab, renderer, temperature, version) }
+        let Player {
+            decoder,
+            vocab,
+            renderer,
+            temperature,
+            version,
+        } = player;
+        Self {
+            decoder: decoder.share(),
+            player: (vocab, renderer, temperature, version),
+        }
     }
 
     pub(crate) fn lend(&self) -> Player<'_> {
         let (vocab, renderer, temperature, version) = self.player;
-        Player { decoder: &self.decoder, vocab, renderer, temperature, version }
+        Player {
+            decoder: &self.decoder,
+            vocab,
+            renderer,
+            temperature,
+            version,
+        }
     }
 }
 
@@ -262,7 +292,15 @@ impl Table {
     fn new(world: World, slots: usize, bounds: Bounds, seed: u64) -> Self {
         let length = bounds.max_trajectory_tokens + bounds.max_tokens_per_turn;
         let (policy, user) = (Engine::new(slots, length), Engine::new(slots, length * 2));
-        Self { world, judge: Judge::new(), policy, user, slots, bounds, seed }
+        Self {
+            world,
+            judge: Judge::new(),
+            policy,
+            user,
+            slots,
+            bounds,
+            seed,
+        }
     }
 
     fn play(
@@ -272,7 +310,10 @@ impl Table {
         user: User<'_>,
         step: u64,
     ) -> Result<Vec<Trajectory>, LearnerError> {
-        let mut live: Vec<Live<'_>> = seats.iter().map(|seat| Live::new(*seat, &self.world, agent, user)).collect();
+        let mut live: Vec<Live<'_>> = seats
+            .iter()
+            .map(|seat| Live::new(*seat, &self.world, agent, user))
+            .collect();
         for slot in 0..live.len() {
             self.policy.reset(slot);
             self.user.reset(slot);
@@ -281,16 +322,32 @@ impl Table {
             self.users_speak(&mut live, user, step)?;
             self.agents_speak(&mut live, agent, user, step)?;
         }
-        Ok(live.into_iter().map(|l| l.judge(&mut self.world, &mut self.judge, user)).collect())
+        Ok(live
+            .into_iter()
+            .map(|l| l.judge(&mut self.world, &mut self.judge, user))
+            .collect())
     }
 
     fn key(&self, step: u64, live: &Live<'_>, speaker: u64) -> SampleKey {
         let turn = u64::from(live.turn) * 2 + speaker;
-        SampleKey { seed: self.seed, step, group: live.seat.group, member: live.seat.member, turn }
+        SampleKey {
+            seed: self.seed,
+            step,
+            group: live.seat.group,
+            member: live.seat.member,
+            turn,
+        }
     }
 
-    fn users_speak(&mut self, live: &mut [Live<'_>], user: User<'_>, step: u64) -> Result<(), LearnerError> {
-        let due: Vec<usize> = (0..live.len()).filter(|i| live[*i].end.is_none() && !live[*i].agents_turn).collect();
+    fn users_speak(
+        &mut self,
+        live: &mut [Live<'_>],
+        user: User<'_>,
+        step: u64,
+    ) -> Result<(), LearnerError> {
+        let due: Vec<usize> = (0..live.len())
+            .filter(|i| live[*i].end.is_none() && !live[*i].agents_turn)
+            .collect();
         match user {
             User::Scripted => {
                 for index in due {
@@ -304,15 +361,26 @@ impl Table {
                         let mut append = std::mem::take(&mut live[*i].for_user);
                         append.extend(player.renderer.prefix(player.vocab, Role::User));
                         let key = self.key(step, &live[*i], 1);
-                        Request { slot: *i, append, key, max_new: self.bounds.max_tokens_per_turn }
+                        Request {
+                            slot: *i,
+                            append,
+                            key,
+                            max_new: self.bounds.max_tokens_per_turn,
+                        }
                     })
                     .collect();
-                let sampled = self.user.generate(player.decoder, &requests, &sampling(player))?;
+                let sampled = self
+                    .user
+                    .generate(player.decoder, &requests, &sampling(player))?;
                 for (index, generation) in due.into_iter().zip(sampled) {
-                    let message = player.renderer.parse(player.vocab, Role::User, &generation.ids);
+                    let message = player
+                        .renderer
+                        .parse(player.vocab, Role::User, &generation.ids);
                     live[index].for_user = player.renderer.after_turn(player.vocab, Role::User);
                     match message {
-                        _ if generation.truncated => live[index].end = Some(End::User("its turn has no end".into())),
+                        _ if generation.truncated => {
+                            live[index].end = Some(End::User("its turn has no end".into()))
+                        }
                         Ok(message) => live[index].user_said(&message.content),
                         Err(error) => live[index].end = Some(End::User(error.to_string())),
                     }
@@ -329,7 +397,9 @@ impl Table {
         user: User<'_>,
         step: u64,
     ) -> Result<(), LearnerError> {
-        let mut due: Vec<usize> = (0..live.len()).filter(|i| live[*i].end.is_none() && live[*i].agents_turn).collect();
+        let mut due: Vec<usize> = (0..live.len())
+            .filter(|i| live[*i].end.is_none() && live[*i].agents_turn)
+            .collect();
         for index in &due {
             if live[*index].turn >= self.bounds.max_turns {
                 live[*index].end = Some(End::TurnLimit);
@@ -351,24 +421,41 @@ impl Table {
                     let mut append = std::mem::take(&mut one.for_agent);
                     append.extend(player.renderer.prefix(player.vocab, Role::Assistant));
                     one.transcript.push_context(&append);
-                    let room = self.bounds.max_trajectory_tokens.saturating_sub(one.transcript.ids.len());
+                    let room = self
+                        .bounds
+                        .max_trajectory_tokens
+                        .saturating_sub(one.transcript.ids.len());
                     if room == 0 {
                         one.end = Some(End::TokenLimit);
                         continue;
                     }
                     let max_new = room.min(self.bounds.max_tokens_per_turn);
-                    requests.push(Request { slot: *index, append, key: self.key(step, one, 0), max_new });
+                    requests.push(Request {
+                        slot: *index,
+                        append,
+                        key: self.key(step, one, 0),
+                        max_new,
+                    });
                 }
-                let sampled = self.policy.generate(player.decoder, &requests, &sampling(player))?;
+                let sampled = self
+                    .policy
+                    .generate(player.decoder, &requests, &sampling(player))?;
                 for (request, generation) in requests.iter().zip(sampled) {
                     let one = &mut live[request.slot];
-                    one.transcript.push_sampled(&generation.ids, &generation.logprobs, player.version);
+                    one.transcript.push_sampled(
+                        &generation.ids,
+                        &generation.logprobs,
+                        player.version,
+                    );
                     if generation.truncated {
                         one.end = Some(End::TokenLimit);
                         continue;
                     }
                     one.for_agent = player.renderer.after_turn(player.vocab, Role::Assistant);
-                    match player.renderer.parse(player.vocab, Role::Assistant, &generation.ids) {
+                    match player
+                        .renderer
+                        .parse(player.vocab, Role::Assistant, &generation.ids)
+                    {
                         Ok(message) => one.agent_said(message, &mut self.world, agent, user),
                         Err(error) => one.end = Some(End::Nonsense(error.to_string())),
                     }
@@ -380,7 +467,10 @@ impl Table {
 }
 
 fn sampling(player: Player<'_>) -> Sampling {
-    Sampling { temperature: player.temperature, stop: vec![player.renderer.stop(player.vocab)] }
+    Sampling {
+        temperature: player.temperature,
+        stop: vec![player.renderer.stop(player.vocab)],
+    }
 }
 
 /// An episode being played.
@@ -410,11 +500,17 @@ impl<'a> Live<'a> {
             Agent::Script(_) => None,
         };
         let for_agent = agent_player
-            .map(|p| p.renderer.open(p.vocab, system(domain, p.renderer), &domain.tools))
+            .map(|p| {
+                p.renderer
+                    .open(p.vocab, system(domain, p.renderer), &domain.tools)
+            })
             .unwrap_or_default();
         let (scripted, for_user) = match user {
             User::Scripted => (Some(ScriptedUser::new(seat.task)), Vec::new()),
-            User::Model(p) => (None, p.renderer.open(p.vocab, &seat.task.user.instruction, &[])),
+            User::Model(p) => (
+                None,
+                p.renderer.open(p.vocab, &seat.task.user.instruction, &[]),
+            ),
         };
         Self {
             seat,
@@ -435,7 +531,9 @@ impl<'a> Live<'a> {
 
     fn scripted_user_speaks(&mut self) {
         let last = self.messages.last().map(|m| m.content.clone());
-        let Some(script) = &mut self.scripted else { return };
+        let Some(script) = &mut self.scripted else {
+            return;
+        };
         let text = match last {
             None => script.open(),
             Some(said) => script.reply(&said).text,
@@ -448,17 +546,25 @@ impl<'a> Live<'a> {
         if text.contains(DONE) {
             self.end = Some(End::Closed);
         } else if let Some(player) = self.agent_player {
-            self.for_agent.extend(player.renderer.append(player.vocab, &message));
+            self.for_agent
+                .extend(player.renderer.append(player.vocab, &message));
         }
         self.messages.push(message);
         self.agents_turn = true;
     }
 
-    fn agent_said(&mut self, message: Message, world: &mut World, agent: Agent<'_>, user: User<'_>) {
+    fn agent_said(
+        &mut self,
+        message: Message,
+        world: &mut World,
+        agent: Agent<'_>,
+        user: User<'_>,
+    ) {
         self.turn += 1;
         if message.tool_calls.is_empty() {
             if let User::Model(player) = user {
-                self.for_user.extend(player.renderer.append(player.vocab, &message));
+                self.for_user
+                    .extend(player.renderer.append(player.vocab, &message));
             }
             self.messages.push(message);
             self.agents_turn = false;
@@ -475,21 +581,30 @@ impl<'a> Live<'a> {
                 self.end = Some(End::Infra(result.content));
                 return;
             }
-            self.messages.push(Message::tool_result(&call.id, &result.content));
+            self.messages
+                .push(Message::tool_result(&call.id, &result.content));
         }
         if let Agent::Policy(player) = agent {
-            self.for_agent.extend(player.renderer.append_all(player.vocab, &self.messages[first..]));
+            self.for_agent.extend(
+                player
+                    .renderer
+                    .append_all(player.vocab, &self.messages[first..]),
+            );
         }
     }
 
     fn judge(self, world: &mut World, judge: &mut Judge, user: User<'_>) -> Trajectory {
         let end = self.end.unwrap_or(End::TurnLimit);
         let errored = matches!(end, End::User(_) | End::Infra(_));
-        let verdict = (!errored).then(|| judge.check(world, self.seat.task, &self.episode, &self.messages));
-        let reward = verdict
-            .as_ref()
-            .filter(|v| v.killed.is_none())
-            .map(|v| if v.pass && end == End::Closed { 1.0 } else { 0.0 });
+        let verdict =
+            (!errored).then(|| judge.check(world, self.seat.task, &self.episode, &self.messages));
+        let reward = verdict.as_ref().filter(|v| v.killed.is_none()).map(|v| {
+            if v.pass && end == End::Closed {
+                1.0
+            } else {
+                0.0
+            }
+        });
         let user_faults = match user {
             User::Scripted => Vec::new(),
             User::Model(_) => faults(self.seat.task, &self.messages),

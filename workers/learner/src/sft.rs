@@ -111,7 +111,9 @@ impl SftState {
     /// The epoch of the lowest validation loss.
     #[must_use]
     pub fn best(&self) -> Option<&Epoch> {
-        self.epochs.iter().min_by(|a, b| a.validation.total_cmp(&b.validation))
+        self.epochs
+            .iter()
+            .min_by(|a, b| a.validation.total_cmp(&b.validation))
     }
 }
 
@@ -130,15 +132,29 @@ impl<'a> Sft<'a> {
     #[must_use]
     pub fn new(decoder: &'a Decoder, config: SftConfig) -> Self {
         let adam = AdamW::new(decoder.parameters(), config.adamw);
-        Self { decoder, config, adam, best: snapshot(decoder), state: SftState::default() }
+        Self {
+            decoder,
+            config,
+            adam,
+            best: snapshot(decoder),
+            state: SftState::default(),
+        }
     }
 
     /// Everything a checkpoint needs.
     #[must_use]
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         let mut all = self.adam.state();
-        all.extend(snapshot(self.decoder).into_iter().map(|(n, t)| (format!("weight.{n}"), t)));
-        all.extend(self.best.iter().map(|(n, t)| (format!("best.{n}"), t.shallow_clone())));
+        all.extend(
+            snapshot(self.decoder)
+                .into_iter()
+                .map(|(n, t)| (format!("weight.{n}"), t)),
+        );
+        all.extend(
+            self.best
+                .iter()
+                .map(|(n, t)| (format!("best.{n}"), t.shallow_clone())),
+        );
         all
     }
 
@@ -151,7 +167,10 @@ impl<'a> Sft<'a> {
         put_back(self.decoder, "weight.", tensors)?;
         for (name, tensor) in &mut self.best {
             let key = format!("best.{name}");
-            let (_, saved) = tensors.iter().find(|(n, _)| *n == key).ok_or_else(|| format!("tensor {key} is missing"))?;
+            let (_, saved) = tensors
+                .iter()
+                .find(|(n, _)| *n == key)
+                .ok_or_else(|| format!("tensor {key} is missing"))?;
             *tensor = saved.copy();
         }
         self.state = state;
@@ -173,13 +192,19 @@ impl<'a> Sft<'a> {
             }
             let lengths: Vec<usize> = chunk.iter().map(|i| needed(&train[*i])).collect();
             let micros = micro_batches(&lengths, self.config.micro_batch_tokens);
-            let (gradient, losses) = gradient(self.decoder, self.config.threads, micros, |decoder, micro| {
-                let picked: Vec<&Transcript> = micro.iter().map(|i| &train[chunk[*i]]).collect();
-                let scores = score(decoder, &Batch::pack(&picked), 1.0, Entropy::Skip);
-                let loss = cross_entropy(&scores.logprobs, tokens as f64);
-                let value = loss.double_value(&[]);
-                (loss, value)
-            });
+            let (gradient, losses) = gradient(
+                self.decoder,
+                self.config.threads,
+                micros,
+                |decoder, micro| {
+                    let picked: Vec<&Transcript> =
+                        micro.iter().map(|i| &train[chunk[*i]]).collect();
+                    let scores = score(decoder, &Batch::pack(&picked), 1.0, Entropy::Skip);
+                    let loss = cross_entropy(&scores.logprobs, tokens as f64);
+                    let value = loss.double_value(&[]);
+                    (loss, value)
+                },
+            );
             loss_sum += losses.iter().sum::<f64>() * tokens as f64;
             self.adam.step(&gradient, self.rate(per_epoch));
             self.state.steps += 1;
@@ -189,11 +214,20 @@ impl<'a> Sft<'a> {
         let epoch = Epoch {
             epoch: number,
             loss: loss_sum / (trained.max(1) as f64),
-            validation: mean_loss(self.decoder, validation, self.config.micro_batch_tokens, self.config.threads),
+            validation: mean_loss(
+                self.decoder,
+                validation,
+                self.config.micro_batch_tokens,
+                self.config.threads,
+            ),
             trained_tokens: trained,
             seconds,
         };
-        if self.state.best().is_none_or(|best| epoch.validation < best.validation) {
+        if self
+            .state
+            .best()
+            .is_none_or(|best| epoch.validation < best.validation)
+        {
             self.best = snapshot(self.decoder);
         }
         self.state.epochs.push(epoch);
@@ -202,8 +236,13 @@ impl<'a> Sft<'a> {
         if spent || number - best_at >= self.config.patience || !epoch.validation.is_finite() {
             self.state.done = true;
             if self.config.keep_best {
-                let best = self.best.iter().map(|(n, t)| (n.clone(), t.shallow_clone())).collect::<Vec<_>>();
-                put_back(self.decoder, "", &best).expect("the snapshot has every parameter of its own decoder");
+                let best = self
+                    .best
+                    .iter()
+                    .map(|(n, t)| (n.clone(), t.shallow_clone()))
+                    .collect::<Vec<_>>();
+                put_back(self.decoder, "", &best)
+                    .expect("the snapshot has every parameter of its own decoder");
             }
         }
         epoch
@@ -215,7 +254,11 @@ impl<'a> Sft<'a> {
         if self.config.schedule == Schedule::Constant {
             return self.config.learning_rate * warm;
         }
-        let total = self.config.max_epochs.saturating_mul(steps_per_epoch).max(1) as f64;
+        let total = self
+            .config
+            .max_epochs
+            .saturating_mul(steps_per_epoch)
+            .max(1) as f64;
         let fall = 0.55 + 0.45 * (std::f64::consts::PI * (step / total).min(1.0)).cos();
         self.config.learning_rate * warm * fall
     }
@@ -223,10 +266,17 @@ impl<'a> Sft<'a> {
 
 /// Mean loss over transcripts, nats a trained token; NaN when nothing is trained.
 #[must_use]
-pub fn mean_loss(decoder: &Decoder, transcripts: &[Transcript], micro_batch_tokens: usize, threads: usize) -> f64 {
+pub fn mean_loss(
+    decoder: &Decoder,
+    transcripts: &[Transcript],
+    micro_batch_tokens: usize,
+    threads: usize,
+) -> f64 {
     let lengths: Vec<usize> = transcripts.iter().map(needed).collect();
-    let items: Vec<(Decoder, Vec<usize>)> =
-        micro_batches(&lengths, micro_batch_tokens).into_iter().map(|micro| (decoder.share(), micro)).collect();
+    let items: Vec<(Decoder, Vec<usize>)> = micro_batches(&lengths, micro_batch_tokens)
+        .into_iter()
+        .map(|micro| (decoder.share(), micro))
+        .collect();
     let parts = parallel::run(threads, items, |(decoder, micro)| {
         tch::no_grad(|| {
             let picked: Vec<&Transcript> = micro.iter().map(|i| &transcripts[*i]).collect();
@@ -235,30 +285,50 @@ pub fn mean_loss(decoder: &Decoder, transcripts: &[Transcript], micro_batch_toke
                 return (0.0, 0);
             }
             let scores = score(&decoder, &batch, 1.0, Entropy::Skip);
-            (cross_entropy(&scores.logprobs, 1.0).double_value(&[]), batch.trained())
+            (
+                cross_entropy(&scores.logprobs, 1.0).double_value(&[]),
+                batch.trained(),
+            )
         })
     });
-    let (sum, tokens) = parts.into_iter().fold((0.0, 0usize), |(s, n), (ds, dn)| (s + ds, n + dn));
+    let (sum, tokens) = parts
+        .into_iter()
+        .fold((0.0, 0usize), |(s, n), (ds, dn)| (s + ds, n + dn));
     sum / tokens as f64
 }
 
 /// A copy of every parameter.
 #[must_use]
 pub fn snapshot(decoder: &Decoder) -> Vec<(String, Tensor)> {
-    decoder.parameters().into_iter().map(|(name, tensor)| (name, tensor.detach().copy())).collect()
+    decoder
+        .parameters()
+        .into_iter()
+        .map(|(name, tensor)| (name, tensor.detach().copy()))
+        .collect()
 }
 
 /// Puts tensors named `prefix` + parameter name into the decoder.
 ///
 /// # Errors
 /// The name of the tensor that is missing or has another shape.
-pub fn put_back(decoder: &Decoder, prefix: &str, tensors: &[(String, Tensor)]) -> Result<(), String> {
+pub fn put_back(
+    decoder: &Decoder,
+    prefix: &str,
+    tensors: &[(String, Tensor)],
+) -> Result<(), String> {
     tch::no_grad(|| {
         for (name, mut parameter) in decoder.parameters() {
             let key = format!("{prefix}{name}");
-            let (_, saved) = tensors.iter().find(|(n, _)| *n == key).ok_or_else(|| format!("tensor {key} is missing"))?;
+            let (_, saved) = tensors
+                .iter()
+                .find(|(n, _)| *n == key)
+                .ok_or_else(|| format!("tensor {key} is missing"))?;
             if saved.size() != parameter.size() {
-                return Err(format!("tensor {key} has shape {:?}, the policy wants {:?}", saved.size(), parameter.size()));
+                return Err(format!(
+                    "tensor {key} has shape {:?}, the policy wants {:?}",
+                    saved.size(),
+                    parameter.size()
+                ));
             }
             parameter.copy_(saved);
         }

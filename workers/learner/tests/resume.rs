@@ -27,7 +27,12 @@ impl Stage {
         let domain = Arc::new(Domain::load(&dir).unwrap());
         let renderer = renderer("compact").unwrap();
         let vocab = ByteVocab::new(renderer.specials());
-        let mut stage = Self { domain, tasks: Vec::new(), renderer, vocab };
+        let mut stage = Self {
+            domain,
+            tasks: Vec::new(),
+            renderer,
+            vocab,
+        };
         stage.tasks = tasks(&mut stage.world(), Split::TrainRl, Mix::EvenBranches, 7, 12).unwrap();
         stage
     }
@@ -54,7 +59,14 @@ impl Stage {
         let vocab: &dyn Vocab = &self.vocab;
         let read = |task: &Task| {
             let messages = demonstrate(&mut world, task).unwrap().messages;
-            supervise(self.renderer.as_ref(), vocab, &self.domain.prompt, &[], &messages, Role::Assistant)
+            supervise(
+                self.renderer.as_ref(),
+                vocab,
+                &self.domain.prompt,
+                &[],
+                &messages,
+                Role::Assistant,
+            )
         };
         self.tasks.iter().map(read).collect()
     }
@@ -75,7 +87,12 @@ fn sft_goes_on_bit_for_bit_from_a_checkpoint() {
     let stage = Stage::new();
     let all = stage.demonstrations();
     let (train, validation) = all.split_at(8);
-    let config = SftConfig { batch: 3, max_epochs: 4, threads: 2, ..SftConfig::default() };
+    let config = SftConfig {
+        batch: 3,
+        max_epochs: 4,
+        threads: 2,
+        ..SftConfig::default()
+    };
     let whole = stage.decoder();
     let mut sft = Sft::new(&whole, config.clone());
     while !sft.state.done {
@@ -94,7 +111,13 @@ fn sft_goes_on_bit_for_bit_from_a_checkpoint() {
     while !second.state.done {
         second.epoch(train, validation);
     }
-    let losses = |sft: &Sft<'_>| sft.state.epochs.iter().map(|e| (e.loss, e.validation)).collect::<Vec<_>>();
+    let losses = |sft: &Sft<'_>| {
+        sft.state
+            .epochs
+            .iter()
+            .map(|e| (e.loss, e.validation))
+            .collect::<Vec<_>>()
+    };
     assert_eq!(losses(&sft), losses(&second));
     same(&whole, &resumed);
 }
@@ -111,8 +134,20 @@ fn grpo_goes_on_bit_for_bit_from_a_checkpoint_and_trains_on_the_tokens_it_sample
         threads: 2,
         ..GrpoConfig::default()
     };
-    let bounds = Bounds { max_turns: 3, max_tokens_per_turn: 12, max_trajectory_tokens: 300 };
-    let arena = || Arena::new(Arena::worlds(|| Ok::<_, agoge_world::WorldError>(stage.world())).unwrap(), 2, 6, &bounds, 1);
+    let bounds = Bounds {
+        max_turns: 3,
+        max_tokens_per_turn: 12,
+        max_trajectory_tokens: 300,
+    };
+    let arena = || {
+        Arena::new(
+            Arena::worlds(|| Ok::<_, agoge_world::WorldError>(stage.world())).unwrap(),
+            2,
+            6,
+            &bounds,
+            1,
+        )
+    };
     let step = |grpo: &mut Grpo<'_>, arena: &mut Arena, decoder: &Decoder| -> Step {
         let player = Player {
             decoder,
@@ -121,13 +156,23 @@ fn grpo_goes_on_bit_for_bit_from_a_checkpoint_and_trains_on_the_tokens_it_sample
             temperature: 1.0,
             version: 0,
         };
-        grpo.step(arena, player, User::Scripted, &stage.tasks, |_| Ok(())).unwrap().0.timeless()
+        grpo.step(arena, player, User::Scripted, &stage.tasks, |_| Ok(()))
+            .unwrap()
+            .0
+            .timeless()
     };
     let whole = stage.decoder();
     let mut grpo = Grpo::new(&whole, None, config.clone());
     let mut uncut = arena();
-    let trace: Vec<Step> = (0..3).map(|_| step(&mut grpo, &mut uncut, &whole)).collect();
-    assert!(trace.iter().all(|s| s.trained_tokens > 0 && s.logp_diff < 1e-3), "{trace:?}");
+    let trace: Vec<Step> = (0..3)
+        .map(|_| step(&mut grpo, &mut uncut, &whole))
+        .collect();
+    assert!(
+        trace
+            .iter()
+            .all(|s| s.trained_tokens > 0 && s.logp_diff < 1e-3),
+        "{trace:?}"
+    );
 
     let dir = tempfile::tempdir().unwrap();
     let cut = stage.decoder();
@@ -139,7 +184,9 @@ fn grpo_goes_on_bit_for_bit_from_a_checkpoint_and_trains_on_the_tokens_it_sample
     let (tensors, state): (_, GrpoState) = checkpoint::load(&file(&dir)).unwrap();
     second.restore(&tensors, state).unwrap();
     let mut fresh = arena();
-    let rest: Vec<Step> = (0..2).map(|_| step(&mut second, &mut fresh, &resumed)).collect();
+    let rest: Vec<Step> = (0..2)
+        .map(|_| step(&mut second, &mut fresh, &resumed))
+        .collect();
     assert_eq!(rest, trace[1..]);
     same(&whole, &resumed);
 }

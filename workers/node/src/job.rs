@@ -31,8 +31,9 @@ impl Job {
     /// # Errors
     /// When the file is no assignment, or store or work folder cannot be used.
     pub fn open(file: &Path, stop: Stop) -> Result<Self, Failure> {
-        let text = std::fs::read(file)
-            .map_err(|e| Failure::Input(format!("reading the assignment {}: {e}", file.display())))?;
+        let text = std::fs::read(file).map_err(|e| {
+            Failure::Input(format!("reading the assignment {}: {e}", file.display()))
+        })?;
         let assignment = serde_json::from_slice(&text)
             .map_err(|e| Failure::Input(format!("{} is no assignment: {e}", file.display())))?;
         Self::of(assignment, stop)
@@ -44,11 +45,19 @@ impl Job {
     /// When store or work folder cannot be used.
     pub fn of(assignment: Assignment, stop: Stop) -> Result<Self, Failure> {
         std::fs::create_dir_all(&assignment.work).map_err(|e| {
-            Failure::Infra(format!("making the work folder {}: {e}; make room or name another", assignment.work.display()))
+            Failure::Infra(format!(
+                "making the work folder {}: {e}; make room or name another",
+                assignment.work.display()
+            ))
         })?;
         let store = Store::open(&assignment.store)?;
         let progress = Progress::new(Some(assignment.work.join("progress.json")));
-        Ok(Self { assignment, store, stop, progress })
+        Ok(Self {
+            assignment,
+            store,
+            stop,
+            progress,
+        })
     }
 
     /// The domain.
@@ -56,7 +65,9 @@ impl Job {
     /// # Errors
     /// Every problem of its folder.
     pub fn domain(&self) -> Result<Arc<Domain>, Failure> {
-        Domain::load(&self.assignment.domain).map(Arc::new).map_err(Failure::input)
+        Domain::load(&self.assignment.domain)
+            .map(Arc::new)
+            .map_err(Failure::input)
     }
 
     /// Threads that may be kept busy.
@@ -74,6 +85,7 @@ impl Job {
     /// When the file cannot be written.
     pub fn finish(&self, report: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_vec_pretty(report).map_err(Failure::infra)?;
-        agoge_store::write_atomic(self.assignment.work.join("result.json"), text).map_err(Failure::infra)
+        agoge_store::write_atomic(self.assignment.work.join("result.json"), text)
+            .map_err(Failure::infra)
     }
 }

@@ -52,8 +52,14 @@ struct Work {
 
 fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("AGOGE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
-    let ended = Stop::on_signals().map_err(Failure::infra).and_then(|stop| run(Command::parse(), stop));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let ended = Stop::on_signals()
+        .map_err(Failure::infra)
+        .and_then(|stop| run(Command::parse(), stop));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

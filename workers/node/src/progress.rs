@@ -36,12 +36,21 @@ impl Progress {
     /// Writes to `path`, or nowhere.
     #[must_use]
     pub fn new(path: Option<PathBuf>) -> Self {
-        Self { path, written: None, report: Report::default() }
+        Self {
+            path,
+            written: None,
+            report: Report::default(),
+        }
     }
 
     /// Begins a stage.
     pub fn stage(&mut self, stage: &str, unit: &str, total: u64) {
-        self.report = Report { stage: stage.into(), unit: unit.into(), total, ..Report::default() };
+        self.report = Report {
+            stage: stage.into(),
+            unit: unit.into(),
+            total,
+            ..Report::default()
+        };
         self.write();
     }
 
@@ -53,7 +62,9 @@ impl Progress {
     /// Units done so far.
     pub fn at(&mut self, done: u64) {
         self.report.done = done;
-        let due = self.written.is_none_or(|at| at.elapsed() > Duration::from_millis(500));
+        let due = self
+            .written
+            .is_none_or(|at| at.elapsed() > Duration::from_millis(500));
         if due || done == self.report.total {
             self.write();
         }

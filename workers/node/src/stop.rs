@@ -34,6 +34,10 @@ impl Stop {
     /// # Errors
     /// [`LearnerError::Stopped`].
     pub fn check(&self) -> Result<(), LearnerError> {
-        if self.asked() { Err(LearnerError::Stopped) } else { Ok(()) }
+        if self.asked() {
+            Err(LearnerError::Stopped)
+        } else {
+            Ok(())
+        }
     }
 }

@@ -320,7 +320,9 @@ fn last_words(text: &str) -> String {
         .filter(|line| !line.is_empty())
         .collect();
     let panic = lines.iter().rposition(|line| line.contains("panicked at"));
-    let line = panic.and_then(|at| lines.get(at + 1)).or_else(|| lines.last());
+    let line = panic
+        .and_then(|at| lines.get(at + 1))
+        .or_else(|| lines.last());
     line.map_or_else(
         || "it said nothing".to_owned(),
         |line| line.trim_start_matches("error: ").to_owned(),

@@ -68,7 +68,12 @@ impl Step {
     /// Without what time measures: the same in every run of the same seed.
     #[must_use]
     pub fn timeless(&self) -> Self {
-        Self { generation_seconds: 0.0, training_seconds: 0.0, seconds: 0.0, ..self.clone() }
+        Self {
+            generation_seconds: 0.0,
+            training_seconds: 0.0,
+            seconds: 0.0,
+            ..self.clone()
+        }
     }
 }
 
@@ -106,7 +111,9 @@ impl Seen {
             self.turns += f64::from(member.turns);
             self.calls += f64::from(member.calls);
             self.failed += f64::from(member.failed_calls);
-            self.truncated += f64::from(u8::from(member.end == End::TokenLimit || member.end == End::TurnLimit));
+            self.truncated += f64::from(u8::from(
+                member.end == End::TokenLimit || member.end == End::TurnLimit,
+            ));
             self.sampled += member.transcript.trained_tokens() as u64;
         }
     }

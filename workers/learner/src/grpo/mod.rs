@@ -23,8 +23,8 @@ use crate::rollout::{Agent, Arena, Player, Seat, Trajectory, User};
 use crate::sft::{put_back, snapshot};
 use crate::shuffle::shuffled;
 
-pub use figures::Step;
 use figures::Seen;
+pub use figures::Step;
 
 /// What the learning rate falls along, by a cosine to a tenth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -100,7 +100,10 @@ impl Default for GrpoConfig {
             temperature: 1.0,
             micro_batch_tokens: 8192,
             mask_user_faults: true,
-            adamw: Settings { weight_decay: 0.0, ..Settings::default() },
+            adamw: Settings {
+                weight_decay: 0.0,
+                ..Settings::default()
+            },
             seed: 0,
             threads: 1,
         }
@@ -153,14 +156,25 @@ impl<'a> Grpo<'a> {
         let adam = AdamW::new(decoder.parameters(), config.adamw);
         let reference = reference.filter(|_| config.kl_coefficient > 0.0);
         let pool = pool(&config);
-        Self { decoder, reference, config, adam, pool, state: GrpoState::default() }
+        Self {
+            decoder,
+            reference,
+            config,
+            adam,
+            pool,
+            state: GrpoState::default(),
+        }
     }
 
     /// Everything a checkpoint needs.
     #[must_use]
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         let mut all = self.adam.state();
-        all.extend(snapshot(self.decoder).into_iter().map(|(n, t)| (format!("weight.{n}"), t)));
+        all.extend(
+            snapshot(self.decoder)
+                .into_iter()
+                .map(|(n, t)| (format!("weight.{n}"), t)),
+        );
         all
     }
 
@@ -168,7 +182,11 @@ impl<'a> Grpo<'a> {
     ///
     /// # Errors
     /// The name of what does not fit.
-    pub fn restore(&mut self, tensors: &[(String, Tensor)], state: GrpoState) -> Result<(), String> {
+    pub fn restore(
+        &mut self,
+        tensors: &[(String, Tensor)],
+        state: GrpoState,
+    ) -> Result<(), String> {
         self.adam.restore(tensors, state.updates)?;
         put_back(self.decoder, "weight.", tensors)?;
         self.pool = pool(&self.config);
@@ -193,7 +211,10 @@ impl<'a> Grpo<'a> {
             return Err(LearnerError::NoTasks);
         }
         let number = self.state.steps.len() as u64 + 1;
-        let player = Player { version: u32::try_from(number).unwrap_or(u32::MAX), ..player };
+        let player = Player {
+            version: u32::try_from(number).unwrap_or(u32::MAX),
+            ..player
+        };
         let started = Instant::now();
         let mut seen = Seen::default();
         while let Some(missing) = self.pool.missing() {
@@ -204,7 +225,11 @@ impl<'a> Grpo<'a> {
                 .enumerate()
                 .flat_map(|(offset, task)| {
                     let group = self.state.groups + offset as u64;
-                    (0..self.config.group_size as u64).map(move |member| Seat { task: &tasks[*task], group, member })
+                    (0..self.config.group_size as u64).map(move |member| Seat {
+                        task: &tasks[*task],
+                        group,
+                        member,
+                    })
                 })
                 .collect();
             self.state.groups += generate as u64;
@@ -240,8 +265,16 @@ impl<'a> Grpo<'a> {
     /// How many groups are generated at once when `missing` are: what the last step's share of kept groups makes likely
     /// to be enough. A few at a time would cost as many sequential decoding steps as many; a surplus is carried.
     fn generate(&self, missing: usize) -> usize {
-        let last = self.state.steps.iter().rev().map(|step| step.filter).find(|f| f.generated > 0);
-        let kept = last.map_or(1.0, |f| (f.generated - f.discarded) as f64 / f.generated.max(1) as f64);
+        let last = self
+            .state
+            .steps
+            .iter()
+            .rev()
+            .map(|step| step.filter)
+            .find(|f| f.generated > 0);
+        let kept = last.map_or(1.0, |f| {
+            (f.generated - f.discarded) as f64 / f.generated.max(1) as f64
+        });
         let likely = (missing as f64 / kept.clamp(0.25, 1.0)).ceil() as usize;
         likely.max(self.config.groups_per_step.div_ceil(4))
     }
@@ -250,7 +283,9 @@ impl<'a> Grpo<'a> {
         let done = match self.config.decay {
             Decay::None => return self.config.learning_rate,
             Decay::Steps(steps) => self.state.steps.len() as f64 / steps.max(1) as f64,
-            Decay::Seconds(seconds) => self.state.steps.last().map_or(0.0, |step| step.seconds) / seconds.max(1e-9),
+            Decay::Seconds(seconds) => {
+                self.state.steps.last().map_or(0.0, |step| step.seconds) / seconds.max(1e-9)
+            }
         };
         let fall = 0.55 + 0.45 * (std::f64::consts::PI * done.clamp(0.0, 1.0)).cos();
         self.config.learning_rate * fall
@@ -264,7 +299,10 @@ impl<'a> Grpo<'a> {
     }
 
     fn draw(&mut self, tasks: usize) -> usize {
-        let (round, at) = (self.state.cursor / tasks as u64, self.state.cursor % tasks as u64);
+        let (round, at) = (
+            self.state.cursor / tasks as u64,
+            self.state.cursor % tasks as u64,
+        );
         self.state.cursor += 1;
         shuffled(tasks, self.config.seed, round)[usize::try_from(at).unwrap_or(0)]
     }
@@ -272,13 +310,25 @@ impl<'a> Grpo<'a> {
     fn group(&self, members: Vec<Trajectory>) -> Group {
         let rewards: Vec<Option<f64>> = members
             .iter()
-            .map(|m| m.reward.filter(|_| m.user_faults.is_empty() || !self.config.mask_user_faults))
+            .map(|m| {
+                m.reward
+                    .filter(|_| m.user_faults.is_empty() || !self.config.mask_user_faults)
+            })
             .collect();
         let advantages = self.config.algorithm.advantages(&rewards);
-        Group { members, rewards, advantages }
+        Group {
+            members,
+            rewards,
+            advantages,
+        }
     }
 }
 
 fn pool(config: &GrpoConfig) -> Refill<Group> {
-    Refill::new(config.filter, config.insufficient, config.groups_per_step, config.max_gen_batches)
+    Refill::new(
+        config.filter,
+        config.insufficient,
+        config.groups_per_step,
+        config.max_gen_batches,
+    )
 }

@@ -33,17 +33,26 @@ impl Grpo<'_> {
             let used: Vec<(&Trajectory, f64)> = part
                 .iter()
                 .map(|i| all[*i])
-                .filter(|(member, advantage)| (every || *advantage != 0.0) && trainable(&member.transcript) > 0)
+                .filter(|(member, advantage)| {
+                    (every || *advantage != 0.0) && trainable(&member.transcript) > 0
+                })
                 .collect();
-            let lengths: Vec<usize> = used.iter().map(|(member, _)| needed(&member.transcript)).collect();
+            let lengths: Vec<usize> = used
+                .iter()
+                .map(|(member, _)| needed(&member.transcript))
+                .collect();
             let items: Vec<Item> = micro_batches(&lengths, self.config.micro_batch_tokens)
                 .into_iter()
-                .map(|micro| Item { micro, reference: self.reference.map(Decoder::share) })
+                .map(|micro| Item {
+                    micro,
+                    reference: self.reference.map(Decoder::share),
+                })
                 .collect();
             let config = &self.config;
-            let (gradient, found) = gradient(self.decoder, config.threads, items, |decoder, item| {
-                item.loss(config, decoder, &used, tokens as f64, step.step)
-            });
+            let (gradient, found) =
+                gradient(self.decoder, config.threads, items, |decoder, item| {
+                    item.loss(config, decoder, &used, tokens as f64, step.step)
+                });
             for one in found {
                 if number == 0 {
                     step.logp_diff = step.logp_diff.max(one.gap);
@@ -103,9 +112,19 @@ impl Item {
         let picked: Vec<_> = self.micro.iter().map(|i| &used[*i].0.transcript).collect();
         let batch = Batch::pack(&picked);
         let old = sampled_side(&self.micro, used);
-        let wanted = if config.entropy_coefficient > 0.0 { Entropy::Gradient } else { Entropy::Figure };
+        let wanted = if config.entropy_coefficient > 0.0 {
+            Entropy::Gradient
+        } else {
+            Entropy::Figure
+        };
         let scores = score(decoder, &batch, config.temperature, wanted);
-        let out = ppo_clip(&scores.logprobs, &old.logprobs, &old.advantages, config.clip, tokens);
+        let out = ppo_clip(
+            &scores.logprobs,
+            &old.logprobs,
+            &old.advantages,
+            config.clip,
+            tokens,
+        );
         let mut loss = out.loss;
         let mut sums = Sums {
             scored: batch.trained() as f64,
@@ -116,7 +135,9 @@ impl Item {
             ..Sums::default()
         };
         if let Some(reference) = &self.reference {
-            let theirs = tch::no_grad(|| score(reference, &batch, config.temperature, Entropy::Skip).logprobs);
+            let theirs = tch::no_grad(|| {
+                score(reference, &batch, config.temperature, Entropy::Skip).logprobs
+            });
             let penalty = reference_kl(&scores.logprobs, &theirs, tokens);
             sums.reference = penalty.double_value(&[]);
             loss += penalty * config.kl_coefficient;
@@ -139,9 +160,17 @@ struct Sampled {
 impl Sampled {
     /// The largest difference to `scored` over the tokens that the policy of this step sampled.
     fn gap(&self, scored: &Tensor, step: u64) -> f64 {
-        let fresh: Vec<f32> = self.versions.iter().map(|v| f32::from(u8::from(*v == step as f32))).collect();
+        let fresh: Vec<f32> = self
+            .versions
+            .iter()
+            .map(|v| f32::from(u8::from(*v == step as f32)))
+            .collect();
         let gaps = (scored.detach() - &self.logprobs).abs() * Tensor::from_slice(&fresh);
-        if gaps.numel() == 0 { 0.0 } else { gaps.max().double_value(&[]) }
+        if gaps.numel() == 0 {
+            0.0
+        } else {
+            gaps.max().double_value(&[])
+        }
     }
 }
 
@@ -158,7 +187,11 @@ fn sampled_side(micro: &[usize], used: &[(&Trajectory, f64)]) -> Sampled {
             }
         }
     }
-    Sampled { logprobs: Tensor::from_slice(&logprobs), advantages: Tensor::from_slice(&advantages), versions }
+    Sampled {
+        logprobs: Tensor::from_slice(&logprobs),
+        advantages: Tensor::from_slice(&advantages),
+        versions,
+    }
 }
 
 #[cfg(test)]
@@ -206,16 +239,31 @@ mod tests {
 
     fn logprob(decoder: &Decoder, said: &[u32]) -> f64 {
         let one = played(said, None);
-        let scores = score(decoder, &Batch::pack(&[&one.transcript]), 1.0, Entropy::Skip);
+        let scores = score(
+            decoder,
+            &Batch::pack(&[&one.transcript]),
+            1.0,
+            Entropy::Skip,
+        );
         scores.logprobs.mean(tch::Kind::Float).double_value(&[])
     }
 
     /// `n` updates on one group; gives the trainer's last figures.
     fn train(decoder: &Decoder, config: GrpoConfig, n: u64, members: &[Trajectory]) -> Step {
-        let mut grpo = Grpo::new(decoder, None, GrpoConfig { learning_rate: 1e-2, ..config });
+        let mut grpo = Grpo::new(
+            decoder,
+            None,
+            GrpoConfig {
+                learning_rate: 1e-2,
+                ..config
+            },
+        );
         let mut figures = Step::default();
         for step in 1..=n {
-            figures = Step { step, ..Step::default() };
+            figures = Step {
+                step,
+                ..Step::default()
+            };
             let group = grpo.group(members.to_vec());
             grpo.update(&[group], &mut figures);
         }
@@ -229,7 +277,12 @@ mod tests {
     fn what_was_rewarded_becomes_likelier_and_what_was_not_less_likely() {
         let decoder = tiny();
         let before = (logprob(&decoder, &GOOD), logprob(&decoder, &BAD));
-        train(&decoder, GrpoConfig::default(), 3, &[played(&GOOD, Some(1.0)), played(&BAD, Some(0.0))]);
+        train(
+            &decoder,
+            GrpoConfig::default(),
+            3,
+            &[played(&GOOD, Some(1.0)), played(&BAD, Some(0.0))],
+        );
         assert!(logprob(&decoder, &GOOD) > before.0 + 0.05);
         assert!(logprob(&decoder, &BAD) < before.1 - 0.05);
     }
@@ -238,11 +291,20 @@ mod tests {
     fn an_errored_member_leaves_no_trace_in_weights_or_figures() {
         let (with, without) = (tiny(), tiny());
         let rest = [played(&GOOD, Some(1.0)), played(&BAD, Some(0.0))];
-        let errored = Trajectory { end: End::Infra("sandbox".into()), ..played(&[20, 21, 22, 23, 24, 25], None) };
+        let errored = Trajectory {
+            end: End::Infra("sandbox".into()),
+            ..played(&[20, 21, 22, 23, 24, 25], None)
+        };
         let all = [rest[0].clone(), errored, rest[1].clone()];
         // The order of members decides the order of a sum, so both sides are given the same number of micro-batches.
-        let config = GrpoConfig { micro_batch_tokens: 6, ..GrpoConfig::default() };
-        let figures = (train(&with, config.clone(), 2, &all), train(&without, config, 2, &rest));
+        let config = GrpoConfig {
+            micro_batch_tokens: 6,
+            ..GrpoConfig::default()
+        };
+        let figures = (
+            train(&with, config.clone(), 2, &all),
+            train(&without, config, 2, &rest),
+        );
         assert_eq!(figures.0.trained_tokens, figures.1.trained_tokens);
         assert!((figures.0.loss - figures.1.loss).abs() < 1e-6);
         for ((name, a), (_, b)) in snapshot(&with).into_iter().zip(snapshot(&without)) {
@@ -258,11 +320,23 @@ mod tests {
         let moved = || -> f64 {
             let after = snapshot(&decoder);
             let far = |a: &Tensor, b: &Tensor| (a - b).abs().max().double_value(&[]);
-            before.iter().zip(&after).map(|((_, a), (_, b))| far(a, b)).fold(0.0, f64::max)
+            before
+                .iter()
+                .zip(&after)
+                .map(|((_, a), (_, b))| far(a, b))
+                .fold(0.0, f64::max)
         };
         train(&decoder, GrpoConfig::default(), 1, &members);
         assert_eq!(moved(), 0.0);
-        train(&decoder, GrpoConfig { entropy_coefficient: 0.1, ..GrpoConfig::default() }, 1, &members);
+        train(
+            &decoder,
+            GrpoConfig {
+                entropy_coefficient: 0.1,
+                ..GrpoConfig::default()
+            },
+            1,
+            &members,
+        );
         assert!(moved() > 0.0);
     }
 
@@ -270,9 +344,19 @@ mod tests {
     fn the_update_is_the_same_on_any_number_of_threads() {
         let weights = |threads: usize| {
             let decoder = tiny();
-            let members: Vec<Trajectory> =
-                (0..12u32).map(|i| played(&[i, i + 1, i + 2], Some(f64::from(i % 2)))).collect();
-            train(&decoder, GrpoConfig { threads, micro_batch_tokens: 12, ..GrpoConfig::default() }, 3, &members);
+            let members: Vec<Trajectory> = (0..12u32)
+                .map(|i| played(&[i, i + 1, i + 2], Some(f64::from(i % 2))))
+                .collect();
+            train(
+                &decoder,
+                GrpoConfig {
+                    threads,
+                    micro_batch_tokens: 12,
+                    ..GrpoConfig::default()
+                },
+                3,
+                &members,
+            );
             snapshot(&decoder)
         };
         for ((name, a), (_, b)) in weights(1).into_iter().zip(weights(3)) {
@@ -285,10 +369,17 @@ mod tests {
         let (free, held, reference) = (tiny(), tiny(), tiny());
         let members = [played(&GOOD, Some(1.0)), played(&BAD, Some(0.0))];
         train(&free, GrpoConfig::default(), 6, &members);
-        let config = GrpoConfig { learning_rate: 1e-2, kl_coefficient: 10.0, ..GrpoConfig::default() };
+        let config = GrpoConfig {
+            learning_rate: 1e-2,
+            kl_coefficient: 10.0,
+            ..GrpoConfig::default()
+        };
         let mut grpo = Grpo::new(&held, Some(&reference), config);
         for step in 1..=6 {
-            let mut figures = Step { step, ..Step::default() };
+            let mut figures = Step {
+                step,
+                ..Step::default()
+            };
             let group = grpo.group(members.to_vec());
             grpo.update(&[group], &mut figures);
             assert!(figures.reference_kl >= 0.0 && (step == 1 || figures.reference_kl > 0.0));

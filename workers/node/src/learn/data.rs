@@ -16,22 +16,46 @@ use crate::{qualify, synthesize};
 pub fn suite(options: &Options, stop: &Stop) -> Result<String, Failure> {
     let job: SynthesisJob = manifest(&options.folder.join("synthesisjob.yaml"))?;
     let checkers: CheckerSuite = manifest(&options.folder.join("checkersuite.yaml"))?;
-    let strategy = job.spec.strategies.iter().find(|s| s.name.as_str() == "template");
-    let strategy =
-        strategy.ok_or_else(|| Failure::Input("synthesisjob.yaml has no strategy `template`".into()))?;
-    let role = Role::Synthesize { strategy: "template".into() };
+    let strategy = job
+        .spec
+        .strategies
+        .iter()
+        .find(|s| s.name.as_str() == "template");
+    let strategy = strategy
+        .ok_or_else(|| Failure::Input("synthesisjob.yaml has no strategy `template`".into()))?;
+    let role = Role::Synthesize {
+        strategy: "template".into(),
+    };
     let arguments = json!({ "dataset": "learn", "strategy": strategy });
-    let made: SynthesisReport = role_of(options, stop, "template", role, arguments, synthesize::run)?;
-    tracing::info!(attempted = made.attempted, accepted = made.accepted, "instances");
+    let made: SynthesisReport =
+        role_of(options, stop, "template", role, arguments, synthesize::run)?;
+    tracing::info!(
+        attempted = made.attempted,
+        accepted = made.accepted,
+        "instances"
+    );
     let arguments = json!({
         "suite": "learn",
         "parts": { "template": made.digest },
         "sandbox": checkers.spec.sandbox,
         "qualification": checkers.spec.qualification,
     });
-    let suite: QualifyReport = role_of(options, stop, "qualify", Role::Qualify, arguments, qualify::run)?;
-    tracing::info!(qualified = suite.qualified, mutation = suite.mutation_score, "suite");
-    suite.digest.ok_or_else(|| Failure::Infra("the suite has no digest; run again".into()))
+    let suite: QualifyReport = role_of(
+        options,
+        stop,
+        "qualify",
+        Role::Qualify,
+        arguments,
+        qualify::run,
+    )?;
+    tracing::info!(
+        qualified = suite.qualified,
+        mutation = suite.mutation_score,
+        "suite"
+    );
+    suite
+        .digest
+        .ok_or_else(|| Failure::Infra("the suite has no digest; run again".into()))
 }
 
 /// Runs a role in this process and reads its result.

@@ -90,14 +90,32 @@ pub fn run(options: &Options, stop: Stop) -> Result<(), Failure> {
 
 /// Reads a manifest.
 fn manifest<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|e| Failure::Input(format!("reading {}: {e}; name the manifests' folder with --folder", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        Failure::Input(format!(
+            "reading {}: {e}; name the manifests' folder with --folder",
+            path.display()
+        ))
+    })?;
     serde_yaml::from_str(&text).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))
 }
 
 impl<'a> Run<'a> {
-    fn new(options: &'a Options, spec: &'a GRPORunSpec, suite: &'a str, seed: u64, stop: Stop) -> Self {
-        Self { options, spec, suite, seed, inputs: BTreeMap::new(), reports: BTreeMap::new(), stop }
+    fn new(
+        options: &'a Options,
+        spec: &'a GRPORunSpec,
+        suite: &'a str,
+        seed: u64,
+        stop: Stop,
+    ) -> Self {
+        Self {
+            options,
+            spec,
+            suite,
+            seed,
+            inputs: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            stop,
+        }
     }
 
     /// The user model, one for all seeds, and its certificate.
@@ -111,9 +129,15 @@ impl<'a> Run<'a> {
         let report = self.stage(TrainStage::CertifyUser, settings)?;
         let rate = report.error_rate.unwrap_or(1.0);
         if rate > self.spec.user.max_error_rate {
-            tracing::warn!(rate, allowed = self.spec.user.max_error_rate, "the user model is not certified");
+            tracing::warn!(
+                rate,
+                allowed = self.spec.user.max_error_rate,
+                "the user model is not certified"
+            );
         }
-        Ok(json!({ "errorRate": rate, "allowed": self.spec.user.max_error_rate, "dialogues": report.step }))
+        Ok(
+            json!({ "errorRate": rate, "allowed": self.spec.user.max_error_rate, "dialogues": report.step }),
+        )
     }
 
     /// Every arm of one seed.
@@ -121,19 +145,33 @@ impl<'a> Run<'a> {
         let stages = &self.spec.stages;
         let mut grpo = stages.grpo.clone();
         grpo.steps = 0;
-        grpo.wall_clock = Some(std::time::Duration::from_secs_f64(self.options.minutes * 60.0).into());
+        grpo.wall_clock =
+            Some(std::time::Duration::from_secs_f64(self.options.minutes * 60.0).into());
         self.stage(TrainStage::AgentSft, json!({ "sft": stages.agent_sft }))?;
-        let seconds = self.stage(TrainStage::Grpo, json!({ "grpo": grpo }))?.seconds;
+        let seconds = self
+            .stage(TrainStage::Grpo, json!({ "grpo": grpo }))?
+            .seconds;
         let mut evaluation = stages.evaluation.clone();
         evaluation.endpoints.clear();
         evaluation.arms = ARMS.to_vec();
         if self.options.brief {
-            evaluation.arms.retain(|arm| matches!(arm, Arm::Sft | Arm::Grpo));
+            evaluation
+                .arms
+                .retain(|arm| matches!(arm, Arm::Sft | Arm::Grpo));
         } else {
-            self.stage(TrainStage::GrpoUnfiltered, json!({ "grpo": grpo, "filter": "none", "seconds": seconds }))?;
-            self.stage(TrainStage::SftContinued, json!({ "sft": stages.agent_sft, "seconds": seconds }))?;
+            self.stage(
+                TrainStage::GrpoUnfiltered,
+                json!({ "grpo": grpo, "filter": "none", "seconds": seconds }),
+            )?;
+            self.stage(
+                TrainStage::SftContinued,
+                json!({ "sft": stages.agent_sft, "seconds": seconds }),
+            )?;
         }
-        self.stage(TrainStage::Evaluate, json!({ "evaluation": evaluation, "grpo": grpo }))?;
+        self.stage(
+            TrainStage::Evaluate,
+            json!({ "evaluation": evaluation, "grpo": grpo }),
+        )?;
         result::Seed::of(self.seed, &self.reports, store)
     }
 
@@ -153,8 +191,10 @@ impl<'a> Run<'a> {
         let assignment = assignment(self.options, &key, Role::Train { stage }, arguments);
         let mut job = Job::of(assignment, self.stop.clone())?;
         let report = train::report(&mut job)?;
-        self.inputs.insert(stage.as_str().to_owned(), report.digest.clone());
-        self.reports.insert(stage.as_str().to_owned(), report.clone());
+        self.inputs
+            .insert(stage.as_str().to_owned(), report.digest.clone());
+        self.reports
+            .insert(stage.as_str().to_owned(), report.clone());
         Ok(report)
     }
 }

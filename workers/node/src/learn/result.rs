@@ -26,7 +26,11 @@ pub struct Seed {
 
 impl Seed {
     /// Reads the records behind a seed's reports.
-    pub fn of(seed: u64, reports: &BTreeMap<String, TrainReport>, store: &Store) -> Result<Self, Failure> {
+    pub fn of(
+        seed: u64,
+        reports: &BTreeMap<String, TrainReport>,
+        store: &Store,
+    ) -> Result<Self, Failure> {
         let mut found = Self {
             seed,
             arms: BTreeMap::new(),
@@ -35,7 +39,9 @@ impl Seed {
             curves: BTreeMap::new(),
         };
         for (stage, report) in reports {
-            let Some(digest) = &report.digest else { continue };
+            let Some(digest) = &report.digest else {
+                continue;
+            };
             let record: Record = record_of(store, &Digest::parse(digest).map_err(Failure::input)?)?;
             found.seconds.insert(stage.clone(), report.seconds);
             found.trained.insert(stage.clone(), report.trained_tokens);
@@ -70,7 +76,9 @@ impl Seed {
     }
 
     fn tasks(&self, arm: &str) -> Option<&[f64]> {
-        self.arms.get(arm).map(|columns| columns.heldout.per_task.as_slice())
+        self.arms
+            .get(arm)
+            .map(|columns| columns.heldout.per_task.as_slice())
     }
 
     /// pass^1 on the probe tasks of a curve, where `measure` (seconds or tokens so far) last was at most `bound`.
@@ -95,12 +103,20 @@ fn seconds(curve: &[Value], at: usize) -> f64 {
 }
 
 fn tokens(curve: &[Value], at: usize) -> f64 {
-    curve[..=at].iter().filter_map(|step| step["trainedTokens"].as_f64()).sum()
+    curve[..=at]
+        .iter()
+        .filter_map(|step| step["trainedTokens"].as_f64())
+        .sum()
 }
 
 /// The whole result.
 pub fn of(minutes: f64, user: &Value, seeds: &[Seed]) -> Value {
-    let pairs = [("grpo", "sftContinued"), ("grpo", "sft"), ("grpo", "grpoUnfiltered"), ("sftContinued", "sft")];
+    let pairs = [
+        ("grpo", "sftContinued"),
+        ("grpo", "sft"),
+        ("grpo", "grpoUnfiltered"),
+        ("sftContinued", "sft"),
+    ];
     let mut pooled = Map::new();
     for (a, b) in pairs {
         let by_seed: Vec<Estimate> = seeds
@@ -109,12 +125,23 @@ pub fn of(minutes: f64, user: &Value, seeds: &[Seed]) -> Value {
             .collect();
         let differences: Vec<f64> = seeds
             .iter()
-            .filter_map(|seed| Some(seed.tasks(a)?.iter().zip(seed.tasks(b)?).map(|(a, b)| a - b).collect::<Vec<_>>()))
+            .filter_map(|seed| {
+                Some(
+                    seed.tasks(a)?
+                        .iter()
+                        .zip(seed.tasks(b)?)
+                        .map(|(a, b)| a - b)
+                        .collect::<Vec<_>>(),
+                )
+            })
             .flatten()
             .collect();
         if !by_seed.is_empty() {
             let all = mean_interval(&differences, -1.0, 1.0);
-            pooled.insert(format!("{a}-{b}"), json!({ "pooled": all, "bySeed": by_seed }));
+            pooled.insert(
+                format!("{a}-{b}"),
+                json!({ "pooled": all, "bySeed": by_seed }),
+            );
         }
     }
     json!({
@@ -128,12 +155,17 @@ pub fn of(minutes: f64, user: &Value, seeds: &[Seed]) -> Value {
 
 /// pass^1 on the probe tasks with and without the filter: at shares of the time, and of the tokens that both trained.
 fn filter(seeds: &[Seed]) -> Value {
-    let mean = |values: Vec<f64>| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+    let mean = |values: Vec<f64>| {
+        (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+    };
     let measures: [(&str, Measure); 2] = [("byTime", seconds), ("byTokens", tokens)];
     let mut out = Map::new();
     for (name, measure) in measures {
         let total = |seed: &Seed, stage: &str| {
-            seed.curves.get(stage).filter(|c| !c.is_empty()).map_or(0.0, |curve| measure(curve, curve.len() - 1))
+            seed.curves
+                .get(stage)
+                .filter(|c| !c.is_empty())
+                .map_or(0.0, |curve| measure(curve, curve.len() - 1))
         };
         let rows: Vec<Value> = [0.25, 0.5, 0.75, 1.0]
             .into_iter()
@@ -143,7 +175,8 @@ fn filter(seeds: &[Seed]) -> Value {
                         seeds
                             .iter()
                             .filter_map(|seed| {
-                                let bound = share * total(seed, "grpo").min(total(seed, "grpoUnfiltered"));
+                                let bound =
+                                    share * total(seed, "grpo").min(total(seed, "grpoUnfiltered"));
                                 seed.probe(stage, measure, bound)
                             })
                             .collect(),
@@ -159,10 +192,20 @@ fn filter(seeds: &[Seed]) -> Value {
 
 /// The result as a person reads it.
 pub fn table(result: &Value) -> String {
-    let mut text = String::from("seed  arm              pass^1  95 %            scripted  unseen\n");
+    let mut text =
+        String::from("seed  arm              pass^1  95 %            scripted  unseen\n");
     for seed in result["seeds"].as_array().into_iter().flatten() {
-        for (arm, value) in seed.as_object().into_iter().flatten().filter(|(_, value)| value.get("pass^1").is_some()) {
-            let number = |value: &Value| value.as_f64().map_or_else(|| "-".into(), |x| format!("{x:.3}"));
+        for (arm, value) in seed
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(_, value)| value.get("pass^1").is_some())
+        {
+            let number = |value: &Value| {
+                value
+                    .as_f64()
+                    .map_or_else(|| "-".into(), |x| format!("{x:.3}"))
+            };
             text.push_str(&format!(
                 "{:<5} {arm:<16} {:<7} {} - {}   {:<9} {}\n",
                 seed["seed"],

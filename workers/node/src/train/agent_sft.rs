@@ -21,7 +21,12 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
     let (training, validation) = transcripts(stage, &policy, &spec)?;
     let plan = Plan {
         title: "agent SFT",
-        config: supervised::config(&spec.sft(), stage.arguments.seed, stage.arguments.deterministic, threads),
+        config: supervised::config(
+            &spec.sft(),
+            stage.arguments.seed,
+            stage.arguments.deterministic,
+            threads,
+        ),
         deterministic: stage.arguments.deterministic,
     };
     let state = supervised::train(job, &plan, &policy.decoder, &training, &validation)?;
@@ -31,7 +36,12 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
 /// The policy before any training.
 fn beginning(stage: &Stage) -> Result<Policy, Failure> {
     match (&stage.arguments.policy.fresh, &stage.arguments.policy.path) {
-        (Some(shape), _) => Policy::fresh(shape, &stage.domain, &stage.suite.training(), stage.arguments.seed),
+        (Some(shape), _) => Policy::fresh(
+            shape,
+            &stage.domain,
+            &stage.suite.training(),
+            stage.arguments.seed,
+        ),
         (None, Some(path)) if Path::new(path).is_dir() => Policy::load(Path::new(path)),
         (None, Some(path)) => Err(Failure::Input(format!(
             "policy.path: there is no folder {path}; name one with config.json, model.safetensors and tokenizer.json, or use policy.fresh"
@@ -46,14 +56,32 @@ pub fn transcripts(
     policy: &Policy,
     spec: &AgentSftSpec,
 ) -> Result<(Vec<Transcript>, Vec<Transcript>), Failure> {
-    let (training, validation) = stage.suite.demonstrations(spec.demonstrations as usize, spec.corner_share)?;
-    let corners = training.iter().filter(|instance| instance.task.corner).count();
-    tracing::info!(demonstrations = training.len(), corners, validation = validation.len(), "demonstrations");
+    let (training, validation) = stage
+        .suite
+        .demonstrations(spec.demonstrations as usize, spec.corner_share)?;
+    let corners = training
+        .iter()
+        .filter(|instance| instance.task.corner)
+        .count();
+    tracing::info!(
+        demonstrations = training.len(),
+        corners,
+        validation = validation.len(),
+        "demonstrations"
+    );
     let read = |chosen: &[&Instance]| -> Vec<Transcript> {
-        chosen.iter().map(|instance| policy.demonstration(&stage.domain, instance)).collect()
+        chosen
+            .iter()
+            .map(|instance| policy.demonstration(&stage.domain, instance))
+            .collect()
     };
     let (training, validation) = (read(&training), read(&validation));
-    let longest = training.iter().chain(&validation).map(|t| t.ids.len()).max().unwrap_or(0);
+    let longest = training
+        .iter()
+        .chain(&validation)
+        .map(|t| t.ids.len())
+        .max()
+        .unwrap_or(0);
     let room = policy.decoder.config().max_position_embeddings;
     if longest > room {
         return Err(Failure::Input(format!(

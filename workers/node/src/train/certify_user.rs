@@ -36,13 +36,24 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
             "the suite has no held-out dialogue to certify the user model with; give its source a share in the split heldout".into(),
         ));
     }
-    job.progress.stage("certify the user model", "dialogues", dialogues.len() as u64);
+    job.progress.stage(
+        "certify the user model",
+        "dialogues",
+        dialogues.len() as u64,
+    );
     let trained = stage.model(job, TrainStage::UserSft)?;
-    let judge = |user: &Policy, job: &Job, dialogues: &[Dialogue<'_>]| -> Result<Certificate, Failure> {
-        job.stop.check()?;
-        let threads = user.threads(job.threads());
-        Ok(certify(user.player(USER_TEMPERATURE), dialogues, TURN, stage.arguments.seed, threads)?)
-    };
+    let judge =
+        |user: &Policy, job: &Job, dialogues: &[Dialogue<'_>]| -> Result<Certificate, Failure> {
+            job.stop.check()?;
+            let threads = user.threads(job.threads());
+            Ok(certify(
+                user.player(USER_TEMPERATURE),
+                dialogues,
+                TURN,
+                stage.arguments.seed,
+                threads,
+            )?)
+        };
     let after = judge(&trained, job, &dialogues)?;
     job.progress.figure("errorRate", after.error_rate);
     // An untrained model never ends a turn: a tenth of the dialogues is enough to say so.
@@ -50,6 +61,11 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
     let before = judge(&user_sft::untrained(stage)?, job, few)?;
     job.progress.at(dialogues.len() as u64);
     tracing::info!(before = before.error_rate, after = after.error_rate, turns = after.turns, kinds = ?after.kinds, "certificate");
-    let record = Record { steps: after.dialogues as u64, before: Some(before), after: Some(after), ..Record::default() };
+    let record = Record {
+        steps: after.dialogues as u64,
+        before: Some(before),
+        after: Some(after),
+        ..Record::default()
+    };
     Ok((record, None))
 }

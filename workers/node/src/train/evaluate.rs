@@ -52,10 +52,16 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
     let bounds = grpo::bounds(&stage.settings::<GrpoSpec>("grpo")?);
     let (heldout, _) = stage.suite.heldout(spec.tasks as usize);
     if heldout.is_empty() {
-        return Err(Failure::Input("the suite has no held-out task; give its source a share in the split heldout".into()));
+        return Err(Failure::Input(
+            "the suite has no held-out task; give its source a share in the split heldout".into(),
+        ));
     }
     if heldout.len() < spec.tasks as usize {
-        tracing::warn!(asked = spec.tasks, there = heldout.len(), "the suite has fewer held-out tasks than stages.evaluation.tasks");
+        tracing::warn!(
+            asked = spec.tasks,
+            there = heldout.len(),
+            "the suite has fewer held-out tasks than stages.evaluation.tasks"
+        );
     }
     let user = stage.user(job)?;
     let threads = user.as_ref().map_or_else(
@@ -65,17 +71,38 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
         },
         |user| user.threads(job.threads()),
     );
-    let arena = Arena::new(stage.worlds()?, threads, SLOTS, &bounds, stage.arguments.seed);
+    let arena = Arena::new(
+        stage.worlds()?,
+        threads,
+        SLOTS,
+        &bounds,
+        stage.arguments.seed,
+    );
     let unseen = stage.suite.unseen(spec.tasks as usize);
     let columns = 1 + u64::from(user.is_some());
     let each = heldout.len() as u64 * columns + unseen.len() as u64;
-    job.progress.stage("evaluation", "tasks", each * spec.arms.len() as u64);
-    let mut exam = Exam { arena, user, heldout, unseen, trials: spec.samples, played: 0 };
+    job.progress
+        .stage("evaluation", "tasks", each * spec.arms.len() as u64);
+    let mut exam = Exam {
+        arena,
+        user,
+        heldout,
+        unseen,
+        trials: spec.samples,
+        played: 0,
+    };
     let mut record = Record::default();
     for arm in &spec.arms {
         let name = name(*arm);
-        let file = job.assignment.work.join("arms").join(format!("{name}.json"));
-        let done = match std::fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Done>(&text).ok()) {
+        let file = job
+            .assignment
+            .work
+            .join("arms")
+            .join(format!("{name}.json"));
+        let done = match std::fs::read(&file)
+            .ok()
+            .and_then(|text| serde_json::from_slice::<Done>(&text).ok())
+        {
             Some(done) => done,
             None => {
                 let done = play(stage, job, &mut exam, *arm)?;
@@ -108,19 +135,33 @@ fn endpoint(
     record: &mut Record,
 ) -> Result<(), Failure> {
     let tasks = &heldout[..heldout.len().min(ENDPOINT_TASKS)];
-    job.progress.stage(&format!("evaluation of {}", binding.endpoint), "tasks", tasks.len() as u64);
+    job.progress.stage(
+        &format!("evaluation of {}", binding.endpoint),
+        "tasks",
+        tasks.len() as u64,
+    );
     let ledger = job.assignment.work.join("endpoints.jsonl");
     let mut ledger = Ledger::open(ledger).map_err(Failure::infra)?;
     let suite = stage.arguments.suite.digest.clone();
     match score::play_all(job, tasks, binding, &suite, &mut ledger) {
         Ok(passed) => {
             let heldout = Scorecard::of_single(tasks, &passed);
-            record.arms.insert(binding.endpoint.clone(), Columns { heldout, scripted: None, unseen: None });
+            record.arms.insert(
+                binding.endpoint.clone(),
+                Columns {
+                    heldout,
+                    scripted: None,
+                    unseen: None,
+                },
+            );
             Ok(())
         }
         Err(Failure::Stopped) => Err(Failure::Stopped),
         Err(failure) => {
-            tracing::warn!(endpoint = binding.endpoint, "its row is left out of the table: {failure}");
+            tracing::warn!(
+                endpoint = binding.endpoint,
+                "its row is left out of the table: {failure}"
+            );
             Ok(())
         }
     }
@@ -161,7 +202,13 @@ fn play(stage: &Stage, job: &mut Job, exam: &mut Exam, arm: Arm) -> Result<Done,
 }
 
 impl Exam {
-    fn columns(&mut self, job: &mut Job, arm: Arm, agent: Agent<'_>, policy: Option<&Policy>) -> Result<Done, Failure> {
+    fn columns(
+        &mut self,
+        job: &mut Job,
+        arm: Arm,
+        agent: Agent<'_>,
+        policy: Option<&Policy>,
+    ) -> Result<Done, Failure> {
         let heldout = self.column(job, agent, true, false)?;
         let scripted = match self.user {
             Some(_) => Some(self.column(job, agent, false, false)?),
@@ -175,15 +222,38 @@ impl Exam {
             Some(policy) => {
                 let vocab = &policy.tokenizer;
                 let first = heldout.sample.iter().take(SHOWN);
-                first.map(|one| Sample::of(one, name(arm), &self.heldout, vocab, policy.renderer.as_ref())).collect()
+                first
+                    .map(|one| {
+                        Sample::of(
+                            one,
+                            name(arm),
+                            &self.heldout,
+                            vocab,
+                            policy.renderer.as_ref(),
+                        )
+                    })
+                    .collect()
             }
             None => Vec::new(),
         };
-        Ok(Done { columns: Columns { heldout, scripted, unseen }, samples })
+        Ok(Done {
+            columns: Columns {
+                heldout,
+                scripted,
+                unseen,
+            },
+            samples,
+        })
     }
 
     /// One column. A user model knows the scenarios of its training alone, so the script plays the user of unseen ones.
-    fn column(&mut self, job: &mut Job, agent: Agent<'_>, modelled: bool, unseen: bool) -> Result<Scorecard, Failure> {
+    fn column(
+        &mut self,
+        job: &mut Job,
+        agent: Agent<'_>,
+        modelled: bool,
+        unseen: bool,
+    ) -> Result<Scorecard, Failure> {
         let user = match &self.user {
             Some(user) if modelled => User::Model(user.player(USER_TEMPERATURE)),
             _ => User::Scripted,
@@ -192,10 +262,17 @@ impl Exam {
         let (before, trials) = (self.played, u64::from(self.trials.max(1)));
         let stop = job.stop.clone();
         let progress = &mut job.progress;
-        let card = evaluate(&mut self.arena, tasks, self.trials, agent, user, |episodes| {
-            progress.at(before + episodes as u64 / trials);
-            stop.check()
-        })?;
+        let card = evaluate(
+            &mut self.arena,
+            tasks,
+            self.trials,
+            agent,
+            user,
+            |episodes| {
+                progress.at(before + episodes as u64 / trials);
+                stop.check()
+            },
+        )?;
         self.played += tasks.len() as u64;
         Ok(card)
     }

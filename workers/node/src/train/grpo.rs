@@ -35,19 +35,46 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
     };
     let user = stage.user(job)?;
     let tasks = stage.suite.practice();
-    let probe: Vec<Task> = stage.suite.heldout(plan.evaluated).1.into_iter().take(PROBE).collect();
+    let probe: Vec<Task> = stage
+        .suite
+        .heldout(plan.evaluated)
+        .1
+        .into_iter()
+        .take(PROBE)
+        .collect();
     let slots = plan.config.group_size * plan.config.groups_per_step;
-    let mut arena = Arena::new(stage.worlds()?, threads, slots, &bounds(&spec), stage.arguments.seed);
-    let config = GrpoConfig { threads, ..plan.config.clone() };
-    let mut grpo = Grpo::new(&policy.decoder, reference.as_ref().map(|r| &r.decoder), config);
+    let mut arena = Arena::new(
+        stage.worlds()?,
+        threads,
+        slots,
+        &bounds(&spec),
+        stage.arguments.seed,
+    );
+    let config = GrpoConfig {
+        threads,
+        ..plan.config.clone()
+    };
+    let mut grpo = Grpo::new(
+        &policy.decoder,
+        reference.as_ref().map(|r| &r.decoder),
+        config,
+    );
     let file = resume(&mut grpo, &job.assignment.work)?;
-    let speaker = user.as_ref().map_or(User::Scripted, |user| User::Model(user.player(USER_TEMPERATURE)));
+    let speaker = user.as_ref().map_or(User::Scripted, |user| {
+        User::Model(user.player(USER_TEMPERATURE))
+    });
     let mut samples = Vec::new();
     job.progress.stage(plan.title, plan.unit(), plan.total());
     while !plan.spent(&grpo.state) {
         let before = grpo.state.clone();
         let stop = job.stop.clone();
-        let played = grpo.step(&mut arena, policy.player(plan.config.temperature), speaker, &tasks, |_| stop.check());
+        let played = grpo.step(
+            &mut arena,
+            policy.player(plan.config.temperature),
+            speaker,
+            &tasks,
+            |_| stop.check(),
+        );
         let (step, groups) = match played {
             Ok(played) => played,
             Err(LearnerError::Stopped) => {
@@ -57,16 +84,29 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
             }
             Err(error) => return Err(error.into()),
         };
-        let due = step.step.is_multiple_of(u64::from(spec.checkpoint_every.max(1))) || plan.spent(&grpo.state);
+        let due = step
+            .step
+            .is_multiple_of(u64::from(spec.checkpoint_every.max(1)))
+            || plan.spent(&grpo.state);
         if due && !probe.is_empty() {
-            let card = evaluate(&mut arena, &probe, 1, Agent::Policy(policy.player(0.0)), speaker, |_| stop.check())?;
+            let card = evaluate(
+                &mut arena,
+                &probe,
+                1,
+                Agent::Policy(policy.player(0.0)),
+                speaker,
+                |_| stop.check(),
+            )?;
             grpo.note_pass(card.pass.first().map_or(0.0, |estimate| estimate.value));
         }
         if due {
             trace::save(&file, &grpo.tensors(), &grpo.state)?;
             job.progress.figure("checkpoint", step.step);
         }
-        trace::write(&job.assignment.work, &curve(&grpo.state.steps, stage.arguments.deterministic))?;
+        trace::write(
+            &job.assignment.work,
+            &curve(&grpo.state.steps, stage.arguments.deterministic),
+        )?;
         log(plan.title, grpo.state.steps.last().unwrap_or(&step));
         show(job, &plan, &grpo.state);
         samples = shown(&groups, &step, &tasks, &policy);
@@ -74,8 +114,17 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
     let entries = curve(&grpo.state.steps, stage.arguments.deterministic);
     let record = Record {
         steps: grpo.state.steps.len() as u64,
-        trained_tokens: grpo.state.steps.iter().map(|step| step.trained_tokens).sum(),
-        curve: entries.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(Failure::infra)?,
+        trained_tokens: grpo
+            .state
+            .steps
+            .iter()
+            .map(|step| step.trained_tokens)
+            .sum(),
+        curve: entries
+            .iter()
+            .map(serde_json::to_value)
+            .collect::<Result<_, _>>()
+            .map_err(Failure::infra)?,
         model: Some(policy.put(&job.store, &job.assignment.work)?),
         samples,
         ..Record::default()
@@ -99,11 +148,18 @@ impl Plan {
     fn of(stage: &Stage, job: &Job, spec: &GrpoSpec) -> Result<Self, Failure> {
         let filtered = stage.arguments.stage == TrainStage::Grpo;
         let deterministic = stage.arguments.deterministic;
-        let (mut steps, mut seconds) = (spec.steps, spec.wall_clock.map_or(f64::INFINITY, |s| s.as_secs_f64()));
+        let (mut steps, mut seconds) = (
+            spec.steps,
+            spec.wall_clock.map_or(f64::INFINITY, |s| s.as_secs_f64()),
+        );
         if !filtered {
             // It gets what GRPO had: its time, or in a deterministic run its steps.
             seconds = stage.seconds().unwrap_or(seconds);
-            steps = if deterministic { stage.earlier(job, TrainStage::Grpo)?.steps } else { 0 };
+            steps = if deterministic {
+                stage.earlier(job, TrainStage::Grpo)?.steps
+            } else {
+                0
+            };
         }
         if deterministic {
             seconds = f64::INFINITY;
@@ -112,10 +168,31 @@ impl Plan {
                 return Err(Failure::Input(message.into()));
             }
         }
-        let config = config(spec, stage.arguments.seed, filtered, if steps > 0 { Decay::Steps(steps) } else { Decay::Seconds(seconds) });
-        let evaluated = stage.arguments.settings["evaluated"].as_u64().unwrap_or(200);
-        let title = if filtered { "GRPO" } else { "GRPO without filter" };
-        Ok(Self { title, config, steps, seconds, evaluated: usize::try_from(evaluated).unwrap_or(200) })
+        let config = config(
+            spec,
+            stage.arguments.seed,
+            filtered,
+            if steps > 0 {
+                Decay::Steps(steps)
+            } else {
+                Decay::Seconds(seconds)
+            },
+        );
+        let evaluated = stage.arguments.settings["evaluated"]
+            .as_u64()
+            .unwrap_or(200);
+        let title = if filtered {
+            "GRPO"
+        } else {
+            "GRPO without filter"
+        };
+        Ok(Self {
+            title,
+            config,
+            steps,
+            seconds,
+            evaluated: usize::try_from(evaluated).unwrap_or(200),
+        })
     }
 
     fn spent(&self, state: &GrpoState) -> bool {
@@ -130,13 +207,23 @@ impl Plan {
     }
 
     fn total(&self) -> u64 {
-        if self.steps > 0 { self.steps } else { self.seconds as u64 }
+        if self.steps > 0 {
+            self.steps
+        } else {
+            self.seconds as u64
+        }
     }
 }
 
 /// The learner's settings for a spec.
 fn config(spec: &GrpoSpec, seed: u64, filtered: bool, decay: Decay) -> GrpoConfig {
-    let FilterSpec { rule, min, max, on_insufficient, max_gen_batches } = spec.filter;
+    let FilterSpec {
+        rule,
+        min,
+        max,
+        on_insufficient,
+        max_gen_batches,
+    } = spec.filter;
     let filter = match rule {
         _ if !filtered => Rule::None,
         FilterRule::NonZeroStd => Rule::NonZeroStd,
@@ -159,7 +246,10 @@ fn config(spec: &GrpoSpec, seed: u64, filtered: bool, decay: Decay) -> GrpoConfi
         max_gen_batches: max_gen_batches as usize,
         learning_rate: spec.learning_rate,
         decay,
-        clip: Clip { low: spec.clip_low, high: spec.clip_high },
+        clip: Clip {
+            low: spec.clip_low,
+            high: spec.clip_high,
+        },
         kl_coefficient: spec.kl_coefficient,
         entropy_coefficient: spec.entropy_coefficient,
         minibatches: spec.minibatches as usize,
@@ -181,7 +271,8 @@ pub fn bounds(spec: &GrpoSpec) -> Bounds {
 fn resume(grpo: &mut Grpo<'_>, work: &Path) -> Result<PathBuf, Failure> {
     let file = work.join("grpo.ckpt");
     if let Some((tensors, state)) = trace::resume::<GrpoState>(&file)? {
-        grpo.restore(&tensors, state).map_err(|why| trace::unfit(&file, &why))?;
+        grpo.restore(&tensors, state)
+            .map_err(|why| trace::unfit(&file, &why))?;
         tracing::info!(steps = grpo.state.steps.len(), "resumed");
     }
     Ok(file)
@@ -189,7 +280,16 @@ fn resume(grpo: &mut Grpo<'_>, work: &Path) -> Result<PathBuf, Failure> {
 
 /// The steps as they enter the record.
 fn curve(steps: &[Step], deterministic: bool) -> Vec<Step> {
-    steps.iter().map(|step| if deterministic { step.timeless() } else { step.clone() }).collect()
+    steps
+        .iter()
+        .map(|step| {
+            if deterministic {
+                step.timeless()
+            } else {
+                step.clone()
+            }
+        })
+        .collect()
 }
 
 fn log(title: &str, step: &Step) {
@@ -211,7 +311,9 @@ fn log(title: &str, step: &Step) {
 }
 
 fn show(job: &mut Job, plan: &Plan, state: &GrpoState) {
-    let Some(last) = state.steps.last() else { return };
+    let Some(last) = state.steps.last() else {
+        return;
+    };
     let tokens: u64 = state.steps.iter().map(|step| step.trained_tokens).sum();
     for (name, value) in [
         ("reward", last.reward_all),
@@ -230,16 +332,36 @@ fn show(job: &mut Job, plan: &Plan, state: &GrpoState) {
     }
     job.progress.figure("step", last.step);
     job.progress.figure("trainedTokens", tokens);
-    job.progress.at(if plan.steps > 0 { last.step } else { (last.seconds as u64).min(plan.total()) });
+    job.progress.at(if plan.steps > 0 {
+        last.step
+    } else {
+        (last.seconds as u64).min(plan.total())
+    });
 }
 
 /// Two members, the best and the worst, of some of the groups of the last step.
 fn shown(groups: &[Group], step: &Step, tasks: &[Task], policy: &Policy) -> Vec<Sample> {
     let arm = format!("step {}", step.step);
     let pick = |group: &Group| {
-        let by = |want: f64| group.members.iter().find(|member| member.reward == Some(want)).cloned();
+        let by = |want: f64| {
+            group
+                .members
+                .iter()
+                .find(|member| member.reward == Some(want))
+                .cloned()
+        };
         [by(1.0), by(0.0)]
     };
     let chosen = groups.iter().take(4).flat_map(pick).flatten();
-    chosen.map(|one| Sample::of(&one, &arm, tasks, &policy.tokenizer, policy.renderer.as_ref())).collect()
+    chosen
+        .map(|one| {
+            Sample::of(
+                &one,
+                &arm,
+                tasks,
+                &policy.tokenizer,
+                policy.renderer.as_ref(),
+            )
+        })
+        .collect()
 }

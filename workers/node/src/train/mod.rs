@@ -98,12 +98,20 @@ pub fn report(job: &mut Job) -> Result<TrainReport, Failure> {
         return Ok(told(&record, &digest, seconds));
     }
     let suite = Suite::load(&job.store, &arguments)?;
-    let stage = Stage { arguments, domain, suite };
+    let stage = Stage {
+        arguments,
+        domain,
+        suite,
+    };
     let started = Instant::now();
     let (mut record, seconds) = stage.perform(job)?;
     let seconds = seconds.unwrap_or_else(|| started.elapsed().as_secs_f64());
     record.stage = stage.arguments.stage.as_str().to_owned();
-    record.seconds = if stage.arguments.deterministic { 0.0 } else { seconds };
+    record.seconds = if stage.arguments.deterministic {
+        0.0
+    } else {
+        seconds
+    };
     let digest = record::keep(&job.store, &stage.arguments.run, inputs, &record, seconds)?;
     trace::clear(&job.assignment.work);
     Ok(told(&record, &digest, seconds))
@@ -125,7 +133,8 @@ impl Stage {
     /// The stage's settings under `name`.
     fn settings<T: DeserializeOwned>(&self, name: &str) -> Result<T, Failure> {
         let value = self.arguments.settings[name].clone();
-        serde_json::from_value(value).map_err(|e| Failure::Input(format!("the assignment's settings.{name}: {e}")))
+        serde_json::from_value(value)
+            .map_err(|e| Failure::Input(format!("the assignment's settings.{name}: {e}")))
     }
 
     /// The time that the stage is to take, where another stage's time decides it.
@@ -136,18 +145,32 @@ impl Stage {
     /// The record of an earlier stage.
     fn earlier(&self, job: &Job, stage: TrainStage) -> Result<Record, Failure> {
         let name = stage.as_str();
-        let digest = self.arguments.inputs.get(name).and_then(Option::as_deref).ok_or_else(|| {
-            Failure::Input(format!("the assignment names no record of stage {name}, which has to come first"))
-        })?;
+        let digest = self
+            .arguments
+            .inputs
+            .get(name)
+            .and_then(Option::as_deref)
+            .ok_or_else(|| {
+                Failure::Input(format!(
+                    "the assignment names no record of stage {name}, which has to come first"
+                ))
+            })?;
         record::read(&job.store, &Digest::parse(digest).map_err(Failure::input)?)
     }
 
     /// The model that an earlier stage left.
     fn model(&self, job: &Job, stage: TrainStage) -> Result<Policy, Failure> {
         let folder = self.earlier(job, stage)?.model.ok_or_else(|| {
-            Failure::Input(format!("stage {} left no model; delete its record and run again", stage.as_str()))
+            Failure::Input(format!(
+                "stage {} left no model; delete its record and run again",
+                stage.as_str()
+            ))
         })?;
-        Policy::get(&job.store, &folder, &job.assignment.work.join("inputs").join(stage.as_str()))
+        Policy::get(
+            &job.store,
+            &folder,
+            &job.assignment.work.join("inputs").join(stage.as_str()),
+        )
     }
 
     /// The user model, unless the script plays the user.
@@ -172,7 +195,11 @@ const USER_TEMPERATURE: f64 = 0.5;
 fn told(record: &Record, digest: &Digest, seconds: f64) -> TrainReport {
     let last = record.curve.last();
     let figure = |name: &str| last.and_then(|entry| entry[name].as_f64());
-    let arms = record.arms.iter().map(|(name, columns)| (name.clone(), row(&columns.heldout))).collect();
+    let arms = record
+        .arms
+        .iter()
+        .map(|(name, columns)| (name.clone(), row(&columns.heldout)))
+        .collect();
     TrainReport {
         step: record.steps,
         total: record.steps,
@@ -180,10 +207,14 @@ fn told(record: &Record, digest: &Digest, seconds: f64) -> TrainReport {
         kl: figure("kl"),
         entropy: figure("entropy"),
         mixed: figure("mixed"),
-        tokens_per_second: (record.trained_tokens > 0).then(|| record.trained_tokens as f64 / seconds.max(1e-9)),
+        tokens_per_second: (record.trained_tokens > 0)
+            .then(|| record.trained_tokens as f64 / seconds.max(1e-9)),
         seconds,
         trained_tokens: record.trained_tokens,
-        error_rate: record.after.as_ref().map(|certificate| certificate.error_rate),
+        error_rate: record
+            .after
+            .as_ref()
+            .map(|certificate| certificate.error_rate),
         arms,
         digest: Some(digest.to_string()),
         ..TrainReport::default()

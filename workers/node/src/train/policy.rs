@@ -30,16 +30,25 @@ pub struct Policy {
 impl Policy {
     /// A new model in our compact format. Its tokenizer is trained on the dialogues given: those of the training splits,
     /// as policy and user see them.
-    pub fn fresh(shape: &FreshModel, domain: &Domain, training: &[&Instance], seed: u64) -> Result<Self, Failure> {
+    pub fn fresh(
+        shape: &FreshModel,
+        domain: &Domain,
+        training: &[&Instance],
+        seed: u64,
+    ) -> Result<Self, Failure> {
         let renderer = format("compact")?;
         let corpus = Corpus::default();
         for instance in training {
             let _ = agent_side(renderer.as_ref(), &corpus, domain, instance);
             let _ = user_side(renderer.as_ref(), &corpus, instance);
         }
-        let texts = corpus.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let texts = corpus
+            .0
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
         let size = shape.vocab_size as usize;
-        let tokenizer = Tokenizer::train(&texts, size, renderer.specials()).map_err(Failure::input)?;
+        let tokenizer =
+            Tokenizer::train(&texts, size, renderer.specials()).map_err(Failure::input)?;
         let config = ModelConfig {
             vocab_size: tokenizer.size(),
             hidden_size: shape.hidden_size as usize,
@@ -53,7 +62,11 @@ impl Policy {
             ..ModelConfig::default()
         };
         let decoder = Decoder::fresh(config, seed).map_err(Failure::input)?;
-        Ok(Self { decoder, tokenizer, renderer })
+        Ok(Self {
+            decoder,
+            tokenizer,
+            renderer,
+        })
     }
 
     /// One from a folder of `config.json`, safetensors and `tokenizer.json`.
@@ -68,7 +81,11 @@ impl Policy {
         for name in known {
             let renderer = format(name)?;
             if renderer.check(&tokenizer).is_ok() {
-                return Ok(Self { decoder, tokenizer, renderer });
+                return Ok(Self {
+                    decoder,
+                    tokenizer,
+                    renderer,
+                });
             }
         }
         Err(Failure::Input(format!(
@@ -126,13 +143,32 @@ fn format(name: &str) -> Result<Box<dyn Renderer>, Failure> {
     renderer(name).ok_or_else(|| Failure::Input(format!("there is no chat format `{name}`")))
 }
 
-fn agent_side(renderer: &dyn Renderer, vocab: &dyn Vocab, domain: &Domain, instance: &Instance) -> Transcript {
-    supervise(renderer, vocab, system(domain, renderer), &domain.tools, &instance.messages, Role::Assistant)
+fn agent_side(
+    renderer: &dyn Renderer,
+    vocab: &dyn Vocab,
+    domain: &Domain,
+    instance: &Instance,
+) -> Transcript {
+    supervise(
+        renderer,
+        vocab,
+        system(domain, renderer),
+        &domain.tools,
+        &instance.messages,
+        Role::Assistant,
+    )
 }
 
 fn user_side(renderer: &dyn Renderer, vocab: &dyn Vocab, instance: &Instance) -> Transcript {
     let instruction = &instance.task.user.instruction;
-    supervise(renderer, vocab, instruction, &[], &user_view(&instance.messages), Role::User)
+    supervise(
+        renderer,
+        vocab,
+        instruction,
+        &[],
+        &user_view(&instance.messages),
+        Role::User,
+    )
 }
 
 /// A vocabulary that encodes nothing and remembers what it was asked to: the texts that a tokenizer will see.
@@ -141,7 +177,10 @@ struct Corpus(Mutex<Vec<String>>);
 
 impl Vocab for Corpus {
     fn encode(&self, text: &str) -> Vec<u32> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(text.to_owned());
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(text.to_owned());
         Vec::new()
     }
 

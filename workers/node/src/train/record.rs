@@ -82,13 +82,21 @@ pub fn inputs(arguments: &Arguments, domain: &str) -> Result<BTreeMap<String, St
         ("domain".into(), domain.into()),
         ("suite".into(), arguments.suite.digest.clone()),
         ("seed".into(), arguments.seed.to_string()),
-        ("arguments".into(), Digest::of(canonical_json(&determined).as_bytes()).to_string()),
+        (
+            "arguments".into(),
+            Digest::of(canonical_json(&determined).as_bytes()).to_string(),
+        ),
     ]))
 }
 
 /// Looks for a stage that is done; gives its record, the record's digest and the seconds it took.
-pub fn find(store: &Store, inputs: &BTreeMap<String, String>) -> Result<Option<(Record, Digest, f64)>, Failure> {
-    let Some(artifact) = store.find_artifact(KIND, inputs)? else { return Ok(None) };
+pub fn find(
+    store: &Store,
+    inputs: &BTreeMap<String, String>,
+) -> Result<Option<(Record, Digest, f64)>, Failure> {
+    let Some(artifact) = store.find_artifact(KIND, inputs)? else {
+        return Ok(None);
+    };
     let record = read(store, &artifact.digest)?;
     let seconds = artifact.meta["seconds"].as_f64().unwrap_or(record.seconds);
     Ok(Some((record, artifact.digest, seconds)))
@@ -97,8 +105,11 @@ pub fn find(store: &Store, inputs: &BTreeMap<String, String>) -> Result<Option<(
 /// Reads a record by its digest.
 pub fn read(store: &Store, digest: &Digest) -> Result<Record, Failure> {
     let bytes = store.get(digest)?;
-    serde_json::from_slice(&bytes)
-        .map_err(|e| Failure::Infra(format!("the stage record {digest} does not read: {e}; delete its object and run again")))
+    serde_json::from_slice(&bytes).map_err(|e| {
+        Failure::Infra(format!(
+            "the stage record {digest} does not read: {e}; delete its object and run again"
+        ))
+    })
 }
 
 /// Keeps a record. `seconds` is what it took in truth, beside the record.
@@ -111,7 +122,12 @@ pub fn keep(
 ) -> Result<Digest, Failure> {
     let text = serde_json::to_vec(record).map_err(Failure::infra)?;
     let digest = store.put(&text)?;
-    let mut artifact = Artifact::new(KIND, format!("{run} {}", record.stage), digest.clone(), inputs);
+    let mut artifact = Artifact::new(
+        KIND,
+        format!("{run} {}", record.stage),
+        digest.clone(),
+        inputs,
+    );
     artifact.meta = json!({ "seconds": seconds, "model": record.model });
     store.put_artifact(&artifact)?;
     Ok(digest)

@@ -32,17 +32,35 @@ pub struct Sample {
 
 impl Sample {
     /// A trajectory of one of these tasks.
-    pub fn of(trajectory: &Trajectory, arm: &str, tasks: &[Task], vocab: &dyn Vocab, renderer: &dyn Renderer) -> Self {
-        let branch = tasks.iter().find(|task| task.id == trajectory.task).map(|task| task.branch.clone());
-        let specials: Vec<(u32, &str)> =
-            renderer.specials().iter().filter_map(|name| Some((vocab.special(name)?, *name))).collect();
+    pub fn of(
+        trajectory: &Trajectory,
+        arm: &str,
+        tasks: &[Task],
+        vocab: &dyn Vocab,
+        renderer: &dyn Renderer,
+    ) -> Self {
+        let branch = tasks
+            .iter()
+            .find(|task| task.id == trajectory.task)
+            .map(|task| task.branch.clone());
+        let specials: Vec<(u32, &str)> = renderer
+            .specials()
+            .iter()
+            .filter_map(|name| Some((vocab.special(name)?, *name)))
+            .collect();
         let text = |id: u32| match specials.iter().find(|(special, _)| *special == id) {
             Some((_, name)) => (*name).to_owned(),
             None => vocab.decode(&[id]),
         };
         let transcript = &trajectory.transcript;
         let tokens = (0..transcript.ids.len())
-            .map(|i| (text(transcript.ids[i]), u8::from(transcript.mask[i]), transcript.logprobs[i]))
+            .map(|i| {
+                (
+                    text(transcript.ids[i]),
+                    u8::from(transcript.mask[i]),
+                    transcript.logprobs[i],
+                )
+            })
             .collect();
         Self {
             task: trajectory.task.clone(),

@@ -19,17 +19,34 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
     let threads = policy.threads(job.threads());
     let (training, validation) = agent_sft::transcripts(stage, &policy, &spec)?;
     let an_epoch: usize = training.iter().map(agoge_learner::batch::trainable).sum();
-    let base = supervised::config(&spec.sft(), stage.arguments.seed ^ 1, stage.arguments.deterministic, threads);
+    let base = supervised::config(
+        &spec.sft(),
+        stage.arguments.seed ^ 1,
+        stage.arguments.deterministic,
+        threads,
+    );
     let limits = match stage.seconds().filter(|_| !stage.arguments.deterministic) {
-        Some(seconds) => SftConfig { max_seconds: seconds, max_epochs: u64::MAX, ..base },
+        Some(seconds) => SftConfig {
+            max_seconds: seconds,
+            max_epochs: u64::MAX,
+            ..base
+        },
         None => {
             let epochs = grpo.trained_tokens.div_ceil(an_epoch.max(1) as u64).max(1);
-            SftConfig { max_epochs: epochs, max_seconds: f64::INFINITY, ..base }
+            SftConfig {
+                max_epochs: epochs,
+                max_seconds: f64::INFINITY,
+                ..base
+            }
         }
     };
     let plan = Plan {
         title: "SFT continued",
-        config: SftConfig { patience: u64::MAX, schedule: agoge_learner::sft::Schedule::Constant, ..limits },
+        config: SftConfig {
+            patience: u64::MAX,
+            schedule: agoge_learner::sft::Schedule::Constant,
+            ..limits
+        },
         deterministic: stage.arguments.deterministic,
     };
     let state = supervised::train(job, &plan, &policy.decoder, &training, &validation)?;

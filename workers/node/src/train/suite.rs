@@ -22,41 +22,65 @@ impl Suite {
     pub fn load(store: &Store, arguments: &Arguments) -> Result<Self, Failure> {
         let digest = &arguments.suite.digest;
         let inputs = BTreeMap::from([("digest".to_owned(), digest.clone())]);
-        let artifact = store.find_artifact(crate::qualify::KIND, &inputs)?.ok_or_else(|| {
-            let name = &arguments.suite.name;
-            Failure::Input(format!("the store has no suite {digest} of {name}: the CheckerSuite has to run again"))
-        })?;
+        let artifact = store
+            .find_artifact(crate::qualify::KIND, &inputs)?
+            .ok_or_else(|| {
+                let name = &arguments.suite.name;
+                Failure::Input(format!(
+                    "the store has no suite {digest} of {name}: the CheckerSuite has to run again"
+                ))
+            })?;
         let bytes = store.get(&artifact.digest)?;
-        let suite: Self = serde_json::from_slice(&bytes)
-            .map_err(|e| Failure::Infra(format!("the suite {digest} does not read: {e}; run the CheckerSuite again")))?;
+        let suite: Self = serde_json::from_slice(&bytes).map_err(|e| {
+            Failure::Infra(format!(
+                "the suite {digest} does not read: {e}; run the CheckerSuite again"
+            ))
+        })?;
         Ok(suite.for_model(arguments.policy.fresh.is_some()))
     }
 
     /// A fresh model knows no more of language than its domain's templates teach it: where there are any, it gets no
     /// instance of another strategy.
     fn for_model(mut self, fresh: bool) -> Self {
-        if fresh && self.instances.iter().any(|instance| instance.strategy == "template") {
-            self.instances.retain(|instance| instance.strategy == "template");
+        if fresh
+            && self
+                .instances
+                .iter()
+                .any(|instance| instance.strategy == "template")
+        {
+            self.instances
+                .retain(|instance| instance.strategy == "template");
         }
         self
     }
 
     /// The instances of a split, in their order.
     pub fn split(&self, split: Split) -> impl Iterator<Item = &Instance> {
-        self.instances.iter().filter(move |instance| instance.split == split)
+        self.instances
+            .iter()
+            .filter(move |instance| instance.split == split)
     }
 
     /// The dialogues of both training splits, which tokenizer and user model may see.
     pub fn training(&self) -> Vec<&Instance> {
         let splits = [Split::TrainSft, Split::TrainRl];
         let found = splits.into_iter().flat_map(|split| self.split(split));
-        found.filter(|instance| !instance.messages.is_empty()).collect()
+        found
+            .filter(|instance| !instance.messages.is_empty())
+            .collect()
     }
 
     /// Demonstrations for the policy and for its validation. At most `most` of the former, corners among them at most
     /// `corner_share`.
-    pub fn demonstrations(&self, most: usize, corner_share: f64) -> Result<(Vec<&Instance>, Vec<&Instance>), Failure> {
-        let all: Vec<&Instance> = self.split(Split::TrainSft).filter(|i| !i.messages.is_empty()).collect();
+    pub fn demonstrations(
+        &self,
+        most: usize,
+        corner_share: f64,
+    ) -> Result<(Vec<&Instance>, Vec<&Instance>), Failure> {
+        let all: Vec<&Instance> = self
+            .split(Split::TrainSft)
+            .filter(|i| !i.messages.is_empty())
+            .collect();
         let (rest, validation) = hold_out(&all, most)?;
         let wanted = most.min(rest.len());
         let corners = (corner_share * wanted as f64).floor() as usize;
@@ -71,36 +95,63 @@ impl Suite {
 
     /// Tasks to learn from.
     pub fn practice(&self) -> Vec<Task> {
-        self.split(Split::TrainRl).map(|instance| instance.task.clone()).collect()
+        self.split(Split::TrainRl)
+            .map(|instance| instance.task.clone())
+            .collect()
     }
 
     /// Held-out tasks: `n` in which each branch has its share, and some of the others, for curves.
     pub fn heldout(&self, n: usize) -> (Vec<Task>, Vec<Task>) {
-        let all: Vec<&Task> = self.split(Split::Heldout).map(|instance| &instance.task).collect();
+        let all: Vec<&Task> = self
+            .split(Split::Heldout)
+            .map(|instance| &instance.task)
+            .collect();
         let chosen = stratified(&all, n);
         let (mut tasks, mut others) = (Vec::new(), Vec::new());
         for (index, task) in all.into_iter().enumerate() {
-            if chosen.contains(&index) { &mut tasks } else { &mut others }.push(task.clone());
+            if chosen.contains(&index) {
+                &mut tasks
+            } else {
+                &mut others
+            }
+            .push(task.clone());
         }
         (tasks, others)
     }
 
     /// Tasks of templates that no training saw, at most `n`.
     pub fn unseen(&self, n: usize) -> Vec<Task> {
-        self.split(Split::Unseen).map(|instance| instance.task.clone()).take(n).collect()
+        self.split(Split::Unseen)
+            .map(|instance| instance.task.clone())
+            .take(n)
+            .collect()
     }
 
     /// Held-out dialogues for the user model's certificate, at most `n`.
     pub fn dialogues(&self, n: usize) -> Vec<Dialogue<'_>> {
-        let found = self.split(Split::Heldout).filter(|instance| !instance.messages.is_empty());
-        found.take(n).map(|i| Dialogue { task: &i.task, messages: &i.messages }).collect()
+        let found = self
+            .split(Split::Heldout)
+            .filter(|instance| !instance.messages.is_empty());
+        found
+            .take(n)
+            .map(|i| Dialogue {
+                task: &i.task,
+                messages: &i.messages,
+            })
+            .collect()
     }
 }
 
 /// Training and validation of `all`: up to an eighth as many for validation as `most`, at least one in ten of what there is.
-pub fn hold_out<'a>(all: &[&'a Instance], most: usize) -> Result<(Vec<&'a Instance>, Vec<&'a Instance>), Failure> {
+pub fn hold_out<'a>(
+    all: &[&'a Instance],
+    most: usize,
+) -> Result<(Vec<&'a Instance>, Vec<&'a Instance>), Failure> {
     if all.len() < 10 {
-        let message = format!("{} demonstrations are too few to learn from; raise the target of the strategy `template`", all.len());
+        let message = format!(
+            "{} demonstrations are too few to learn from; raise the target of the strategy `template`",
+            all.len()
+        );
         return Err(Failure::Input(message));
     }
     let spare = all.len().saturating_sub(most).min(most.div_ceil(8));
@@ -117,7 +168,10 @@ fn stratified(all: &[&Task], n: usize) -> Vec<usize> {
     }
     let mut branches: BTreeMap<(bool, &str), Vec<usize>> = BTreeMap::new();
     for (index, task) in all.iter().enumerate() {
-        branches.entry((task.refusal, &task.branch)).or_default().push(index);
+        branches
+            .entry((task.refusal, &task.branch))
+            .or_default()
+            .push(index);
     }
     let share = |indices: &Vec<usize>| indices.len() * n / all.len();
     let mut left = n - branches.values().map(share).sum::<usize>();
@@ -153,8 +207,13 @@ mod tests {
         for index in &chosen {
             *counts.entry(&all[*index].branch).or_insert(0) += 1;
         }
-        assert!(counts.len() == 27 && counts.values().all(|count| (7..=8).contains(count)), "{counts:?}");
-        let refusals = |tasks: &[&Task]| tasks.iter().filter(|t| t.refusal).count() as f64 / tasks.len() as f64;
+        assert!(
+            counts.len() == 27 && counts.values().all(|count| (7..=8).contains(count)),
+            "{counts:?}"
+        );
+        let refusals = |tasks: &[&Task]| {
+            tasks.iter().filter(|t| t.refusal).count() as f64 / tasks.len() as f64
+        };
         let picked: Vec<&Task> = chosen.iter().map(|i| &all[*i]).collect();
         assert!(refusals(&picked) <= refusals(&refs));
     }
@@ -163,7 +222,11 @@ mod tests {
     fn demonstrations_hold_no_more_corners_than_asked_for_and_none_of_the_validation() {
         let instances: Vec<Instance> = (0..600)
             .map(|i| Instance {
-                task: Task { id: i.to_string(), corner: i % 2 == 0, ..task(0, false) },
+                task: Task {
+                    id: i.to_string(),
+                    corner: i % 2 == 0,
+                    ..task(0, false)
+                },
                 split: Split::TrainSft,
                 strategy: "template".into(),
                 messages: vec![Message::user("x")],
@@ -173,6 +236,10 @@ mod tests {
         let (train, validation) = suite.demonstrations(256, 0.15).unwrap();
         assert!(train.len() == 256 && validation.len() == 32);
         assert_eq!(train.iter().filter(|i| i.task.corner).count(), 38);
-        assert!(validation.iter().all(|v| train.iter().all(|t| t.task.id != v.task.id)));
+        assert!(
+            validation
+                .iter()
+                .all(|v| train.iter().all(|t| t.task.id != v.task.id))
+        );
     }
 }

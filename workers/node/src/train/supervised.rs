@@ -28,7 +28,10 @@ pub struct Plan<'a> {
 
 /// The learner's settings for a spec. A deterministic run knows no clock: only epochs and the plateau end it.
 pub fn config(spec: &SftSpec, seed: u64, deterministic: bool, threads: usize) -> SftConfig {
-    let limit = spec.wall_clock.filter(|_| !deterministic).map(|span| span.as_secs_f64());
+    let limit = spec
+        .wall_clock
+        .filter(|_| !deterministic)
+        .map(|span| span.as_secs_f64());
     SftConfig {
         learning_rate: spec.learning_rate,
         batch: spec.batch as usize,
@@ -52,14 +55,19 @@ pub fn train(
     let file = checkpoint_file(&job.assignment.work);
     let mut sft = Sft::new(decoder, plan.config.clone());
     if let Some((tensors, state)) = trace::resume::<SftState>(&file)? {
-        sft.restore(&tensors, state).map_err(|why| trace::unfit(&file, &why))?;
+        sft.restore(&tensors, state)
+            .map_err(|why| trace::unfit(&file, &why))?;
         tracing::info!(epochs = sft.state.epochs.len(), "resumed");
     }
     // What the clock ends is counted in seconds.
     let timed = plan.config.max_seconds.is_finite() && plan.config.max_epochs == u64::MAX;
     match timed {
-        true => job.progress.stage(plan.title, "seconds", plan.config.max_seconds.ceil() as u64),
-        false => job.progress.stage(plan.title, "epochs", plan.config.max_epochs),
+        true => job
+            .progress
+            .stage(plan.title, "seconds", plan.config.max_seconds.ceil() as u64),
+        false => job
+            .progress
+            .stage(plan.title, "epochs", plan.config.max_epochs),
     }
     let mut saved = Instant::now();
     while !sft.state.done {
@@ -68,8 +76,18 @@ pub fn train(
             Err(Failure::from(stopped))
         })?;
         let epoch = sft.epoch(training, validation);
-        tracing::info!(epoch = epoch.epoch, loss = epoch.loss, validation = epoch.validation, seconds = epoch.seconds, "{}", plan.title);
-        trace::write(&job.assignment.work, &curve(&sft.state.epochs, plan.deterministic))?;
+        tracing::info!(
+            epoch = epoch.epoch,
+            loss = epoch.loss,
+            validation = epoch.validation,
+            seconds = epoch.seconds,
+            "{}",
+            plan.title
+        );
+        trace::write(
+            &job.assignment.work,
+            &curve(&sft.state.epochs, plan.deterministic),
+        )?;
         show(job, &sft.state, timed);
         if sft.state.done || saved.elapsed().as_secs_f64() > BETWEEN {
             trace::save(&file, &sft.tensors(), &sft.state)?;
@@ -80,20 +98,33 @@ pub fn train(
 }
 
 fn show(job: &mut Job, state: &SftState, timed: bool) {
-    let Some(last) = state.epochs.last() else { return };
+    let Some(last) = state.epochs.last() else {
+        return;
+    };
     let tokens: u64 = state.epochs.iter().map(|epoch| epoch.trained_tokens).sum();
     job.progress.figure("loss", last.loss);
     job.progress.figure("validation", last.validation);
     job.progress.figure("trainedTokens", tokens);
     job.progress.figure("seconds", last.seconds);
-    job.progress.figure("tokensPerSecond", tokens as f64 / last.seconds.max(1e-9));
-    job.progress.at(if timed { last.seconds as u64 } else { last.epoch });
+    job.progress
+        .figure("tokensPerSecond", tokens as f64 / last.seconds.max(1e-9));
+    job.progress.at(if timed {
+        last.seconds as u64
+    } else {
+        last.epoch
+    });
 }
 
 /// The epochs as they enter the record.
 pub fn curve(epochs: &[Epoch], deterministic: bool) -> Vec<Epoch> {
     let seconds = |epoch: &Epoch| if deterministic { 0.0 } else { epoch.seconds };
-    epochs.iter().map(|epoch| Epoch { seconds: seconds(epoch), ..*epoch }).collect()
+    epochs
+        .iter()
+        .map(|epoch| Epoch {
+            seconds: seconds(epoch),
+            ..*epoch
+        })
+        .collect()
 }
 
 fn checkpoint_file(work: &Path) -> PathBuf {
@@ -108,7 +139,11 @@ pub fn record(
     state: &SftState,
 ) -> Result<(Record, Option<f64>), Failure> {
     let entries = curve(&state.epochs, stage.arguments.deterministic);
-    let curve = entries.iter().map(serde_json::to_value).collect::<Result<_, _>>().map_err(Failure::infra)?;
+    let curve = entries
+        .iter()
+        .map(serde_json::to_value)
+        .collect::<Result<_, _>>()
+        .map_err(Failure::infra)?;
     let record = Record {
         steps: state.epochs.len() as u64,
         trained_tokens: state.epochs.iter().map(|epoch| epoch.trained_tokens).sum(),

@@ -17,7 +17,9 @@ type Found<S> = (Vec<(String, Tensor)>, S);
 /// # Errors
 /// When it is corrupt: an input failure, because trying again would find it again.
 pub fn resume<S: DeserializeOwned>(file: &Path) -> Result<Option<Found<S>>, Failure> {
-    let found = [file.to_owned(), previous(file)].into_iter().find(|file| file.exists());
+    let found = [file.to_owned(), previous(file)]
+        .into_iter()
+        .find(|file| file.exists());
     let Some(file) = found else { return Ok(None) };
     match checkpoint::load(&file) {
         Ok(found) => Ok(Some(found)),
@@ -30,7 +32,11 @@ pub fn resume<S: DeserializeOwned>(file: &Path) -> Result<Option<Found<S>>, Fail
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn save<S: Serialize>(file: &Path, tensors: &[(String, Tensor)], state: &S) -> Result<(), Failure> {
+pub fn save<S: Serialize>(
+    file: &Path,
+    tensors: &[(String, Tensor)],
+    state: &S,
+) -> Result<(), Failure> {
     if file.exists() {
         std::fs::rename(file, previous(file)).map_err(Failure::infra)?;
     }
@@ -43,7 +49,10 @@ fn previous(file: &Path) -> PathBuf {
 
 /// A checkpoint of another model.
 pub fn unfit(file: &Path, why: &str) -> Failure {
-    Failure::Input(format!("checkpoint {} is of another model: {why}; delete it to start the stage anew", file.display()))
+    Failure::Input(format!(
+        "checkpoint {} is of another model: {why}; delete it to start the stage anew",
+        file.display()
+    ))
 }
 
 /// Writes the whole trace, a line an entry. Replacing the file as a whole keeps it in step with the checkpoint.
@@ -58,10 +67,15 @@ pub fn write<T: Serialize>(work: &Path, entries: &[T]) -> Result<(), Failure> {
 
 /// Removes what only a resume needed, once the record is kept.
 pub fn clear(work: &Path) {
-    let Ok(entries) = std::fs::read_dir(work) else { return };
+    let Ok(entries) = std::fs::read_dir(work) else {
+        return;
+    };
     for entry in entries.flatten() {
         let path = entry.path();
-        if path.extension().is_some_and(|extension| extension == "ckpt") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "ckpt")
+        {
             let _ = std::fs::remove_file(&path);
         }
     }

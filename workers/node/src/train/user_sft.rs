@@ -13,9 +13,19 @@ use crate::job::Job;
 
 /// The user model before its training: what the certification compares with.
 pub fn untrained(stage: &Stage) -> Result<Policy, Failure> {
-    let shape = stage.arguments.user.fresh.or(stage.arguments.policy.fresh).unwrap_or_default();
+    let shape = stage
+        .arguments
+        .user
+        .fresh
+        .or(stage.arguments.policy.fresh)
+        .unwrap_or_default();
     let training = stage.suite.training();
-    Policy::fresh(&shape, &stage.domain, &training, stage.arguments.seed ^ 0x05e4)
+    Policy::fresh(
+        &shape,
+        &stage.domain,
+        &training,
+        stage.arguments.seed ^ 0x05e4,
+    )
 }
 
 /// Trains the user model.
@@ -23,16 +33,34 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
     let spec: SftSpec = stage.settings("sft")?;
     let user = untrained(stage)?;
     let threads = user.threads(job.threads());
-    let (training, validation) = hold_out(&stage.suite.training(), stage.arguments.user.demonstrations as usize)?;
+    let (training, validation) = hold_out(
+        &stage.suite.training(),
+        stage.arguments.user.demonstrations as usize,
+    )?;
     let most = stage.arguments.user.demonstrations as usize;
     let transcripts = |chosen: &[&Instance]| -> Vec<Transcript> {
-        chosen.iter().take(most).map(|instance| user.user_dialogue(instance)).collect()
+        chosen
+            .iter()
+            .take(most)
+            .map(|instance| user.user_dialogue(instance))
+            .collect()
     };
     let plan = Plan {
         title: "user SFT",
-        config: supervised::config(&spec, stage.arguments.seed, stage.arguments.deterministic, threads),
+        config: supervised::config(
+            &spec,
+            stage.arguments.seed,
+            stage.arguments.deterministic,
+            threads,
+        ),
         deterministic: stage.arguments.deterministic,
     };
-    let state = supervised::train(job, &plan, &user.decoder, &transcripts(&training), &transcripts(&validation))?;
+    let state = supervised::train(
+        job,
+        &plan,
+        &user.decoder,
+        &transcripts(&training),
+        &transcripts(&validation),
+    )?;
     supervised::record(stage, job, &user, &state)
 }
