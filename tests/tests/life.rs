@@ -1,4 +1,5 @@
 //! The whole life of a new domain with the real workers, as a newcomer meets it.
+#![allow(clippy::unwrap_used)]
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
