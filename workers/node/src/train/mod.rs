@@ -189,7 +189,7 @@ impl Stage {
 }
 
 /// The temperature at which a user model speaks, in its certification as in rollouts: varied, but seldom wrong by chance.
-const USER_TEMPERATURE: f64 = 0.5;
+const USER_TEMPERATURE: f64 = 0.3;
 
 /// What the driver is told of a record.
 fn told(record: &Record, digest: &Digest, seconds: f64) -> TrainReport {

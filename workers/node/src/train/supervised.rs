@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use agoge_crds::grpo_run::SftSpec;
 use agoge_dialogue::Transcript;
+use agoge_learner::adamw::Settings;
 use agoge_learner::sft::{Epoch, Sft, SftConfig, SftState};
 use agoge_model::Decoder;
 
@@ -15,6 +16,10 @@ use crate::job::Job;
 
 /// Seconds between two checkpoints at least: what a kill may cost.
 const BETWEEN: f64 = 5.0;
+
+/// Decoupled weight decay. Demonstrations are few and a small policy can learn them by heart: over 512 of courier's the
+/// lowest validation loss was 0.21 with 0.01, 0.16 with 0.3, 0.13 with 1 (batches of 16), and 0.10 with 0.5 in batches of 8.
+const WEIGHT_DECAY: f64 = 0.5;
 
 /// What is asked of a supervised stage.
 pub struct Plan<'a> {
@@ -40,6 +45,7 @@ pub fn config(spec: &SftSpec, seed: u64, deterministic: bool, threads: usize) ->
         max_seconds: limit.unwrap_or(f64::INFINITY),
         seed,
         threads,
+        adamw: Settings { weight_decay: WEIGHT_DECAY, ..Settings::default() },
         ..SftConfig::default()
     }
 }
