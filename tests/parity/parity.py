@@ -11,6 +11,7 @@ import json
 import os
 import struct
 import sys
+import tempfile
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -115,8 +116,11 @@ def export(folder: Path) -> None:
     from datasets import load_dataset
 
     for name, column in [("sft", "messages"), ("rl", "prompt")]:
-        rows = load_dataset(str(folder), name, split="train")
-        assert len(rows) > 0, f"{folder}: {name} is empty"
+        # A cache of its own: the shared one knows a dataset by its folder's last name, and would give another's rows.
+        with tempfile.TemporaryDirectory() as cache:
+            rows = load_dataset(str(folder), name, split="train", cache_dir=cache, keep_in_memory=True)
+        written = sum(1 for _ in (folder / "data" / f"{name}.jsonl").open())
+        assert len(rows) == written > 0, f"{folder}: {name} has {len(rows)} rows of {written}"
         for row in rows:
             assert all(isinstance(m["role"], str) for m in row[column])
             for tool in json.loads(row["tools"]):
