@@ -5,8 +5,10 @@ use std::path::Path;
 
 use agoge_crds::grpo_run::AgentSftSpec;
 use agoge_dialogue::Transcript;
+use agoge_learner::shuffle::mix;
 
 use super::policy::Policy;
+use super::rename::renamed;
 use super::suite::Instance;
 use super::supervised::{self, Plan};
 use super::{Record, Stage};
@@ -18,7 +20,7 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
     let spec: AgentSftSpec = stage.settings("sft")?;
     let policy = beginning(stage)?;
     let threads = policy.threads(job.threads());
-    let (training, validation) = transcripts(stage, &policy, &spec)?;
+    let demonstrations = Demonstrations::of(stage, &policy, &spec)?;
     let plan = Plan {
         title: "agent SFT",
         config: supervised::config(
@@ -29,7 +31,14 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
         ),
         deterministic: stage.arguments.deterministic,
     };
-    let state = supervised::train(job, &plan, &policy.decoder, &training, &validation)?;
+    let training = |epoch| demonstrations.epoch(epoch);
+    let state = supervised::train(
+        job,
+        &plan,
+        &policy.decoder,
+        &training,
+        &demonstrations.validation,
+    )?;
     supervised::record(stage, job, &policy, &state)
 }
 
@@ -50,43 +59,63 @@ fn beginning(stage: &Stage) -> Result<Policy, Failure> {
     }
 }
 
-/// Demonstrations for training and validation, as the policy reads them.
-pub fn transcripts(
-    stage: &Stage,
-    policy: &Policy,
-    spec: &AgentSftSpec,
-) -> Result<(Vec<Transcript>, Vec<Transcript>), Failure> {
-    let (training, validation) = stage
-        .suite
-        .demonstrations(spec.demonstrations as usize, spec.corner_share)?;
-    let corners = training
-        .iter()
-        .filter(|instance| instance.task.corner)
-        .count();
-    tracing::info!(
-        demonstrations = training.len(),
-        corners,
-        validation = validation.len(),
-        "demonstrations"
-    );
-    let read = |chosen: &[&Instance]| -> Vec<Transcript> {
-        chosen
+/// Demonstrations as the policy reads them.
+pub struct Demonstrations<'a> {
+    stage: &'a Stage,
+    policy: &'a Policy,
+    training: Vec<&'a Instance>,
+    /// Those that training is judged by.
+    pub validation: Vec<Transcript>,
+}
+
+impl<'a> Demonstrations<'a> {
+    /// Chooses them.
+    pub fn of(stage: &'a Stage, policy: &'a Policy, spec: &AgentSftSpec) -> Result<Self, Failure> {
+        let (training, validation) = stage
+            .suite
+            .demonstrations(spec.demonstrations as usize, spec.corner_share)?;
+        let corners = training
             .iter()
-            .map(|instance| policy.demonstration(&stage.domain, instance))
-            .collect()
-    };
-    let (training, validation) = (read(&training), read(&validation));
-    let longest = training
-        .iter()
-        .chain(&validation)
-        .map(|t| t.ids.len())
-        .max()
-        .unwrap_or(0);
-    let room = policy.decoder.config().max_position_embeddings;
-    if longest > room {
-        return Err(Failure::Input(format!(
-            "a demonstration has {longest} tokens, the policy {room} positions; raise policy.fresh.maxLength"
-        )));
+            .filter(|instance| instance.task.corner)
+            .count();
+        tracing::info!(
+            demonstrations = training.len(),
+            corners,
+            validation = validation.len(),
+            "demonstrations"
+        );
+        let read = |one: &&Instance| policy.demonstration(&stage.domain, &one.messages);
+        let validation: Vec<Transcript> = validation.iter().map(read).collect();
+        let longest = training
+            .iter()
+            .map(read)
+            .chain(validation.iter().cloned())
+            .map(|t| t.ids.len())
+            .max();
+        let (longest, room) = (
+            longest.unwrap_or(0),
+            policy.decoder.config().max_position_embeddings,
+        );
+        if longest > room {
+            return Err(Failure::Input(format!(
+                "a demonstration has {longest} tokens, the policy {room} positions; raise policy.fresh.maxLength"
+            )));
+        }
+        Ok(Self {
+            stage,
+            policy,
+            training,
+            validation,
+        })
     }
-    Ok((training, validation))
+
+    /// Those of an epoch: the same dialogues each time, under other ids.
+    pub fn epoch(&self, epoch: u64) -> Vec<Transcript> {
+        let key = |at: usize| mix(self.stage.arguments.seed, epoch, at as u64);
+        let read = |(at, one): (usize, &&Instance)| {
+            self.policy
+                .demonstration(&self.stage.domain, &renamed(&one.messages, key(at)))
+        };
+        self.training.iter().enumerate().map(read).collect()
+    }
 }

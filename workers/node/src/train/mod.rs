@@ -7,6 +7,7 @@ mod evaluate;
 mod grpo;
 mod policy;
 mod record;
+mod rename;
 mod samples;
 mod sft_continued;
 mod suite;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use agoge_crds::grpo_run::FreshModel;
-use agoge_dialogue::{Renderer, Role, Transcript, Vocab, renderer, supervise, user_view};
+use agoge_dialogue::{Message, Renderer, Role, Transcript, Vocab, renderer, supervise, user_view};
 use agoge_learner::rollout::{Player, system};
 use agoge_model::{Decoder, ModelConfig, Tokenizer};
 use agoge_store::{Folder, Store};
@@ -39,8 +39,8 @@ impl Policy {
         let renderer = format("compact")?;
         let corpus = Corpus::default();
         for instance in training {
-            let _ = agent_side(renderer.as_ref(), &corpus, domain, instance);
-            let _ = user_side(renderer.as_ref(), &corpus, instance);
+            let _ = agent_side(renderer.as_ref(), &corpus, domain, &instance.messages);
+            let _ = user_side(renderer.as_ref(), &corpus, &as_user(instance));
         }
         let texts = corpus
             .0
@@ -129,13 +129,13 @@ impl Policy {
     }
 
     /// A demonstration with the agent's turns trained.
-    pub fn demonstration(&self, domain: &Domain, instance: &Instance) -> Transcript {
-        agent_side(self.renderer.as_ref(), &self.tokenizer, domain, instance)
+    pub fn demonstration(&self, domain: &Domain, messages: &[Message]) -> Transcript {
+        agent_side(self.renderer.as_ref(), &self.tokenizer, domain, messages)
     }
 
-    /// A dialogue with the user's turns trained: texts only, under the task's instruction.
-    pub fn user_dialogue(&self, instance: &Instance) -> Transcript {
-        user_side(self.renderer.as_ref(), &self.tokenizer, instance)
+    /// A dialogue with the user's turns trained, as [`as_user`] gives it.
+    pub fn user_dialogue(&self, messages: &[Message]) -> Transcript {
+        user_side(self.renderer.as_ref(), &self.tokenizer, messages)
     }
 }
 
@@ -147,28 +147,31 @@ fn agent_side(
     renderer: &dyn Renderer,
     vocab: &dyn Vocab,
     domain: &Domain,
-    instance: &Instance,
+    messages: &[Message],
 ) -> Transcript {
     supervise(
         renderer,
         vocab,
         system(domain, renderer),
         &domain.tools,
-        &instance.messages,
+        messages,
         Role::Assistant,
     )
 }
 
-fn user_side(renderer: &dyn Renderer, vocab: &dyn Vocab, instance: &Instance) -> Transcript {
-    let instruction = &instance.task.user.instruction;
-    supervise(
-        renderer,
-        vocab,
-        instruction,
-        &[],
-        &user_view(&instance.messages),
-        Role::User,
-    )
+fn user_side(renderer: &dyn Renderer, vocab: &dyn Vocab, messages: &[Message]) -> Transcript {
+    let (instruction, dialogue) = match messages.split_first() {
+        Some((first, rest)) if first.role == Role::System => (first.content.as_str(), rest),
+        _ => ("", messages),
+    };
+    supervise(renderer, vocab, instruction, &[], dialogue, Role::User)
+}
+
+/// A dialogue as its user knows it: the instruction as a system message, then the texts.
+pub fn as_user(instance: &Instance) -> Vec<Message> {
+    let mut messages = vec![Message::system(&instance.task.user.instruction)];
+    messages.extend(user_view(&instance.messages));
+    messages
 }
 
 /// A vocabulary that encodes nothing and remembers what it was asked to: the texts that a tokenizer will see.

@@ -17,8 +17,12 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
     let policy = stage.model(job, TrainStage::AgentSft)?;
     let grpo = stage.earlier(job, TrainStage::Grpo)?;
     let threads = policy.threads(job.threads());
-    let (training, validation) = agent_sft::transcripts(stage, &policy, &spec)?;
-    let an_epoch: usize = training.iter().map(agoge_learner::batch::trainable).sum();
+    let demonstrations = agent_sft::Demonstrations::of(stage, &policy, &spec)?;
+    let an_epoch: usize = demonstrations
+        .epoch(1)
+        .iter()
+        .map(agoge_learner::batch::trainable)
+        .sum();
     let base = supervised::config(
         &spec.sft(),
         stage.arguments.seed ^ 1,
@@ -49,6 +53,14 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
         },
         deterministic: stage.arguments.deterministic,
     };
-    let state = supervised::train(job, &plan, &policy.decoder, &training, &validation)?;
+    // Its epochs come after those of agent SFT, and so have ids of their own.
+    let training = |epoch: u64| demonstrations.epoch(epoch + (1 << 20));
+    let state = supervised::train(
+        job,
+        &plan,
+        &policy.decoder,
+        &training,
+        &demonstrations.validation,
+    )?;
     supervised::record(stage, job, &policy, &state)
 }

@@ -45,17 +45,21 @@ pub fn config(spec: &SftSpec, seed: u64, deterministic: bool, threads: usize) ->
         max_seconds: limit.unwrap_or(f64::INFINITY),
         seed,
         threads,
-        adamw: Settings { weight_decay: WEIGHT_DECAY, ..Settings::default() },
+        adamw: Settings {
+            weight_decay: WEIGHT_DECAY,
+            ..Settings::default()
+        },
         ..SftConfig::default()
     }
 }
 
-/// Trains to the end, from the last checkpoint if there is one, and gives the state it ended in.
+/// Trains to the end, from the last checkpoint if there is one, and gives the state it ended in. `training` gives the
+/// transcripts of an epoch.
 pub fn train(
     job: &mut Job,
     plan: &Plan<'_>,
     decoder: &Decoder,
-    training: &[Transcript],
+    training: &dyn Fn(u64) -> Vec<Transcript>,
     validation: &[Transcript],
 ) -> Result<SftState, Failure> {
     let file = checkpoint_file(&job.assignment.work);
@@ -81,7 +85,8 @@ pub fn train(
             trace::save(&file, &sft.tensors(), &sft.state)?;
             Err(Failure::from(stopped))
         })?;
-        let epoch = sft.epoch(training, validation);
+        let number = sft.state.epochs.len() as u64 + 1;
+        let epoch = sft.epoch(&training(number), validation);
         tracing::info!(
             epoch = epoch.epoch,
             loss = epoch.loss,

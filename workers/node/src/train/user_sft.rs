@@ -2,10 +2,12 @@
 //! instruction, which says what it wants, what it knows and what it keeps until asked.
 
 use agoge_crds::grpo_run::SftSpec;
-use agoge_dialogue::Transcript;
+use agoge_dialogue::{Message, Transcript};
+use agoge_learner::shuffle::mix;
 
-use super::policy::Policy;
-use super::suite::{Instance, hold_out};
+use super::policy::{Policy, as_user};
+use super::rename::renamed;
+use super::suite::hold_out;
 use super::supervised::{self, Plan};
 use super::{Record, Stage};
 use crate::failure::Failure;
@@ -38,11 +40,17 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
         stage.arguments.user.demonstrations as usize,
     )?;
     let most = stage.arguments.user.demonstrations as usize;
-    let transcripts = |chosen: &[&Instance]| -> Vec<Transcript> {
-        chosen
-            .iter()
-            .take(most)
-            .map(|instance| user.user_dialogue(instance))
+    let training: Vec<Vec<Message>> = training.into_iter().take(most).map(as_user).collect();
+    let validation: Vec<Transcript> = validation
+        .into_iter()
+        .map(|one| user.user_dialogue(&as_user(one)))
+        .collect();
+    let seed = stage.arguments.seed;
+    // The same dialogues in every epoch, under other ids.
+    let epoch = |number: u64| -> Vec<Transcript> {
+        let keyed = training.iter().zip(0u64..);
+        keyed
+            .map(|(one, at)| user.user_dialogue(&renamed(one, mix(seed, number, at))))
             .collect()
     };
     let plan = Plan {
@@ -55,12 +63,6 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
         ),
         deterministic: stage.arguments.deterministic,
     };
-    let state = supervised::train(
-        job,
-        &plan,
-        &user.decoder,
-        &transcripts(&training),
-        &transcripts(&validation),
-    )?;
+    let state = supervised::train(job, &plan, &user.decoder, &epoch, &validation)?;
     supervised::record(stage, job, &user, &state)
 }
