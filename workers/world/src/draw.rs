@@ -3,7 +3,7 @@
 //! What is disjoint from what:
 //! - *records*: by the digit sum of their id modulo 10 - 0 to 2 for evaluation, 3 to 5 for demonstrations, 6 to 9 for
 //!   reinforcement learning;
-//! - *combinations* of intent, condition and wording: one in three is evaluated only;
+//! - *combinations* of intent, condition and wording: one wording of each branch is evaluated only;
 //! - *templates* marked `unseen` occur in no training split at all.
 
 use serde_json::{Map, Value, json};
