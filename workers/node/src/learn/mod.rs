@@ -49,7 +49,7 @@ pub struct Options {
     /// Minutes of GRPO, and of each arm that gets the same time.
     #[arg(long, env = "LEARN_MINUTES", default_value_t = 10.0)]
     minutes: f64,
-    /// Only the user, SFT and GRPO: for trying settings.
+    /// Only the user, SFT, GRPO and SFT continued: for trying settings.
     #[arg(long)]
     brief: bool,
     /// Threads; 0: all cores.
@@ -155,19 +155,18 @@ impl<'a> Run<'a> {
         evaluation.endpoints.clear();
         evaluation.arms = ARMS.to_vec();
         if self.options.brief {
-            evaluation
-                .arms
-                .retain(|arm| matches!(arm, Arm::Sft | Arm::Grpo));
+            let tried = [Arm::Sft, Arm::SftContinued, Arm::Grpo];
+            evaluation.arms.retain(|arm| tried.contains(arm));
         } else {
             self.stage(
                 TrainStage::GrpoUnfiltered,
                 json!({ "grpo": grpo, "filter": "none", "seconds": seconds }),
             )?;
-            self.stage(
-                TrainStage::SftContinued,
-                json!({ "sft": stages.agent_sft, "seconds": seconds }),
-            )?;
         }
+        self.stage(
+            TrainStage::SftContinued,
+            json!({ "sft": stages.agent_sft, "seconds": seconds }),
+        )?;
         self.stage(
             TrainStage::Evaluate,
             json!({ "evaluation": evaluation, "grpo": grpo }),
