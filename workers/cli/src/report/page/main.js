@@ -55,6 +55,8 @@ document.getElementById("foot").append(`Made ${when(data.made)} by agoge ${data.
 const seen = new IntersectionObserver((found) => {
   for (const one of found) {
     const link = links.find((a) => a.hash === "#" + one.target.id);
+    // Above the first section none is current.
+    if (!one.isIntersecting && one.boundingClientRect.top > innerHeight * 0.3) link.removeAttribute("aria-current");
     if (one.isIntersecting) { for (const a of links) a.removeAttribute("aria-current"); link.setAttribute("aria-current", "true"); bar.scrollLeft = link.offsetLeft - bar.offsetLeft - 48; }
   }
 }, { rootMargin: "-20% 0px -70% 0px" });
