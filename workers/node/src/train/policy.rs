@@ -57,7 +57,7 @@ impl Policy {
             num_attention_heads: shape.heads as usize,
             num_key_value_heads: Some(shape.kv_heads as usize),
             max_position_embeddings: shape.max_length as usize,
-            // Wide models begin at 0.02; at a width of 160 copying is learnt in a third of the steps from larger weights.
+            // Wide models begin at 0.02; at a width of 160 copying is learnt in far fewer steps from larger weights.
             initializer_range: (0.75 / f64::from(shape.hidden_size).sqrt()).clamp(0.02, 0.06),
             ..ModelConfig::default()
         };
