@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use agoge_crds::report::SynthesisReport;
 use serde_json::{Value, json};
 
 /// One driver's folder.
@@ -19,7 +20,7 @@ impl Out {
         self.0.path().join("work").join(role)
     }
 
-    fn assignment(&self, role: &str, arguments: &Value) -> PathBuf {
+    fn assignment(&self, role: &str, arguments: &Value, (shard, shards): (u32, u32)) -> PathBuf {
         let courier = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/domain");
         let tag = match role {
             "synthesize" => json!({"synthesize": {"strategy": "template"}}),
@@ -29,6 +30,7 @@ impl Out {
             "name": format!("courier-{role}"), "key": role, "role": tag, "arguments": arguments,
             "owner": {"apiVersion": "agoge.dev/v1alpha1", "kind": "SynthesisJob", "name": "courier", "uid": ""},
             "domain": courier, "store": self.0.path().join("store"), "work": self.work(role), "threads": 2,
+            "shard": shard, "shards": shards,
         });
         let file = self.0.path().join(format!("{role}.json"));
         std::fs::write(&file, assignment.to_string()).unwrap();
@@ -36,11 +38,15 @@ impl Out {
     }
 
     fn start(&self, role: &str, arguments: &Value) -> Child {
+        self.start_shard(role, arguments, (0, 1))
+    }
+
+    fn start_shard(&self, role: &str, arguments: &Value, shard: (u32, u32)) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_agoge-worker"));
         command
             .arg(role)
             .arg("--assignment")
-            .arg(self.assignment(role, arguments));
+            .arg(self.assignment(role, arguments, shard));
         command.stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -145,6 +151,24 @@ fn a_worker_killed_at_any_moment_and_started_again_ends_in_the_same_digests() {
         assert_eq!(cut.read(role, "result.json")["digest"], *digest);
         assert_eq!(cut.ledger(role), 0);
     }
+}
+
+#[test]
+fn shards_of_a_strategy_are_found_by_the_digest_that_covers_them() {
+    let out = Out::new();
+    let shards: Vec<SynthesisReport> = (0..2)
+        .map(|shard| {
+            let child = out.start_shard("synthesize", &template(120), (shard, 2));
+            assert!(child.wait_with_output().unwrap().status.success());
+            serde_json::from_value(out.read("synthesize", "result.json")).unwrap()
+        })
+        .collect();
+    let all = SynthesisReport::of_shards(&shards);
+    assert_eq!(all.accepted, 120);
+    let suite = out.done("qualify", &qualify(&json!(all.digest)));
+    assert_eq!(suite["checkers"], json!(120));
+    let told = out.run("qualify", &qualify(&json!(agoge_crds::digest("nothing"))));
+    assert_eq!(told.status.code(), Some(2));
 }
 
 #[test]

@@ -48,10 +48,16 @@ pub fn load(
     }
     let digests: Vec<Digest> = match (&source.path, parts) {
         (Some(path), _) => vec![dataset(store, path)?],
-        (None, Some(parts)) => parts
-            .values()
-            .map(|digest| Digest::parse(digest).map_err(Failure::input))
-            .collect::<Result<_, _>>()?,
+        (None, Some(parts)) => {
+            let mut digests = Vec::new();
+            for digest in parts.values() {
+                digests.extend(objects(
+                    store,
+                    &Digest::parse(digest).map_err(Failure::input)?,
+                )?);
+            }
+            digests
+        }
         (None, None) => {
             let message = "spec.source names nothing that was made; name a SynthesisJob that accepted something";
             return Err(Failure::Input(message.into()));
@@ -67,6 +73,41 @@ pub fn load(
     }
     let came: Vec<&str> = digests.iter().map(Digest::as_str).collect();
     Ok((instances, came.join(" ")))
+}
+
+/// The objects that a strategy's digest stands for: itself, or the shards whose digests it covers
+/// (`SynthesisReport::of_shards`), which are found by what they were made from.
+fn objects(store: &Store, digest: &Digest) -> Result<Vec<Digest>, Failure> {
+    if store.contains(digest)? {
+        return Ok(vec![digest.clone()]);
+    }
+    let mut strategies: BTreeMap<String, BTreeMap<u64, Digest>> = BTreeMap::new();
+    for artifact in store.artifacts(crate::synthesize::KIND)? {
+        let mut inputs = artifact.inputs;
+        let settings = inputs.remove("settings").unwrap_or_default();
+        let Ok(mut settings) = serde_json::from_str::<serde_json::Value>(&settings) else {
+            continue;
+        };
+        if let Some(shard) = settings["shard"].as_u64() {
+            settings["shard"] = serde_json::Value::Null;
+            let same = format!("{inputs:?} {settings}");
+            strategies
+                .entry(same)
+                .or_default()
+                .insert(shard, artifact.digest);
+        }
+    }
+    let found = strategies.into_values().find(|shards| {
+        let digests: Vec<&str> = shards.values().map(Digest::as_str).collect();
+        agoge_crds::digest(&digests.join("\n")) == digest.as_str()
+    });
+    found
+        .map(|shards| shards.into_values().collect())
+        .ok_or_else(|| {
+            Failure::Input(format!(
+                "the store has no dataset {digest}; make the SynthesisJob anew"
+            ))
+        })
 }
 
 /// A dataset by its digest, or the newest by its name.
