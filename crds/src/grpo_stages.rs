@@ -146,6 +146,9 @@ pub struct GrpoSpec {
     /// Learning rate of AdamW.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub learning_rate: f64,
+    /// Updates over which the learning rate rises to that: the first ones know little of the gradient's size.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub warmup: u32,
     /// The ratio is clipped at 1 - clipLow.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub clip_low: f64,
@@ -193,6 +196,7 @@ impl Default for GrpoSpec {
             group_size: 8,
             groups_per_step: 16,
             learning_rate: 2e-4,
+            warmup: 0,
             clip_low: 0.2,
             clip_high: 0.2,
             kl_coefficient: 0.0,

@@ -18,25 +18,13 @@ use crate::loss::cross_entropy;
 use crate::parallel;
 use crate::shuffle::shuffled;
 
-/// How the learning rate goes after the warm-up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Schedule {
-    /// Falls by a cosine to a tenth at `maxEpochs`.
-    #[default]
-    Cosine,
-    /// Stays.
-    Constant,
-}
-
 /// How to train.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SftConfig {
-    /// Peak learning rate, reached after `warmup` steps.
+    /// Peak learning rate, reached after `warmup` steps; falls by a cosine to a tenth at `max_epochs` or `max_seconds`,
+    /// whichever is nearer.
     pub learning_rate: f64,
-    /// How it goes from there.
-    pub schedule: Schedule,
     /// Whether the weights of the lowest validation loss are put back at the end, or the last ones stay.
     pub keep_best: bool,
     /// Steps of linear warm-up.
@@ -64,7 +52,6 @@ impl Default for SftConfig {
     fn default() -> Self {
         Self {
             learning_rate: 1e-3,
-            schedule: Schedule::Cosine,
             keep_best: true,
             warmup: 20,
             batch: 16,
@@ -251,15 +238,14 @@ impl<'a> Sft<'a> {
     fn rate(&self, steps_per_epoch: u64) -> f64 {
         let step = (self.state.steps + 1) as f64;
         let warm = (step / self.config.warmup.max(1) as f64).min(1.0);
-        if self.config.schedule == Schedule::Constant {
-            return self.config.learning_rate * warm;
-        }
         let total = self
             .config
             .max_epochs
             .saturating_mul(steps_per_epoch)
             .max(1) as f64;
-        let fall = 0.55 + 0.45 * (std::f64::consts::PI * (step / total).min(1.0)).cos();
+        let seconds = self.state.epochs.last().map_or(0.0, |epoch| epoch.seconds);
+        let done = (step / total).max(seconds / self.config.max_seconds);
+        let fall = 0.55 + 0.45 * (std::f64::consts::PI * done.min(1.0)).cos();
         self.config.learning_rate * warm * fall
     }
 }

@@ -57,6 +57,8 @@ pub struct GrpoConfig {
     pub max_gen_batches: usize,
     /// AdamW's learning rate.
     pub learning_rate: f64,
+    /// Updates over which it rises linearly from 0.
+    pub warmup: u64,
     /// How it falls.
     pub decay: Decay,
     /// Ratio clip.
@@ -92,6 +94,7 @@ impl Default for GrpoConfig {
             insufficient: Insufficient::Backfill,
             max_gen_batches: 10,
             learning_rate: 2e-4,
+            warmup: 0,
             decay: Decay::None,
             clip: Clip::default(),
             kl_coefficient: 0.0,
@@ -279,16 +282,20 @@ impl<'a> Grpo<'a> {
         likely.max(self.config.groups_per_step.div_ceil(4))
     }
 
+    /// The learning rate of the next update.
     fn rate(&self) -> f64 {
+        let updates = self.adam.steps() + 1;
+        let risen = (updates as f64 / self.config.warmup.max(1) as f64).min(1.0);
+        let peak = self.config.learning_rate * risen;
         let done = match self.config.decay {
-            Decay::None => return self.config.learning_rate,
+            Decay::None => return peak,
             Decay::Steps(steps) => self.state.steps.len() as f64 / steps.max(1) as f64,
             Decay::Seconds(seconds) => {
                 self.state.steps.last().map_or(0.0, |step| step.seconds) / seconds.max(1e-9)
             }
         };
         let fall = 0.55 + 0.45 * (std::f64::consts::PI * done.clamp(0.0, 1.0)).cos();
-        self.config.learning_rate * fall
+        peak * fall
     }
 
     /// Notes pass^1 of an evaluation after the last step, for the curve.

@@ -245,6 +245,7 @@ fn config(spec: &GrpoSpec, seed: u64, filtered: bool, decay: Decay) -> GrpoConfi
         },
         max_gen_batches: max_gen_batches as usize,
         learning_rate: spec.learning_rate,
+        warmup: u64::from(spec.warmup),
         decay,
         clip: Clip {
             low: spec.clip_low,

@@ -48,7 +48,6 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
         title: "SFT continued",
         config: SftConfig {
             patience: u64::MAX,
-            schedule: agoge_learner::sft::Schedule::Constant,
             ..limits
         },
         deterministic: stage.arguments.deterministic,

@@ -1,6 +1,6 @@
 //! The suite as training sees it: which instances are demonstrations, which are tasks to learn from, which are held out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use agoge_learner::certify::Dialogue;
 use agoge_store::Store;
@@ -71,7 +71,7 @@ impl Suite {
     }
 
     /// Demonstrations for the policy and for its validation. At most `most` of the former, corners among them at most
-    /// `corner_share`.
+    /// `corner_share`, from every corner as many as from the others: what is never shown is never tried either.
     pub fn demonstrations(
         &self,
         most: usize,
@@ -83,14 +83,17 @@ impl Suite {
             .collect();
         let (rest, validation) = hold_out(&all, most)?;
         let wanted = most.min(rest.len());
-        let corners = (corner_share * wanted as f64).floor() as usize;
-        let mut left = corners;
-        let chosen = rest.into_iter().filter(|instance| {
-            let may = !instance.task.corner || left > 0;
-            left -= usize::from(instance.task.corner && may);
+        let corners = shown_corners(&rest, (corner_share * wanted as f64).floor() as usize);
+        let mut common = wanted - corners.len();
+        let chosen = rest.into_iter().enumerate().filter(|(index, instance)| {
+            if instance.task.corner {
+                return corners.contains(index);
+            }
+            let may = common > 0;
+            common -= usize::from(may);
             may
         });
-        Ok((chosen.take(wanted).collect(), validation))
+        Ok((chosen.map(|(_, instance)| instance).collect(), validation))
     }
 
     /// Tasks to learn from.
@@ -160,6 +163,25 @@ pub fn hold_out<'a>(
     Ok((rest.to_vec(), validation.to_vec()))
 }
 
+/// Indices of `n` corners, taken from every branch in turn.
+fn shown_corners(all: &[&Instance], n: usize) -> BTreeSet<usize> {
+    let mut turns: BTreeMap<&str, usize> = BTreeMap::new();
+    let corners = all.iter().enumerate().filter(|(_, i)| i.task.corner);
+    let mut ordered: Vec<(usize, usize)> = corners
+        .map(|(index, instance)| {
+            let turn = turns.entry(&instance.task.branch).or_insert(0);
+            *turn += 1;
+            (*turn, index)
+        })
+        .collect();
+    ordered.sort_unstable();
+    ordered
+        .into_iter()
+        .take(n)
+        .map(|(_, index)| index)
+        .collect()
+}
+
 /// Indices of `n` tasks in which each branch has the share it has among all; what does not divide goes to acting
 /// branches first, so that refusals stay as rare as they are.
 fn stratified(all: &[&Task], n: usize) -> Vec<usize> {
@@ -219,13 +241,13 @@ mod tests {
     }
 
     #[test]
-    fn demonstrations_hold_no_more_corners_than_asked_for_and_none_of_the_validation() {
+    fn demonstrations_show_every_corner_no_more_often_than_asked_for_and_none_of_the_validation() {
         let instances: Vec<Instance> = (0..600)
             .map(|i| Instance {
                 task: Task {
                     id: i.to_string(),
                     corner: i % 2 == 0,
-                    ..task(0, false)
+                    ..task(if i < 300 { 0 } else { i % 10 }, false)
                 },
                 split: Split::TrainSft,
                 strategy: "template".into(),
@@ -235,7 +257,12 @@ mod tests {
         let suite = Suite { instances };
         let (train, validation) = suite.demonstrations(256, 0.15).unwrap();
         assert!(train.len() == 256 && validation.len() == 32);
-        assert_eq!(train.iter().filter(|i| i.task.corner).count(), 38);
+        let corners: Vec<&Instance> = train.iter().copied().filter(|i| i.task.corner).collect();
+        assert_eq!(corners.len(), 38);
+        for branch in ["b0", "b2", "b4", "b6", "b8"] {
+            let shown = corners.iter().filter(|i| i.task.branch == branch).count();
+            assert!((7..=8).contains(&shown), "{branch}: {shown} of 38");
+        }
         assert!(
             validation
                 .iter()
