@@ -47,7 +47,7 @@ test-parity: setup ## Load what we write in transformers and datasets (installs 
 	@tests/parity/run $(wildcard out/demo/export)
 
 .PHONY: sea
-sea: setup ## An hour of the real language model by the strategy sea alone; writes docs/runs/sea.md
+sea: setup ## An hour of the real language model by the strategy sea alone: out/sea/result.json and report.md
 	@hack/sea
 
 .PHONY: bench

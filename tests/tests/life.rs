@@ -1,14 +1,16 @@
 //! The whole life of a new domain with the real workers, as a newcomer meets it.
 #![allow(clippy::unwrap_used)]
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use agoge_tests::{Desk, agoge, read, said};
+use agoge_tests::{Desk, agoge, binary, read, said};
 use serde_json::Value;
 
 #[test]
-fn a_new_domain_runs_unedited_to_its_pass_k_table_and_is_exported() {
+fn a_new_domain_runs_unedited_to_its_pass_k_table_is_exported_talked_to_and_scored_over_http() {
     let desk = Desk::new();
     let output = desk.up();
     let said = said(&output);
@@ -36,6 +38,8 @@ fn a_new_domain_runs_unedited_to_its_pass_k_table_and_is_exported() {
         result["suite"]
     );
     exported(&desk);
+    talked_to(&desk);
+    scored(&desk);
 }
 
 /// One row a line, messages and tools in each, held-out tasks in none.
@@ -81,6 +85,72 @@ fn exported(desk: &Desk) {
             .starts_with("---\nconfigs:")
     );
     assert_eq!(export(&to).status.code(), Some(2), "nothing is overwritten");
+}
+
+/// The trained policy answers a person, and the checkers judge what came of it.
+fn talked_to(desk: &Desk) {
+    let mut chat = agoge()
+        .arg("chat")
+        .arg("--out")
+        .arg(desk.out())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = chat.stdin.take().unwrap();
+    stdin.write_all(b"hello\n/gold\n/done\n/quit\n").unwrap();
+    drop(stdin);
+    let output = chat.wait_with_output().unwrap();
+    let said = said(&output);
+    assert!(output.status.success(), "{said}");
+    for word in ["you are told: ", "gold> ", "verdict: ", "finalState"] {
+        assert!(said.contains(word), "{word:?} is missing in: {said}");
+    }
+}
+
+/// `agoge eval` asks the trained policy over HTTP, as it would any other model.
+fn scored(desk: &Desk) {
+    let mut models = std::fs::read_dir(desk.out().join("models")).unwrap();
+    let model = models.next().unwrap().unwrap().path();
+    let mut server = Command::new(binary("agoge-worker"))
+        .args(["serve", "--port", "0", "--model"])
+        .arg(model)
+        .arg("--domain")
+        .arg(desk.manifests().join("domain"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let stdout = server.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut line).unwrap();
+    let url = line.trim().rsplit(' ').next().unwrap();
+    let to = desk.dir.path().join("eval.json");
+    let output = agoge()
+        .arg("eval")
+        .arg("--out")
+        .arg(desk.out())
+        .args(["--endpoint", url.trim_end_matches("/v1")])
+        .args(["--tasks", "12", "--samples", "2", "--concurrency", "4"])
+        .arg("--json")
+        .arg(&to)
+        .output();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let output = output.unwrap();
+    let said = said(&output);
+    assert!(output.status.success(), "{said}");
+    let found = read(&to);
+    let pass = &found["figures"]["pass"];
+    assert_eq!(pass[0]["n"], 12, "every task has its verdict: {found}");
+    assert_eq!(pass.as_array().map(Vec::len), Some(2), "pass^1 and pass^2");
+    let called = |one: &Value| one["messages"].to_string().contains("tool_calls");
+    let dialogues = found["dialogues"].as_array().unwrap();
+    assert!(
+        dialogues.iter().any(called),
+        "it never called a tool: {found}"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A `sea` job by itself, without a driver: for tuning plan pairs, for recordings, and for `make sea`.
 //!
 //! `sea MANIFEST DOMAIN OUT [--endpoint URL] [--record DIR | --replay DIR] [--minutes N] [--generations N] [--rollouts N]
-//! [--pilot N] [--report FILE]`. OUT keeps what a resume needs. The report is Markdown.
+//! [--pilot N] [--report FILE]`. OUT keeps what a resume needs, `result.json` and every attempt. The report is Markdown.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -131,6 +131,17 @@ async fn job(
         .map(serde_json::to_string)
         .collect::<Result<_, _>>()?;
     std::fs::write(out.join("attempts.jsonl"), lines.join("\n") + "\n")?;
+    let result = json!({
+        "model": client.model(),
+        "source": if client.replays() { "replayed" } else { "live" },
+        "seconds": seconds,
+        "pilot": config.evolution.pilot_size,
+        "rollouts": config.rollouts,
+        "tokensPerInstance": config.tokens_per_instance,
+        "report": outcome.report,
+        "funnel": funnel(&outcome.attempts),
+    });
+    std::fs::write(out.join("result.json"), serde_json::to_vec_pretty(&result)?)?;
     Ok(())
 }
 

@@ -22,6 +22,8 @@ use crate::rollout::{lock, tool_list};
 const LEAST: u32 = 24;
 /// The most that one answer of a stage may have.
 const MOST: [(&str, u32); 3] = [("request", 140), ("calls", 160), ("checker", 200)];
+/// Sampling temperature of a second answer at least: at a low one it is the first one again.
+const AGAIN: f64 = 0.8;
 /// The longest text that an agent can be required to say, in characters and words.
 const LONGEST_OUTPUT: (usize, usize) = (24, 3);
 
@@ -163,7 +165,8 @@ impl<W: BorrowMut<World>> Talk<'_, W> {
         Ok(())
     }
 
-    /// Asks for a part, and once more with what was wrong while there are tokens.
+    /// Asks for a part, and once more with what was wrong while there are tokens. The wrong answer is not shown again: a
+    /// small model copies what it has said before.
     async fn stage<T>(
         &mut self,
         domain: &Domain,
@@ -173,9 +176,8 @@ impl<W: BorrowMut<World>> Talk<'_, W> {
     ) -> Result<T, Stop> {
         let (name, most) = MOST[stage];
         let mut wrong: Option<String> = None;
-        let mut asked = asked;
         let format = forms(domain, stage);
-        for attempt in 0..2 {
+        for attempt in 0..2u64 {
             if self.left < LEAST {
                 let limit = format!(
                     "the {} tokens of an instance are used up",
@@ -184,29 +186,44 @@ impl<W: BorrowMut<World>> Talk<'_, W> {
                 let reason = wrong.map_or_else(|| limit.clone(), |why| format!("{why} - {limit}"));
                 return Err(Stop::Wrong(reason));
             }
-            self.messages.push(Message::user(&asked));
-            let answer = self.ask(name, most, format.clone()).await?;
-            self.messages.push(Message::assistant(&answer.text));
+            let again = wrong.as_ref().map_or_else(String::new, |why| {
+                let part = (stage + 1).to_string();
+                let again = &self.writer.plan.synthesis.again;
+                format!("\n\n{}", fill(again, &[("reason", why), ("part", &part)]))
+            });
+            self.messages
+                .push(Message::user(&format!("{asked}{again}")));
+            let answer = self.ask(name, most, format.clone(), attempt).await?;
             match read(self, &answer) {
-                Ok(value) => return Ok(value),
-                Err(why) if attempt == 0 => {
-                    let part = (stage + 1).to_string();
-                    let again = &self.writer.plan.synthesis.again;
-                    asked = fill(again, &[("reason", &why), ("part", &part)]);
+                Ok(value) => {
+                    self.messages.push(Message::assistant(&answer.text));
+                    return Ok(value);
+                }
+                Err(why) => {
+                    self.messages.pop();
                     wrong = Some(why);
                 }
-                Err(why) => return Err(Stop::Wrong(why)),
             }
         }
         Err(Stop::Wrong(wrong.unwrap_or_default()))
     }
 
-    async fn ask(&mut self, name: &str, most: u32, format: Format) -> Result<Answer, Stop> {
+    async fn ask(
+        &mut self,
+        name: &str,
+        most: u32,
+        format: Format,
+        attempt: u64,
+    ) -> Result<Answer, Stop> {
         let writer = self.writer;
+        let seed = super::look::draw(&[&writer.seed.to_string(), self.id, name]) >> 21;
         let request = Request {
-            temperature: writer.temperature,
+            temperature: match attempt {
+                0 => writer.temperature,
+                _ => writer.temperature.max(AGAIN),
+            },
             format,
-            seed: Some(super::look::draw(&[&writer.seed.to_string(), self.id, name]) >> 21),
+            seed: Some(seed + attempt),
             ..Request::new(self.messages.clone(), most.min(self.left))
         };
         let item = format!("{}/{name}", self.id);
@@ -285,7 +302,7 @@ fn outcome_words(rules: &str) -> String {
         }
     }
     if words.is_empty() {
-        "as the rules say".into()
+        "a value of the record".into()
     } else {
         words.join(", ")
     }
@@ -351,11 +368,14 @@ fn scenario(domain: &Domain, answer: &Answer) -> Result<Scenario, String> {
     let mut facts = Vec::new();
     for (name, value) in knows {
         let value = match value {
-            Value::String(value) if !value.trim().is_empty() => value.trim().to_owned(),
+            Value::String(value) => value.trim().to_owned(),
             Value::Number(number) => number.to_string(),
             _ => return Err(format!("knows.{name} must be a text or a number")),
         };
-        facts.push((name.clone(), value));
+        // Nothing known says nothing.
+        if !value.is_empty() {
+            facts.push((name.clone(), value));
+        }
     }
     if !facts.iter().any(|(_, value)| is_id(domain, value)) {
         return Err("knows names no id of a record".into());
