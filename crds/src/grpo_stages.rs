@@ -247,9 +247,6 @@ pub struct FilterSpec {
     /// Batches that may be generated for one step, refills included.
     #[schemars(range(min = 1, max = 1000))]
     pub max_gen_batches: u32,
-    /// Rounds over the tasks that one rests after its whole group passed; 0: none.
-    #[schemars(range(min = 0, max = 1000))]
-    pub rest_solved: u32,
 }
 
 impl Default for FilterSpec {
@@ -260,7 +257,6 @@ impl Default for FilterSpec {
             max: 1.0,
             on_insufficient: OnInsufficient::Backfill,
             max_gen_batches: 10,
-            rest_solved: 0,
         }
     }
 }

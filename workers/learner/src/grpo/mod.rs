@@ -4,7 +4,6 @@
 //! play the same task; the advantage is a statistic over its trajectories; every trained token of a trajectory carries
 //! it; the loss is the mean over the step's trained tokens. State for a resume is whole after each step.
 
-mod curriculum;
 mod figures;
 mod update;
 
@@ -22,8 +21,8 @@ use crate::filter::{Insufficient, Refill, Rule};
 use crate::loss::Clip;
 use crate::rollout::{Agent, Arena, Player, Seat, Trajectory, User};
 use crate::sft::{put_back, snapshot};
+use crate::shuffle::shuffled;
 
-use curriculum::Curriculum;
 use figures::Seen;
 pub use figures::Step;
 
@@ -56,8 +55,6 @@ pub struct GrpoConfig {
     pub insufficient: Insufficient,
     /// Generation batches of one step at most, refills included.
     pub max_gen_batches: usize,
-    /// Rounds over the tasks that one rests after its whole group passed.
-    pub rest_solved: u64,
     /// AdamW's learning rate.
     pub learning_rate: f64,
     /// Updates over which it rises linearly from 0.
@@ -96,7 +93,6 @@ impl Default for GrpoConfig {
             filter: Rule::NonZeroStd,
             insufficient: Insufficient::Backfill,
             max_gen_batches: 10,
-            rest_solved: 0,
             learning_rate: 2e-4,
             warmup: 0,
             decay: Decay::None,
@@ -137,8 +133,8 @@ pub struct GrpoState {
     pub steps: Vec<Step>,
     /// Optimiser updates.
     pub updates: u64,
-    /// Which tasks come next.
-    pub curriculum: Curriculum,
+    /// Tasks drawn so far.
+    pub cursor: u64,
     /// Groups generated so far.
     pub groups: u64,
     /// Groups carried to the next step.
@@ -226,10 +222,7 @@ impl<'a> Grpo<'a> {
         let mut seen = Seen::default();
         while let Some(missing) = self.pool.missing() {
             let generate = self.generate(missing);
-            let (all, seed, rest) = (tasks.len(), self.config.seed, self.config.rest_solved);
-            let drawn: Vec<usize> = (0..generate)
-                .map(|_| self.state.curriculum.draw(all, seed, rest))
-                .collect();
+            let drawn: Vec<usize> = (0..generate).map(|_| self.draw(tasks.len())).collect();
             let seats: Vec<Seat<'_>> = drawn
                 .iter()
                 .enumerate()
@@ -246,10 +239,8 @@ impl<'a> Grpo<'a> {
             let played = arena.play(&seats, Agent::Policy(player), user, number, &mut on_wave)?;
             let batch: Vec<(Group, Vec<Option<f64>>)> = played
                 .chunks(self.config.group_size)
-                .zip(&drawn)
-                .map(|(members, task)| {
+                .map(|members| {
                     let group = self.group(members.to_vec());
-                    self.state.curriculum.note(*task, all, &group.rewards);
                     seen.count(&group);
                     let rewards = group.rewards.clone();
                     (group, rewards)
@@ -312,6 +303,15 @@ impl<'a> Grpo<'a> {
         if let Some(step) = self.state.steps.last_mut() {
             step.pass1 = Some(pass);
         }
+    }
+
+    fn draw(&mut self, tasks: usize) -> usize {
+        let (round, at) = (
+            self.state.cursor / tasks as u64,
+            self.state.cursor % tasks as u64,
+        );
+        self.state.cursor += 1;
+        shuffled(tasks, self.config.seed, round)[usize::try_from(at).unwrap_or(0)]
     }
 
     fn group(&self, members: Vec<Trajectory>) -> Group {

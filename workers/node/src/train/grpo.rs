@@ -223,7 +223,6 @@ fn config(spec: &GrpoSpec, seed: u64, filtered: bool, decay: Decay) -> GrpoConfi
         max,
         on_insufficient,
         max_gen_batches,
-        rest_solved,
     } = spec.filter;
     let filter = match rule {
         _ if !filtered => Rule::None,
@@ -245,7 +244,6 @@ fn config(spec: &GrpoSpec, seed: u64, filtered: bool, decay: Decay) -> GrpoConfi
             OnInsufficient::KeepZeroStd => Insufficient::KeepZeroStd,
         },
         max_gen_batches: max_gen_batches as usize,
-        rest_solved: if filtered { u64::from(rest_solved) } else { 0 },
         learning_rate: spec.learning_rate,
         warmup: u64::from(spec.warmup),
         decay,
