@@ -252,7 +252,7 @@ fn every_planted_error_names_its_field_and_a_way_out() {
         ),
         (
             RUN,
-            "wallClock: 6m",
+            "wallClock: 4m",
             "",
             "spec.stages.grpo.steps",
             "wallClock",

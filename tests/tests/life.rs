@@ -133,6 +133,8 @@ fn scored(desk: &Desk) {
         .arg(desk.out())
         .args(["--endpoint", url.trim_end_matches("/v1")])
         .args(["--tasks", "12", "--samples", "2", "--concurrency", "4"])
+        // The policy was trained on calls of its own format, which the API carries as tool calls.
+        .arg("--native-calls")
         .arg("--json")
         .arg(&to)
         .output();
