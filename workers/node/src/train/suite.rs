@@ -71,7 +71,7 @@ impl Suite {
     }
 
     /// Demonstrations for the policy and for its validation. At most `most` of the former, corners among them at most
-    /// `corner_share`, from every corner as many as from the others: what is never shown is never tried either.
+    /// `corner_share` of what is wanted, from every corner as many as from the others: what is never shown is never tried either.
     pub fn demonstrations(
         &self,
         most: usize,
