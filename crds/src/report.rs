@@ -130,13 +130,18 @@ impl SynthesisReport {
         }
         let digests: Option<Vec<&str>> =
             shards.iter().map(|shard| shard.digest.as_deref()).collect();
-        all.digest = digests
-            .filter(|d| !d.is_empty())
-            .map(|digests| match digests.as_slice() {
-                [one] => (*one).to_owned(),
-                many => crate::digest(&many.join("\n")),
-            });
+        all.digest = digests.and_then(|digests| Self::digest_of(&digests));
         all
+    }
+
+    /// The digest that covers those of shards, in their order: of one, its own.
+    #[must_use]
+    pub fn digest_of(shards: &[&str]) -> Option<String> {
+        match shards {
+            [] => None,
+            [one] => Some((*one).to_owned()),
+            many => Some(crate::digest(&many.join("\n"))),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod loss;
 pub mod parallel;
 pub mod passk;
 pub mod rollout;
+mod schedule;
 pub mod sft;
 pub mod shuffle;
 

@@ -16,6 +16,7 @@ use crate::batch::{Batch, Entropy, micro_batches, needed, score, trainable};
 use crate::gradient::gradient;
 use crate::loss::cross_entropy;
 use crate::parallel;
+use crate::schedule;
 use crate::shuffle::shuffled;
 
 /// How to train.
@@ -236,17 +237,15 @@ impl<'a> Sft<'a> {
     }
 
     fn rate(&self, steps_per_epoch: u64) -> f64 {
-        let step = (self.state.steps + 1) as f64;
-        let warm = (step / self.config.warmup.max(1) as f64).min(1.0);
+        let step = self.state.steps + 1;
         let total = self
             .config
             .max_epochs
             .saturating_mul(steps_per_epoch)
             .max(1) as f64;
         let seconds = self.state.epochs.last().map_or(0.0, |epoch| epoch.seconds);
-        let done = (step / total).max(seconds / self.config.max_seconds);
-        let fall = 0.55 + 0.45 * (std::f64::consts::PI * done.min(1.0)).cos();
-        self.config.learning_rate * warm * fall
+        let done = (step as f64 / total).max(seconds / self.config.max_seconds);
+        schedule::rate(self.config.learning_rate, step, self.config.warmup, done)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::advantage::Estimator;
 use crate::filter::{Insufficient, Refill, Rule};
 use crate::loss::Clip;
 use crate::rollout::{Agent, Arena, Player, Seat, Trajectory, User};
+use crate::schedule;
 use crate::sft::{put_back, snapshot};
 use crate::shuffle::shuffled;
 
@@ -284,18 +285,15 @@ impl<'a> Grpo<'a> {
 
     /// The learning rate of the next update.
     fn rate(&self) -> f64 {
-        let updates = self.adam.steps() + 1;
-        let risen = (updates as f64 / self.config.warmup.max(1) as f64).min(1.0);
-        let peak = self.config.learning_rate * risen;
         let done = match self.config.decay {
-            Decay::None => return peak,
+            Decay::None => 0.0,
             Decay::Steps(steps) => self.state.steps.len() as f64 / steps.max(1) as f64,
             Decay::Seconds(seconds) => {
                 self.state.steps.last().map_or(0.0, |step| step.seconds) / seconds.max(1e-9)
             }
         };
-        let fall = 0.55 + 0.45 * (std::f64::consts::PI * done.clamp(0.0, 1.0)).cos();
-        peak * fall
+        let (peak, warmup) = (self.config.learning_rate, self.config.warmup);
+        schedule::rate(peak, self.adam.steps() + 1, warmup, done)
     }
 
     /// Notes pass^1 of an evaluation after the last step, for the curve.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use agoge_crds::checker_suite::Source;
+use agoge_crds::report::SynthesisReport;
 use agoge_dialogue::Message;
 use agoge_store::{Digest, Store};
 use agoge_synthesis::Attempt;
@@ -76,7 +77,7 @@ pub fn load(
 }
 
 /// The objects that a strategy's digest stands for: itself, or the shards whose digests it covers
-/// (`SynthesisReport::of_shards`), which are found by what they were made from.
+/// ([`SynthesisReport::digest_of`]), which are found by what they were made from.
 fn objects(store: &Store, digest: &Digest) -> Result<Vec<Digest>, Failure> {
     if store.contains(digest)? {
         return Ok(vec![digest.clone()]);
@@ -99,7 +100,7 @@ fn objects(store: &Store, digest: &Digest) -> Result<Vec<Digest>, Failure> {
     }
     let found = strategies.into_values().find(|shards| {
         let digests: Vec<&str> = shards.values().map(Digest::as_str).collect();
-        agoge_crds::digest(&digests.join("\n")) == digest.as_str()
+        SynthesisReport::digest_of(&digests).as_deref() == Some(digest.as_str())
     });
     found
         .map(|shards| shards.into_values().collect())
