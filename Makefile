@@ -56,3 +56,16 @@ bench: setup ## Measure beside transformers, TRL and CPython in one session: out
 .PHONY: learn
 learn: build ## Whether GRPO teaches what demonstrations do not: three seeds, LEARN_MINUTES an arm (default 10)
 	$(ENV) target/release/agoge-worker learn --folder examples/courier --out out/learn
+
+.PHONY: tools cluster cluster-down images
+tools: ## Build the test cluster and its tools from source (10 to 20 minutes, once)
+	@hack/cluster/build
+
+cluster: ## A real Kubernetes of one node, in namespaces of its own (out/cluster)
+	@hack/cluster/up
+
+cluster-down: ## End it, with all that is in it
+	@hack/cluster/down
+
+images: ## The operator's and the CPU worker's images, as OCI archives in out/images
+	@hack/images/build
