@@ -28,7 +28,7 @@ CONFIG
 }
 
 make_credentials() {
-  cd "$DATA/pki"
+  cd "$DATA/pki" || exit
   local names=DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,DNS:localhost
   certificate ca /CN=agoge-test-cluster
   certificate apiserver /CN=kube-apiserver "$names,IP:10.96.0.1,IP:127.0.0.1,IP:$NODE"
