@@ -28,13 +28,18 @@ pub(crate) fn crd<T: CustomResourceExt>() -> CustomResourceDefinition {
     plain.and_then(serde_json::from_value).unwrap_or(derived)
 }
 
-/// The three definitions as multi-document YAML.
+/// The three definitions as multi-document YAML, as `charts/agoge-crds` ships them: helm keeps them, and with them every
+/// object, when the chart is uninstalled.
 ///
 /// # Errors
 /// Never in practice: the definitions are made of plain data.
 pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
     let mut text = String::from("# Printed from the types of the crate agoge-crds; do not edit.\n");
-    for crd in crds() {
+    for mut crd in crds() {
+        crd.metadata
+            .annotations
+            .get_or_insert_default()
+            .insert("helm.sh/resource-policy".into(), "keep".into());
         text.push_str("---\n");
         text.push_str(&serde_yaml::to_string(&crd)?);
     }
