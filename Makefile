@@ -22,7 +22,7 @@ lint: setup ## Format, clippy and docs checks
 	$(ENV) cargo clippy --release --workspace --all-targets -- -D warnings
 	$(ENV) RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
 
-test: build ## Run every test
+test: build test-charts ## Run every test
 	$(ENV) cargo test --release --workspace
 
 demo: build ## The main job on the courier example, with a real language model
@@ -69,3 +69,20 @@ cluster-down: ## End it, with all that is in it
 
 images: ## The operator's and the CPU worker's images, as OCI archives in out/images
 	@hack/images/build
+
+.PHONY: charts test-charts
+charts: ## Print the CRDs into charts/agoge-crds, and what the operator's plans write for the tests of GitOps tools
+	@mkdir -p out
+	cargo run --release -q -p agoge-crds --example crds > out/crds.yaml
+	mv out/crds.yaml charts/agoge-crds/templates/crds.yaml
+	UPDATE=1 cargo test --release -q -p agoge-plan --test recorded_statuses
+
+test-charts: ## Lint, schema, golden renders, dashboards, and health checks of Argo CD and Flux (UPDATE=1 accepts the renders)
+	@tests/charts/run
+
+.PHONY: test-admission test-flux
+test-admission: ## The charts on a real API server: all of it is taken, and the admission policy refuses what it must
+	@tests/charts/admission/run
+
+test-flux: ## Flux's own kustomize-controller waits for a SynthesisJob (builds it first: several minutes, once)
+	@tests/charts/flux/run

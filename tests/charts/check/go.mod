@@ -3,11 +3,11 @@ module agoge.dev/tests/charts
 go 1.26.7
 
 require (
+	github.com/fluxcd/cli-utils v1.2.3
 	github.com/prometheus/prometheus v0.316.0
 	github.com/yuin/gopher-lua v1.1.2
 	k8s.io/api v0.37.2
 	k8s.io/apimachinery v0.37.2
-	sigs.k8s.io/cli-utils v0.37.2
 	sigs.k8s.io/yaml v1.6.0
 )
 
