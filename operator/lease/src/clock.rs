@@ -1,0 +1,17 @@
+//! The clock that claims and expiry are measured by.
+
+use rustix::time::{ClockId, clock_gettime};
+use std::time::Duration;
+
+// Unlike CLOCK_MONOTONIC it counts time in which the machine was suspended, when other machines' time went on.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const CLOCK: ClockId = ClockId::Boottime;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const CLOCK: ClockId = ClockId::Monotonic;
+
+/// Time since the machine started. It never goes back, and nobody sets it.
+#[must_use]
+pub fn now() -> Duration {
+    let time = clock_gettime(CLOCK);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
