@@ -1,12 +1,19 @@
 //! Collection of what no manifest reaches any more, never while a run may need it.
 use crate::atomic::WriteError;
 use crate::digest::Digest;
-use crate::objects::{Store, StoreError, object_path};
+use crate::objects::{Listed, Store, StoreError, object_path};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+
+/// Kept work that nobody signed for so long is left over: a run that is suspended for longer starts its stage anew.
+const LEFT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// How long a holder's object in a bucket counts: a run that was killed leaves it behind.
+const HELD: Duration = Duration::from_secs(24 * 3600);
+/// A worker signs its kept work twice as often.
+const SIGNED: Duration = Duration::from_secs(600);
 
 /// What a collection may take.
 #[derive(Clone, Debug)]
@@ -38,62 +45,97 @@ pub struct GcReport {
 }
 
 /// Held by a run for as long as it may need objects that no manifest reaches yet; it goes with the process.
-#[derive(Debug)]
-pub struct RunLock {
-    _shared: File,
-    name: std::path::PathBuf,
+pub struct RunLock(Held);
+
+enum Held {
+    /// The kernel's lock decides; the file names the holder for people.
+    Folder { _shared: File, name: PathBuf },
+    /// An object says so.
+    Bucket { store: Store, path: String },
+}
+
+impl std::fmt::Debug for RunLock {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RunLock")
+    }
 }
 
 impl Drop for RunLock {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.name);
+        let _ = match &self.0 {
+            Held::Folder { name, .. } => std::fs::remove_file(name).map_err(|_| ()),
+            Held::Bucket { store, path } => store.delete(path).map_err(|_| ()),
+        };
     }
 }
 
 impl Store {
     /// Announces a run; any number of runs may hold the store at once. Waits while a collection is under way.
     pub fn hold(&self, run: &str) -> Result<RunLock, StoreError> {
-        let folder = self.root().join("locks");
+        let safe: String = run
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
+        let holder = format!("run {run} (process {})", std::process::id());
+        let Some(root) = self.folder() else {
+            let path = format!("locks/{safe}.{}.holder", crate::kept::unique());
+            self.write(&path, holder.into_bytes())?;
+            let store = self.clone();
+            return Ok(RunLock(Held::Bucket { store, path }));
+        };
+        let folder = root.join("locks");
         std::fs::create_dir_all(&folder).map_err(WriteError::at("make the folder", &folder))?;
         let shared = lock_file(&folder.join("runs.lock"))?;
         shared
             .lock_shared()
             .map_err(WriteError::at("lock", &folder.join("runs.lock")))?;
-        // The file names the holder for people; only the kernel's lock decides.
-        let safe: String = run
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
-            .collect();
         let name = folder.join(format!("{safe}.{}.holder", std::process::id()));
         let mut file = lock_file(&name)?;
         let _ = file
             .set_len(0)
             .and_then(|()| file.rewind())
-            .and_then(|()| write!(file, "run {run} (process {})", std::process::id()));
-        Ok(RunLock {
+            .and_then(|()| write!(file, "{holder}"));
+        Ok(RunLock(Held::Folder {
             _shared: shared,
             name,
-        })
+        }))
     }
 
-    /// Removes the objects that no artifact and no kept digest reaches.
+    /// Removes the objects that no artifact and no kept digest reaches, and copies of work that nobody went on with.
     ///
-    /// Refused while any run holds the store; a run that starts meanwhile waits for the end of the collection.
+    /// Refused while any run holds the store. In a folder, a run that starts meanwhile waits for the end of the collection.
+    /// In a bucket there is no lock that ends with its process: a worker that keeps its work there counts as a run, and
+    /// `min_age` protects what a run that starts meanwhile makes.
     pub fn gc(&self, options: &GcOptions) -> Result<GcReport, StoreError> {
-        let folder = self.root().join("locks");
+        let Some(root) = self.folder() else {
+            let holders = self.bucket_holders()?;
+            if !holders.is_empty() {
+                let (store, holders) = (self.address(), holders.join(", "));
+                return Err(StoreError::InUse { store, holders });
+            }
+            return self.collect_now(options);
+        };
+        let folder = root.join("locks");
         std::fs::create_dir_all(&folder).map_err(WriteError::at("make the folder", &folder))?;
         let exclusive = lock_file(&folder.join("runs.lock"))?;
         match exclusive.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let store = self.root().display().to_string();
                 return Err(StoreError::InUse {
-                    store,
+                    store: self.address(),
                     holders: holders(&folder),
                 });
             }
             Err(TryLockError::Error(e)) => return Err(WriteError::at("lock", &folder)(e).into()),
         }
+        let report = self.collect_now(options)?;
+        if !options.dry_run {
+            sweep_staged(root);
+        }
+        Ok(report)
+    }
+
+    fn collect_now(&self, options: &GcOptions) -> Result<GcReport, StoreError> {
         let mut reached: HashSet<String> = options.keep.iter().map(object_path).collect();
         for artifact in self.all_artifacts()? {
             reached.extend(artifact.reaches().iter().map(object_path));
@@ -112,30 +154,73 @@ impl Store {
             report.removed += 1;
             report.bytes_freed += object.size;
         }
-        if !options.dry_run {
-            self.sweep_staged();
+        for file in self.left_work(now, options.min_age)? {
+            if !options.dry_run {
+                self.delete(&file.path)?;
+            }
+            report.removed += 1;
+            report.bytes_freed += file.size;
         }
         Ok(report)
     }
+
+    /// Files of kept copies that nobody has signed for so long that nobody will go on with them.
+    fn left_work(&self, now: SystemTime, min_age: Duration) -> Result<Vec<Listed>, StoreError> {
+        let files = self.list(crate::kept::TOP)?;
+        let young = |file: &Listed| {
+            let age = now.duration_since(file.modified).unwrap_or_default();
+            age < min_age.max(LEFT)
+        };
+        let alive: HashSet<String> = files
+            .iter()
+            .filter(|file| young(file))
+            .map(|file| copy_of(&file.path).to_owned())
+            .collect();
+        let left = files
+            .into_iter()
+            .filter(|file| !alive.contains(copy_of(&file.path)));
+        Ok(left.collect())
+    }
+
+    /// Who seems to use a bucket.
+    fn bucket_holders(&self) -> Result<Vec<String>, StoreError> {
+        let now = SystemTime::now();
+        let mut found = Vec::new();
+        for (top, end, bound) in [
+            ("locks", ".holder", HELD),
+            (crate::kept::TOP, "/manifest.json", SIGNED),
+        ] {
+            let files = self.list(top)?.into_iter().filter(|file| {
+                let age = now.duration_since(file.modified).unwrap_or_default();
+                file.path.ends_with(end) && age < bound
+            });
+            found.extend(files.map(|file| file.path));
+        }
+        Ok(found)
+    }
 }
 
-impl Store {
-    /// Removes what killed writers left half-written. Nobody writes now, so a failure to remove one costs only its space.
-    fn sweep_staged(&self) {
-        for top in ["objects", "artifacts"] {
-            let folders = std::fs::read_dir(self.root().join(top))
-                .into_iter()
-                .flatten()
-                .flatten();
-            for file in folders
-                .flat_map(|f| std::fs::read_dir(f.path()))
-                .flatten()
-                .flatten()
-            {
-                // `object_store` stages a write as `<name>#<number>`, which no name of ours contains.
-                if file.file_name().to_string_lossy().contains('#') {
-                    let _ = std::fs::remove_file(file.path());
-                }
+/// The copy that a file of kept work belongs to.
+fn copy_of(path: &str) -> &str {
+    let end = path.find("/pieces/").or_else(|| path.rfind('/'));
+    end.map_or(path, |end| &path[..end])
+}
+
+/// Removes what killed writers left half-written. Nobody writes now, so a failure to remove one costs only its space.
+fn sweep_staged(root: &Path) {
+    for top in ["objects", "artifacts"] {
+        let folders = std::fs::read_dir(root.join(top))
+            .into_iter()
+            .flatten()
+            .flatten();
+        for file in folders
+            .flat_map(|f| std::fs::read_dir(f.path()))
+            .flatten()
+            .flatten()
+        {
+            // `object_store` stages a write as `<name>#<number>`, which no name of ours contains.
+            if file.file_name().to_string_lossy().contains('#') {
+                let _ = std::fs::remove_file(file.path());
             }
         }
     }

@@ -1,12 +1,11 @@
 //! The store itself: bytes by digest over `object_store`, verified on the way in and out, behind blocking calls.
+use crate::address::{self, Place};
 use crate::atomic::{WriteError, is_full};
 use crate::digest::Digest;
-use crate::ledger::{Ledger, LedgerError};
 use bytes::Bytes;
 use futures::TryStreamExt;
-use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
 use std::error::Error as _;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,12 +13,36 @@ use std::sync::{Arc, mpsc};
 use std::time::SystemTime;
 use tokio::runtime::Runtime;
 
+/// Objects that are larger go to a bucket in parts.
+const PART: usize = 16 << 20;
+
 /// What can go wrong with the store; each message names the path and a way out.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The address is neither a path nor a `file://` URL.
-    #[error("cannot open the store {0:?}: give a folder or a file:// URL")]
+    /// The address is none.
+    #[error(
+        "cannot open the store {0:?}: give a folder, a file:// URL, or a bucket as s3://BUCKET/PREFIX (gs:// and az:// too)"
+    )]
     Address(String),
+    /// Nobody answers there.
+    #[error(
+        "the store {store} cannot be reached ({why}); see that it runs, and that its endpoint (AWS_ENDPOINT) is right"
+    )]
+    Unreachable { store: String, why: String },
+    /// It refuses who asks.
+    #[error(
+        "the store {store} refuses these credentials ({why}); see the secret that the store names (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)"
+    )]
+    Unauthorized { store: String, why: String },
+    /// There is no such bucket.
+    #[error("the store {store} has no bucket of that name: make it, or name another")]
+    NoBucket { store: String },
+    /// Another worker has taken a kept work folder over.
+    #[error("another worker goes on with the work kept in {path}: this one ends")]
+    TakenOver { path: String },
+    /// Kept work that does not fit together.
+    #[error("the work kept in {path} is damaged: {why}; delete it to start that work anew")]
+    KeptDamaged { path: String, why: String },
     /// The folder cannot be made, or an object cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
@@ -72,12 +95,26 @@ pub enum StoreError {
     Ended,
 }
 
-/// A store in one folder. Cloning is cheap; all clones share the folder.
+impl StoreError {
+    /// Whether the store did not answer: trying again later may help.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, StoreError::Unreachable { .. })
+    }
+
+    /// Whether a disk is full.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, StoreError::Write(WriteError::DiskFull { .. }))
+    }
+}
+
+/// A store in a folder or a bucket. Cloning is cheap; all clones share it.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
     blocking: Arc<Blocking>,
-    root: PathBuf,
+    place: Arc<Place>,
 }
 
 /// One listed file of the store.
@@ -99,46 +136,51 @@ impl Drop for Blocking {
 }
 
 impl Store {
-    /// Opens, or makes, the store at a folder or `file://` URL.
+    /// Opens the store at a folder (made if missing), a `file://` URL or a bucket (`s3://bucket/prefix`).
     pub fn open(address: impl AsRef<Path>) -> Result<Store, StoreError> {
-        let address = address.as_ref();
-        let text = address.to_string_lossy();
-        let root = match text.split_once("://") {
-            Some(("file", path)) if path.starts_with('/') => PathBuf::from(path),
-            Some(_) => return Err(StoreError::Address(text.into_owned())),
-            None => address.to_owned(),
-        };
-        std::fs::create_dir_all(&root).map_err(WriteError::at("make the folder", &root))?;
-        let root = root
-            .canonicalize()
-            .map_err(WriteError::at("find the folder", &root))?;
-        let local = LocalFileSystem::new_with_prefix(&root)
-            .map_err(failed("open", &root.display().to_string()))?
-            .with_fsync(true);
+        let (inner, place) = address::open(address.as_ref())?;
+        Store::over(inner, place)
+    }
+
+    /// A store over any object store.
+    pub(crate) fn over(inner: Arc<dyn ObjectStore>, place: Place) -> Result<Store, StoreError> {
+        let address = place.address();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("store")
             .enable_all()
             .build()
-            .map_err(WriteError::at("start a thread for", &root))?;
+            .map_err(WriteError::at("start a thread for", Path::new(&address)))?;
         Ok(Store {
-            inner: Arc::new(local),
+            inner,
             blocking: Arc::new(Blocking(Some(runtime))),
-            root,
+            place: Arc::new(place),
         })
     }
 
-    /// The folder of the store.
-    pub fn root(&self) -> &Path {
-        &self.root
+    /// Its folder; none when it is a bucket.
+    pub fn folder(&self) -> Option<&Path> {
+        match &*self.place {
+            Place::Folder(root) => Some(root),
+            Place::Bucket(_) => None,
+        }
+    }
+
+    /// Its address, which opens it again.
+    pub fn address(&self) -> String {
+        self.place.address()
     }
 
     /// Stores bytes under their digest, durably; what is there and sound already is not written again.
     pub fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
         let path = object_path(&digest);
-        // A file of that name with other bytes is a damaged one: writing heals it.
-        if self.read(&path)?.is_none_or(|old| old != bytes) {
+        // A file of that name with other bytes is a damaged one: writing heals it. A bucket is trusted where the size fits.
+        let there = match self.folder() {
+            Some(_) => self.read(&path)?.is_some_and(|old| old == bytes),
+            None => self.size(&path)? == Some(bytes.len() as u64),
+        };
+        if !there {
             self.write(&path, bytes.to_vec())?;
         }
         Ok(digest)
@@ -157,7 +199,7 @@ impl Store {
     pub fn get(&self, digest: &Digest) -> Result<Bytes, StoreError> {
         let path = object_path(digest);
         let Some(bytes) = self.read(&path)? else {
-            let store = self.root.display().to_string();
+            let store = self.address();
             return Err(StoreError::Missing {
                 store,
                 digest: digest.clone(),
@@ -186,39 +228,47 @@ impl Store {
 
     /// Whether an object of this digest is there (its content is verified when it is read).
     pub fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let path = object_path(digest);
-        let key = Key::from(path.as_str());
-        let inner = self.inner.clone();
-        match self.wait(async move { inner.head(&key).await })? {
-            Ok(_) => Ok(true),
-            Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(e) => Err(failed("look for", &self.describe(&path))(e)),
-        }
+        Ok(self.size(&object_path(digest))?.is_some())
     }
 
-    /// Opens the ledger of this name, `ledgers/<name>.jsonl`.
-    pub fn ledger(&self, name: &str) -> Result<Ledger, LedgerError> {
-        Ledger::open(self.root.join("ledgers").join(format!("{name}.jsonl")))
+    fn size(&self, path: &str) -> Result<Option<u64>, StoreError> {
+        let (key, inner) = (Key::from(path), self.inner.clone());
+        match self.wait(async move { inner.head(&key).await })? {
+            Ok(meta) => Ok(Some(meta.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(e) => Err(self.failed("look for", path, e)),
+        }
     }
 
     /// The full name of a path inside the store, for messages.
     pub(crate) fn describe(&self, path: &str) -> String {
-        self.root.join(path).display().to_string()
+        self.place.describe(path)
     }
 
     pub(crate) fn write(&self, path: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let (key, inner) = (Key::from(path), self.inner.clone());
-        self.wait(async move { inner.put(&key, PutPayload::from(bytes)).await })?
-            .map(|_| ())
-            .map_err(failed("write", &self.describe(path)))
+        let parts = bytes.len() > PART && self.folder().is_none();
+        self.wait(async move {
+            if !parts {
+                return inner.put(&key, PutPayload::from(bytes)).await.map(|_| ());
+            }
+            let upload = inner.put_multipart(&key).await?;
+            let mut upload = WriteMultipart::new_with_chunk_size(upload, PART);
+            for part in bytes.chunks(PART) {
+                upload.wait_for_capacity(2).await?;
+                upload.write(part);
+            }
+            upload.finish().await.map(|_| ())
+        })?
+        .map_err(|e| self.failed("write", path, e))
     }
 
     pub(crate) fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
         let (key, inner) = (Key::from(path), self.inner.clone());
         match self.wait(async move { inner.get(&key).await?.bytes().await })? {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(e) => Err(failed("read", &self.describe(path))(e)),
+            Err(e @ object_store::Error::NotFound { .. }) if !address::no_bucket(&e) => Ok(None),
+            Err(e) => Err(self.failed("read", path, e)),
         }
     }
 
@@ -226,7 +276,7 @@ impl Store {
         let (key, inner) = (Key::from(path), self.inner.clone());
         match self.wait(async move { inner.delete(&key).await })? {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(e) => Err(failed("delete", &self.describe(path))(e)),
+            Err(e) => Err(self.failed("delete", path, e)),
         }
     }
 
@@ -234,7 +284,7 @@ impl Store {
         let (key, inner) = (Key::from(prefix), self.inner.clone());
         let metas = self
             .wait(async move { inner.list(Some(&key)).try_collect::<Vec<_>>().await })?
-            .map_err(failed("list", &self.describe(prefix)))?;
+            .map_err(|e| self.failed("list", prefix, e))?;
         let mut listed: Vec<Listed> = metas
             .into_iter()
             .map(|meta| Listed {
@@ -245,6 +295,39 @@ impl Store {
             .collect();
         listed.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(listed)
+    }
+
+    fn failed(&self, doing: &'static str, path: &str, source: object_store::Error) -> StoreError {
+        let path = self.describe(path);
+        let mut cause = source.source();
+        while let Some(error) = cause {
+            if error.downcast_ref::<io::Error>().is_some_and(is_full) {
+                return WriteError::DiskFull { path: path.into() }.into();
+            }
+            cause = error.source();
+        }
+        if self.folder().is_none() {
+            let store = self.address();
+            if address::no_bucket(&source) {
+                return StoreError::NoBucket { store };
+            }
+            if let Some(why) = address::silence(&source) {
+                return StoreError::Unreachable { store, why };
+            }
+            if matches!(
+                source,
+                object_store::Error::PermissionDenied { .. }
+                    | object_store::Error::Unauthenticated { .. }
+            ) {
+                let why = root(&source);
+                return StoreError::Unauthorized { store, why };
+            }
+        }
+        StoreError::Storage {
+            doing,
+            path,
+            source,
+        }
     }
 
     fn wait<T: Send + 'static>(
@@ -266,22 +349,13 @@ pub(crate) fn object_path(digest: &Digest) -> String {
     format!("objects/{first}/{rest}")
 }
 
-fn failed(doing: &'static str, path: &str) -> impl FnOnce(object_store::Error) -> StoreError {
-    let path = path.to_owned();
-    move |source| {
-        let mut cause = source.source();
-        while let Some(error) = cause {
-            if error.downcast_ref::<io::Error>().is_some_and(is_full) {
-                return WriteError::DiskFull { path: path.into() }.into();
-            }
-            cause = error.source();
-        }
-        StoreError::Storage {
-            doing,
-            path,
-            source,
-        }
+/// The innermost reason of an error, in one line.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
     }
+    inner.to_string().chars().take(200).collect()
 }
 
 #[cfg(test)]
@@ -317,7 +391,7 @@ mod tests {
         let digest = Store::open(dir.path()).unwrap().put(b"x").unwrap();
         let url = format!("file://{}", dir.path().display());
         assert_eq!(Store::open(&url).unwrap().get(&digest).unwrap(), "x");
-        for bad in ["s3://bucket/x", "file://host/x", "http://x"] {
+        for bad in ["ftp://bucket/x", "file://host/x", "http://x"] {
             assert!(
                 matches!(Store::open(bad), Err(StoreError::Address(_))),
                 "{bad}"
