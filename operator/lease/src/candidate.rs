@@ -98,7 +98,9 @@ impl Candidate {
                 false => Step::Take(Some(seen.version.clone())),
             },
             _ if self.resigned => Step::Done,
-            Knowledge::Lease(seen) if now >= self.blocked_until => Step::Take(Some(seen.version.clone())),
+            Knowledge::Lease(seen) if now >= self.blocked_until => {
+                Step::Take(Some(seen.version.clone()))
+            }
             Knowledge::Absent if now >= self.blocked_until => Step::Take(None),
             _ if now < self.next => Step::Wait(self.next.min(self.blocked_until)),
             _ => Step::Look,
@@ -108,7 +110,9 @@ impl Candidate {
     /// A look answered. `now` is read after the answer, so that a slow answer only makes this one wait longer.
     /// `jitter` is in 0..1.
     pub(crate) fn looked(&mut self, now: Duration, lease: Option<Seen>, jitter: f64) {
-        let mine = lease.as_ref().is_some_and(|seen| seen.holder == self.identity);
+        let mine = lease
+            .as_ref()
+            .is_some_and(|seen| seen.holder == self.identity);
         if !mine {
             self.claim = None;
         }

@@ -13,5 +13,8 @@ const CLOCK: ClockId = ClockId::Monotonic;
 #[must_use]
 pub fn now() -> Duration {
     let time = clock_gettime(CLOCK);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    Duration::new(
+        u64::try_from(time.tv_sec).unwrap_or(0),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    )
 }

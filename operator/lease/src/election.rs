@@ -31,7 +31,10 @@ pub struct Election {
 impl Election {
     /// Takes part until `shutdown` resolves; then releases the lease and ends. At that moment nothing must write any more:
     /// resolve it after the controllers have drained.
-    pub fn start(self, shutdown: impl Future<Output = ()> + Send + 'static) -> (Leadership, JoinHandle<()>) {
+    pub fn start(
+        self,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> (Leadership, JoinHandle<()>) {
         self.start_with(Timestamp::now, shutdown)
     }
 
@@ -124,11 +127,18 @@ impl Runner {
         let parameters = PostParams::default();
         let outcome = match over {
             None => self.call(self.api.create(&parameters, &lease)).await,
-            Some(_) => self.call(self.api.replace(&self.name, &parameters, &lease)).await,
+            Some(_) => {
+                self.call(self.api.replace(&self.name, &parameters, &lease))
+                    .await
+            }
         };
         match outcome {
             Some(lease) => {
-                self.candidate.took(sent, lease.resource_version().unwrap_or_default(), rand::random());
+                self.candidate.took(
+                    sent,
+                    lease.resource_version().unwrap_or_default(),
+                    rand::random(),
+                );
                 self.lease = Some(lease);
             }
             None => self.candidate.unsure(clock::now(), rand::random()),
@@ -137,12 +147,17 @@ impl Runner {
 
     async fn release(&mut self, version: String) {
         let mut lease = self.claimed(Some(&version));
-        lease.annotations_mut().insert(RELEASED.to_owned(), self.identity.clone());
+        lease
+            .annotations_mut()
+            .insert(RELEASED.to_owned(), self.identity.clone());
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = Some(String::new());
         }
         self.candidate.unsure(clock::now(), rand::random());
-        match self.call(self.api.replace(&self.name, &PostParams::default(), &lease)).await {
+        match self
+            .call(self.api.replace(&self.name, &PostParams::default(), &lease))
+            .await
+        {
             Some(_) => self.candidate.released(),
             None => self.candidate.unsure(clock::now(), rand::random()),
         }
@@ -153,7 +168,10 @@ impl Runner {
         let mut lease = match (&self.lease, version) {
             (Some(lease), Some(_)) => lease.clone(),
             _ => Lease {
-                metadata: ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() },
+                metadata: ObjectMeta {
+                    name: Some(self.name.clone()),
+                    ..ObjectMeta::default()
+                },
                 spec: None,
             },
         };
@@ -164,7 +182,10 @@ impl Runner {
         let spec = lease.spec.get_or_insert_default();
         if spec.holder_identity.as_deref() != Some(&self.identity) {
             spec.acquire_time = Some(time.clone());
-            spec.lease_transitions = Some(spec.lease_transitions.map_or(0, |count| count.saturating_add(1)));
+            spec.lease_transitions = Some(
+                spec.lease_transitions
+                    .map_or(0, |count| count.saturating_add(1)),
+            );
         }
         spec.holder_identity = Some(self.identity.clone());
         spec.lease_duration_seconds = i32::try_from(self.duration.as_secs_f64().ceil() as i64).ok();
@@ -176,11 +197,18 @@ impl Runner {
     async fn call<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Option<T> {
         match tokio::time::timeout(self.candidate.patience(), request).await {
             Ok(Ok(answer)) => return Some(answer),
-            Ok(Err(kube::Error::Api(status))) if status.is_conflict() || status.is_already_exists() => {
+            Ok(Err(kube::Error::Api(status)))
+                if status.is_conflict() || status.is_already_exists() =>
+            {
                 tracing::debug!(lease = self.name, "another wrote the lease first");
             }
-            Ok(Err(error)) => tracing::warn!(lease = self.name, %error, "the lease could not be reached"),
-            Err(_) => tracing::warn!(lease = self.name, "the API server did not answer about the lease in time"),
+            Ok(Err(error)) => {
+                tracing::warn!(lease = self.name, %error, "the lease could not be reached")
+            }
+            Err(_) => tracing::warn!(
+                lease = self.name,
+                "the API server did not answer about the lease in time"
+            ),
         }
         None
     }
@@ -194,7 +222,9 @@ fn seen(lease: &Lease) -> Seen {
         holder: spec.holder_identity.clone().unwrap_or_default(),
         released: lease.annotations().contains_key(RELEASED),
         duration: Duration::from_secs(
-            spec.lease_duration_seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0),
+            spec.lease_duration_seconds
+                .and_then(|seconds| u64::try_from(seconds).ok())
+                .unwrap_or(0),
         ),
     }
 }

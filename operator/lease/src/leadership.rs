@@ -52,7 +52,9 @@ impl Leadership {
     /// The claim to lead, while there is one.
     #[must_use]
     pub fn claim(&self) -> Option<Claim> {
-        let claim = Claim { until: self.until() };
+        let claim = Claim {
+            until: self.until(),
+        };
         (clock::now() < claim.until).then_some(claim)
     }
 
@@ -84,7 +86,9 @@ impl Leadership {
 
     /// Sets the end of the claim.
     pub(crate) fn set(&self, until: Option<Duration>) {
-        let nanos = until.map_or(0, |until| u64::try_from(until.as_nanos()).unwrap_or(u64::MAX));
+        let nanos = until.map_or(0, |until| {
+            u64::try_from(until.as_nanos()).unwrap_or(u64::MAX)
+        });
         if self.0.until.swap(nanos, Ordering::SeqCst) != nanos {
             self.announce();
             self.0.renewed.notify_one();
@@ -93,7 +97,10 @@ impl Leadership {
 
     fn announce(&self) {
         let leads = self.leads();
-        let changed = self.0.leads.send_if_modified(|told| std::mem::replace(told, leads) != leads);
+        let changed = self
+            .0
+            .leads
+            .send_if_modified(|told| std::mem::replace(told, leads) != leads);
         if changed {
             self.0.transitions.fetch_add(1, Ordering::Relaxed);
             tracing::info!(leads, "leadership changed");

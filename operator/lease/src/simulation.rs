@@ -90,19 +90,22 @@ struct World {
 
 impl World {
     fn new(clocks: &[(u64, u64, u64)]) -> Self {
-        let processes = clocks.iter().enumerate().map(|(index, &(offset, rate, seconds))| {
-            let duration = Duration::from_secs(seconds);
-            let identity = format!("{index}");
-            Process {
-                candidate: Candidate::new(&identity, duration),
-                identity,
-                offset,
-                rate,
-                duration,
-                waiting: None,
-                lives: 0,
-            }
-        });
+        let processes = clocks
+            .iter()
+            .enumerate()
+            .map(|(index, &(offset, rate, seconds))| {
+                let duration = Duration::from_secs(seconds);
+                let identity = format!("{index}");
+                Process {
+                    candidate: Candidate::new(&identity, duration),
+                    identity,
+                    offset,
+                    rate,
+                    duration,
+                    waiting: None,
+                    lives: 0,
+                }
+            });
         Self {
             now: 0,
             version: 0,
@@ -121,7 +124,9 @@ impl World {
     }
 
     fn leaders(&self) -> Vec<usize> {
-        (0..self.processes.len()).filter(|&index| self.processes[index].candidate.leads(self.clock(index))).collect()
+        (0..self.processes.len())
+            .filter(|&index| self.processes[index].candidate.leads(self.clock(index)))
+            .collect()
     }
 
     fn happen(&mut self, event: &Event) {
@@ -230,7 +235,12 @@ impl World {
     fn write(&mut self, holder: &str, released: bool, duration: Duration) {
         self.version += 1;
         let version = self.version.to_string();
-        self.lease = Some(Seen { version, holder: holder.to_owned(), released, duration });
+        self.lease = Some(Seen {
+            version,
+            holder: holder.to_owned(),
+            released,
+            duration,
+        });
     }
 
     fn answer(&mut self, index: usize) {
@@ -257,7 +267,14 @@ impl World {
 
 /// A clock up to 20 s off, up to a tenth slow or fast, and the lease's duration: replicas may be set differently.
 fn clocks() -> impl Strategy<Value = Vec<(u64, u64, u64)>> {
-    prop::collection::vec((0_u64..40_000, 900_u64..1_100, prop_oneof![Just(15_u64), Just(4), Just(30)]), CANDIDATES)
+    prop::collection::vec(
+        (
+            0_u64..40_000,
+            900_u64..1_100,
+            prop_oneof![Just(15_u64), Just(4), Just(30)],
+        ),
+        CANDIDATES,
+    )
 }
 
 proptest! {
@@ -298,7 +315,9 @@ fn the_worlds_find_a_claim_that_is_too_long() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let (mut overlaps, mut terms) = (0, 0);
     for _ in 0..500 {
-        let Ok(events) = prop::collection::vec(event(), 1..400).new_tree(&mut runner) else { continue };
+        let Ok(events) = prop::collection::vec(event(), 1..400).new_tree(&mut runner) else {
+            continue;
+        };
         let mut world = World::new(&[(0, 1000, 15), (20_000, 1000, 15)]);
         for process in &mut world.processes {
             process.candidate.claim_for = Duration::from_secs(25);
