@@ -83,7 +83,11 @@ impl Board {
     /// An empty one, for reports of these Pods.
     #[must_use]
     pub fn new(pods: Arc<dyn Pods>) -> Self {
-        Self { pods, kept: Arc::default(), changes: broadcast::Sender::new(4096) }
+        Self {
+            pods,
+            kept: Arc::default(),
+            changes: broadcast::Sender::new(4096),
+        }
     }
 
     /// The newest report of every shard of a child that has reported.
@@ -91,13 +95,22 @@ impl Board {
     pub fn reports(&self, namespace: &str, child: &str) -> BTreeMap<u32, Value> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let shards = kept.shards.get(&(namespace.to_owned(), child.to_owned()));
-        shards.into_iter().flatten().map(|(&shard, entry)| (shard, entry.report.clone())).collect()
+        shards
+            .into_iter()
+            .flatten()
+            .map(|(&shard, entry)| (shard, entry.report.clone()))
+            .collect()
     }
 
     /// Drops a child's reports.
     pub fn forget(&self, namespace: &str, child: &str) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        for entry in kept.shards.remove(&(namespace.to_owned(), child.to_owned())).into_iter().flatten() {
+        for entry in kept
+            .shards
+            .remove(&(namespace.to_owned(), child.to_owned()))
+            .into_iter()
+            .flatten()
+        {
             kept.count -= 1;
             kept.bytes -= entry.1.bytes;
         }
@@ -110,7 +123,9 @@ impl Board {
 
     /// Takes a report of `bytes` bytes by a Pod, if it speaks for itself.
     pub(crate) fn submit(&self, who: &Identity, report: Report, bytes: usize) -> Outcome {
-        let Some(pod) = self.pods.pod(&who.namespace, &who.pod_name) else { return Outcome::Forbidden };
+        let Some(pod) = self.pods.pod(&who.namespace, &who.pod_name) else {
+            return Outcome::Forbidden;
+        };
         let itself = pod.uid == who.pod_uid && pod.namespace == who.namespace;
         if !itself || pod.child != report.child || pod.index != report.shard {
             return Outcome::Forbidden;
@@ -118,13 +133,27 @@ impl Board {
         let now = Instant::now();
         let key = (pod.namespace, pod.child);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = kept.shards.get(&key).and_then(|shards| shards.get(&pod.index));
+        let before = kept
+            .shards
+            .get(&key)
+            .and_then(|shards| shards.get(&pod.index));
         if before.is_some_and(|entry| now < entry.at + SOONEST) {
             return Outcome::TooMany;
         }
-        let change =
-            Change { namespace: key.0.clone(), owner_kind: pod.owner_kind, owner_name: pod.owner_name };
-        kept.put(key, pod.index, Entry { at: now, bytes, report: report.report });
+        let change = Change {
+            namespace: key.0.clone(),
+            owner_kind: pod.owner_kind,
+            owner_name: pod.owner_name,
+        };
+        kept.put(
+            key,
+            pod.index,
+            Entry {
+                at: now,
+                bytes,
+                report: report.report,
+            },
+        );
         drop(kept);
         // Nobody may be listening.
         let _ = self.changes.send(change);
@@ -141,15 +170,22 @@ impl Kept {
             self.bytes -= old.bytes;
         }
         while self.count > KEPT || self.bytes > KEPT_BYTES {
-            let all = self.shards.iter().flat_map(|(key, shards)| shards.iter().map(move |shard| (key, shard)));
-            let Some((key, (&shard, _))) = all.min_by_key(|(_, (_, entry))| entry.at) else { return };
+            let all = self
+                .shards
+                .iter()
+                .flat_map(|(key, shards)| shards.iter().map(move |shard| (key, shard)));
+            let Some((key, (&shard, _))) = all.min_by_key(|(_, (_, entry))| entry.at) else {
+                return;
+            };
             let key = key.clone();
             self.drop_one(&key, shard);
         }
     }
 
     fn drop_one(&mut self, key: &Key, shard: u32) {
-        let Some(shards) = self.shards.get_mut(key) else { return };
+        let Some(shards) = self.shards.get_mut(key) else {
+            return;
+        };
         if let Some(old) = shards.remove(&shard) {
             self.count -= 1;
             self.bytes -= old.bytes;

@@ -5,8 +5,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
@@ -41,7 +41,9 @@ pub enum CaError {
     #[error("creating Secret {SECRET}: {0}")]
     Create(#[source] kube::Error),
     /// The Secret holds no certificate with its key. It is left alone: delete it to have a new one.
-    #[error("Secret {SECRET} holds no usable certificate and key ({0}); delete it to have a new one made")]
+    #[error(
+        "Secret {SECRET} holds no usable certificate and key ({0}); delete it to have a new one made"
+    )]
     Unusable(&'static str),
     /// A certificate could not be made.
     #[error("making a certificate: {0}")]
@@ -81,12 +83,16 @@ impl Authority {
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, CaError> {
         let der = CertificateDer::from_pem_slice(certificate.as_bytes())
             .map_err(|_| CaError::Unusable("its tls.crt is no certificate"))?;
-        let pair = KeyPair::from_pem(key).map_err(|_| CaError::Unusable("its tls.key is no private key"))?;
+        let pair = KeyPair::from_pem(key)
+            .map_err(|_| CaError::Unusable("its tls.key is no private key"))?;
         let private = PrivateKeyDer::try_from(pair.serialize_der())
             .map_err(|_| CaError::Unusable("its tls.key is no private key"))?;
         CertifiedKey::from_der(vec![der], private, &default_provider())
             .map_err(|_| CaError::Unusable("its key is not the certificate's"))?;
-        Ok(Self { certificate: certificate.to_owned(), key: pair })
+        Ok(Self {
+            certificate: certificate.to_owned(),
+            key: pair,
+        })
     }
 
     /// The one in Secret [`SECRET`] of this namespace, made if there is none. Any number of replicas may do this at once, and
@@ -100,7 +106,10 @@ impl Authority {
             return Self::from_secret(&secret);
         }
         let authority = Self::generate()?;
-        match secrets.create(&PostParams::default(), &authority.secret()).await {
+        match secrets
+            .create(&PostParams::default(), &authority.secret())
+            .await
+        {
             Ok(_) => Ok(authority),
             Err(kube::Error::Api(status)) if status.is_already_exists() => {
                 Self::from_secret(&secrets.get(SECRET).await.map_err(CaError::Read)?)
@@ -121,21 +130,37 @@ impl Authority {
             std::str::from_utf8(&bytes.0).ok()
         };
         let certificate = text(CERTIFICATE).ok_or(CaError::Unusable("it has no tls.crt"))?;
-        Self::from_pem(certificate, text(KEY).ok_or(CaError::Unusable("it has no tls.key"))?)
+        Self::from_pem(
+            certificate,
+            text(KEY).ok_or(CaError::Unusable("it has no tls.key"))?,
+        )
     }
 
     fn secret(&self) -> Secret {
-        let labels = [("app.kubernetes.io/name", "agoge"), ("app.kubernetes.io/managed-by", "agoge-operator")];
+        let labels = [
+            ("app.kubernetes.io/name", "agoge"),
+            ("app.kubernetes.io/managed-by", "agoge-operator"),
+        ];
         Secret {
             metadata: ObjectMeta {
                 name: Some(SECRET.to_owned()),
-                labels: Some(labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()),
+                labels: Some(
+                    labels
+                        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                        .into(),
+                ),
                 ..ObjectMeta::default()
             },
             type_: Some("kubernetes.io/tls".to_owned()),
             data: Some(BTreeMap::from([
-                (CERTIFICATE.to_owned(), ByteString(self.certificate.clone().into_bytes())),
-                (KEY.to_owned(), ByteString(self.key.serialize_pem().into_bytes())),
+                (
+                    CERTIFICATE.to_owned(),
+                    ByteString(self.certificate.clone().into_bytes()),
+                ),
+                (
+                    KEY.to_owned(),
+                    ByteString(self.key.serialize_pem().into_bytes()),
+                ),
             ])),
             ..Secret::default()
         }
@@ -146,12 +171,19 @@ impl Authority {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut parameters = CertificateParams::new(names)?;
         last(&mut parameters, SERVING_FOR);
-        parameters.distinguished_name.push(DnType::CommonName, "agoge-progress");
+        parameters
+            .distinguished_name
+            .push(DnType::CommonName, "agoge-progress");
         parameters.use_authority_key_identifier_extension = true;
         parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        let certificate = parameters.signed_by(&key, &Issuer::new(self::parameters(), &self.key))?;
-        Ok(CertifiedKey::from_der(vec![certificate.der().clone()], key.into(), &default_provider())?)
+        let certificate =
+            parameters.signed_by(&key, &Issuer::new(self::parameters(), &self.key))?;
+        Ok(CertifiedKey::from_der(
+            vec![certificate.der().clone()],
+            key.into(),
+            &default_provider(),
+        )?)
     }
 }
 
@@ -159,7 +191,9 @@ impl Authority {
 fn parameters() -> CertificateParams {
     let mut parameters = CertificateParams::default();
     last(&mut parameters, AUTHORITY_FOR);
-    parameters.distinguished_name.push(DnType::CommonName, COMMON_NAME);
+    parameters
+        .distinguished_name
+        .push(DnType::CommonName, COMMON_NAME);
     parameters.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     parameters.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     parameters
@@ -180,7 +214,10 @@ pub struct Serving {
 
 impl std::fmt::Debug for Serving {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Serving").field("names", &self.names).finish_non_exhaustive()
+        formatter
+            .debug_struct("Serving")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -191,9 +228,17 @@ impl Serving {
     /// [`CaError`].
     pub fn new(authority: Authority, namespace: &str) -> Result<Arc<Self>, CaError> {
         let service = format!("agoge-progress.{namespace}.svc");
-        let names = vec![format!("{service}.cluster.local"), service, "localhost".to_owned()];
+        let names = vec![
+            format!("{service}.cluster.local"),
+            service,
+            "localhost".to_owned(),
+        ];
         let current = RwLock::new(Arc::new(authority.issue(&names)?));
-        Ok(Arc::new(Self { authority, names, current }))
+        Ok(Arc::new(Self {
+            authority,
+            names,
+            current,
+        }))
     }
 
     /// The authority.
@@ -230,6 +275,8 @@ impl Serving {
 
 impl ResolvesServerCert for Serving {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
+        Some(Arc::clone(
+            &self.current.read().unwrap_or_else(PoisonError::into_inner),
+        ))
     }
 }

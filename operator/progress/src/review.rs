@@ -51,7 +51,8 @@ pub enum ReviewError {
 /// Judges tokens.
 pub trait Review: Send + Sync + 'static {
     /// The Pod the token is bound to; `None` if it is not good, not for [`AUDIENCE`], or bound to no Pod.
-    fn review<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Identity>, ReviewError>>;
+    fn review<'a>(&'a self, token: &'a str)
+    -> BoxFuture<'a, Result<Option<Identity>, ReviewError>>;
 }
 
 /// Asks the API server.
@@ -63,20 +64,29 @@ impl KubeReview {
     /// By this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { api: Api::all(client) }
+        Self {
+            api: Api::all(client),
+        }
     }
 }
 
 impl Review for KubeReview {
-    fn review<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Identity>, ReviewError>> {
+    fn review<'a>(
+        &'a self,
+        token: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Identity>, ReviewError>> {
         Box::pin(async move {
             let review = TokenReview {
                 metadata: ObjectMeta::default(),
-                spec: TokenReviewSpec { audiences: Some(vec![AUDIENCE.to_owned()]), token: token.to_owned() },
+                spec: TokenReviewSpec {
+                    audiences: Some(vec![AUDIENCE.to_owned()]),
+                    token: token.to_owned(),
+                },
                 status: None,
             };
             let parameters = PostParams::default();
-            let answer = tokio::time::timeout(PATIENCE, self.api.create(&parameters, &review)).await;
+            let answer =
+                tokio::time::timeout(PATIENCE, self.api.create(&parameters, &review)).await;
             let answer = answer.map_err(|_| ReviewError::Late)??;
             Ok(answer.status.as_ref().and_then(identity))
         })
@@ -84,12 +94,20 @@ impl Review for KubeReview {
 }
 
 fn identity(status: &TokenReviewStatus) -> Option<Identity> {
-    let ours = status.audiences.iter().flatten().any(|audience| audience == AUDIENCE);
+    let ours = status
+        .audiences
+        .iter()
+        .flatten()
+        .any(|audience| audience == AUDIENCE);
     if status.authenticated != Some(true) || !ours {
         return None;
     }
     let user = status.user.as_ref()?;
-    let mut account = user.username.as_deref()?.strip_prefix("system:serviceaccount:")?.split(':');
+    let mut account = user
+        .username
+        .as_deref()?
+        .strip_prefix("system:serviceaccount:")?
+        .split(':');
     let extra = |key| user.extra.as_ref()?.get(key)?.first().cloned();
     Some(Identity {
         namespace: account.next()?.to_owned(),
@@ -109,12 +127,19 @@ impl<R: Review> Cached<R> {
     /// Remembers what `inner` says.
     #[must_use]
     pub fn new(inner: R) -> Self {
-        Self { inner, known: Mutex::default(), turns: Semaphore::new(AT_ONCE) }
+        Self {
+            inner,
+            known: Mutex::default(),
+            turns: Semaphore::new(AT_ONCE),
+        }
     }
 
     fn recall(&self, key: &[u8; 32]) -> Option<Option<Identity>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(key).filter(|(until, _)| Instant::now() < *until).map(|(_, identity)| identity.clone())
+        known
+            .get(key)
+            .filter(|(until, _)| Instant::now() < *until)
+            .map(|(_, identity)| identity.clone())
     }
 
     fn remember(&self, key: [u8; 32], identity: Option<Identity>) {
@@ -124,17 +149,27 @@ impl<R: Review> Cached<R> {
             known.retain(|_, (until, _)| now < *until);
         }
         if known.len() >= REMEMBERED
-            && let Some(oldest) = known.iter().min_by_key(|(_, (until, _))| *until).map(|(key, _)| *key)
+            && let Some(oldest) = known
+                .iter()
+                .min_by_key(|(_, (until, _))| *until)
+                .map(|(key, _)| *key)
         {
             known.remove(&oldest);
         }
-        let hold = if identity.is_some() { GOOD_FOR } else { REFUSED_FOR };
+        let hold = if identity.is_some() {
+            GOOD_FOR
+        } else {
+            REFUSED_FOR
+        };
         known.insert(key, (now + hold, identity));
     }
 }
 
 impl<R: Review> Review for Cached<R> {
-    fn review<'a>(&'a self, token: &'a str) -> BoxFuture<'a, Result<Option<Identity>, ReviewError>> {
+    fn review<'a>(
+        &'a self,
+        token: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Identity>, ReviewError>> {
         Box::pin(async move {
             let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
             if let Some(identity) = self.recall(&key) {

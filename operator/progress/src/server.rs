@@ -88,7 +88,10 @@ pub struct Counters(Arc<[AtomicU64; Outcome::ALL.len()]>);
 impl Counters {
     /// The names and counts, in a fixed order.
     pub fn snapshot(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        Outcome::ALL.iter().zip(self.0.iter()).map(|((_, name), count)| (*name, count.load(Ordering::Relaxed)))
+        Outcome::ALL
+            .iter()
+            .zip(self.0.iter())
+            .map(|((_, name), count)| (*name, count.load(Ordering::Relaxed)))
     }
 
     fn count(&self, outcome: Outcome) {
@@ -113,7 +116,11 @@ impl Server {
     ///
     /// # Errors
     /// [`CaError::Use`] when TLS cannot be set up.
-    pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> Result<(), CaError> {
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), CaError> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -142,7 +149,9 @@ impl Server {
         loop {
             while connections.try_join_next().is_some() {}
             // When all are taken, callers wait in the kernel's queue.
-            let Ok(place) = Arc::clone(&free).acquire_owned().await else { return };
+            let Ok(place) = Arc::clone(&free).acquire_owned().await else {
+                return;
+            };
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let (server, acceptor) = (Arc::clone(self), acceptor.clone());
@@ -186,7 +195,9 @@ impl Server {
         let mut response = Response::new(Empty::new());
         *response.status_mut() = outcome.status();
         if matches!(outcome, Outcome::TooMany | Outcome::Unavailable) {
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
     }
@@ -195,8 +206,13 @@ impl Server {
         if request.uri().path() != "/v1/progress" || request.method() != Method::POST {
             return Outcome::NotFound;
         }
-        let Some(token) = bearer(&request) else { return Outcome::Unauthenticated };
-        let said = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+        let Some(token) = bearer(&request) else {
+            return Outcome::Unauthenticated;
+        };
+        let said = request
+            .headers()
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse().ok());
         if said.is_some_and(|length: u64| length > MAX_BODY as u64) {
             return Outcome::TooLarge;
         }
@@ -210,7 +226,12 @@ impl Server {
                 return Outcome::Unavailable;
             }
         };
-        let body = match timeout(PATIENCE, Limited::new(request.into_body(), MAX_BODY).collect()).await {
+        let body = match timeout(
+            PATIENCE,
+            Limited::new(request.into_body(), MAX_BODY).collect(),
+        )
+        .await
+        {
             Ok(Ok(body)) => body.to_bytes(),
             Ok(Err(error)) if error.is::<LengthLimitError>() => return Outcome::TooLarge,
             Ok(Err(_)) => return Outcome::Malformed,
@@ -226,6 +247,7 @@ impl Server {
 fn bearer(request: &Request<Incoming>) -> Option<String> {
     let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    let good = scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= MAX_TOKEN;
+    let good =
+        scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= MAX_TOKEN;
     good.then(|| token.trim().to_owned())
 }
