@@ -49,7 +49,7 @@ state = "/run/containerd"
     conf_dir = "$DATA/cni"
 TOML
   keep containerd containerd --config "$DATA/containerd.toml" --log-level warn
-  wait_for 20 "containerd's socket" ctr version
+  wait_for 120 "containerd's socket" ctr version
   local image
   for image in pause coredns; do ctr -n k8s.io images import "$TOOLS/$image.tar" >/dev/null; done
 }
