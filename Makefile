@@ -86,3 +86,21 @@ test-admission: ## The charts on a real API server: all of it is taken, and the 
 
 test-flux: ## Flux's own kustomize-controller waits for a SynthesisJob (builds it first: several minutes, once)
 	@tests/charts/flux/run
+
+.PHONY: test-s3
+test-s3: setup ## The store and kept work over a real S3 server (versitygw)
+	@hack/s3/test
+
+.PHONY: test-lease
+test-lease: ## Elections on a real API server, disturbed: out/lease/result.json
+	cargo test --release -p agoge-lease
+	cargo build --release -p agoge-lease --example candidate
+	hack/cluster/up --control-plane-only --out out/lease/cluster
+	trap 'hack/cluster/down --out out/lease/cluster' EXIT; KUBECONFIG=$(abspath out/lease/cluster/kubeconfig) operator/lease/tests/run
+
+.PHONY: bench-operator
+bench-operator: setup ## The operator beside one on controller-runtime, on one API server: out/bench-operator/result.json
+	@hack/bench/run
+.PHONY: test-ranks
+test-ranks: setup ## Trainer ranks over c10d: gradients beside one rank's, a killed rank: out/ranks/result.json
+	@hack/test-ranks

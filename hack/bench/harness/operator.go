@@ -125,9 +125,10 @@ func (o *operator) poke() error {
 	return err
 }
 
-// histogram is a cumulative one: count of all, and of those within each bound.
+// histogram is a cumulative one: count and sum of all, and the count of those within each bound.
 type histogram struct {
 	count  float64
+	sum    float64
 	within map[float64]float64
 }
 
@@ -152,6 +153,8 @@ func (o *operator) reconciles() (histogram, error) {
 		}
 		if strings.HasPrefix(rest, "_count") {
 			h.count += value
+		} else if strings.HasPrefix(rest, "_sum") {
+			h.sum += value
 		} else if _, label, ok := strings.Cut(rest, `le="`); ok && strings.HasPrefix(rest, "_bucket") {
 			text, _, _ := strings.Cut(label, `"`)
 			if bound, err := strconv.ParseFloat(text, 64); err == nil {
@@ -164,7 +167,7 @@ func (o *operator) reconciles() (histogram, error) {
 
 // since is what came after before.
 func (h histogram) since(before histogram) histogram {
-	out := histogram{count: h.count - before.count, within: map[float64]float64{}}
+	out := histogram{count: h.count - before.count, sum: h.sum - before.sum, within: map[float64]float64{}}
 	for bound, count := range h.within {
 		out.within[bound] = count - before.within[bound]
 	}
