@@ -39,10 +39,13 @@ pub struct Assignment {
     /// Seconds after which it should end with what there is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_left: Option<f64>,
-    /// The domain's folder.
+    /// The domain's folder, or `store:` and the digest of one in the store.
     pub domain: PathBuf,
-    /// The store's address.
+    /// The store's address: a folder or a bucket.
     pub store: String,
+    /// Under which name the work folder is kept in the store while the worker runs, with the shard behind it; none: not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep: Option<String>,
     /// Where the worker keeps what a resume needs; the same for every attempt.
     pub work: PathBuf,
     /// Endpoints by name.
@@ -105,7 +108,7 @@ pub struct Resolved {
 }
 
 impl Assignment {
-    /// The assignment of one shard of a child.
+    /// The assignment of one shard of a child, without a kept work folder.
     #[must_use]
     pub fn of(child: &Child, shard: u32, resolved: &Resolved, work: PathBuf, threads: u32) -> Self {
         Self {
@@ -120,6 +123,7 @@ impl Assignment {
             time_left: child.time_left.map(|left| left.as_secs_f64()),
             domain: resolved.domain.clone(),
             store: resolved.store.clone(),
+            keep: None,
             work,
             endpoints: resolved.endpoints.clone(),
             recordings: resolved.recordings.clone(),

@@ -2,7 +2,7 @@
 
 use agoge_dialogue::{CallError, Message, ToolCall, calls_in_text};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// Why generation ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +122,28 @@ impl Answer {
         }
     }
 
+    /// The API's response that gives this answer; it reads back as the same.
+    #[must_use]
+    pub fn to_response(&self, model: &str) -> Value {
+        let finish = match self.finish {
+            Finish::Stop => "stop",
+            Finish::Length => "length",
+            Finish::ToolCalls => "tool_calls",
+            Finish::Other => "content_filter",
+        };
+        let mut message = json!({"role": "assistant", "content": self.text});
+        if !self.tool_calls.is_empty() {
+            message["tool_calls"] = json!(self.tool_calls);
+        }
+        let mut response = json!({"id": "recorded", "object": "chat.completion", "model": model,
+            "choices": [{"index": 0, "message": message, "finish_reason": finish}]});
+        if !self.usage.estimated {
+            response["usage"] = json!({"prompt_tokens": self.usage.prompt,
+                "completion_tokens": self.usage.completion, "total_tokens": self.usage.total()});
+        }
+        response
+    }
+
     /// Reads the API's response.
     pub(crate) fn from_response(response: &Value, prompt_chars: usize) -> Result<Self, String> {
         if let Some(error) = response.get("error").filter(|e| !e.is_null()) {
@@ -200,7 +222,30 @@ fn native(value: &Value) -> Result<ToolCall, CallError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+
+    #[test]
+    fn an_answer_reads_back_from_the_response_that_gives_it() {
+        for finish in [
+            Finish::Stop,
+            Finish::Length,
+            Finish::ToolCalls,
+            Finish::Other,
+        ] {
+            let answer = Answer {
+                text: "a \"text\"".into(),
+                tool_calls: vec![json!({"function": {"name": "find"}})],
+                finish,
+                usage: Usage {
+                    prompt: 7,
+                    completion: 3,
+                    estimated: false,
+                },
+                source: Source::Live,
+            };
+            let back = Answer::from_response(&answer.to_response("m"), 0).unwrap();
+            assert_eq!(back, answer);
+        }
+    }
 
     #[test]
     fn calls_are_read_natively_fenced_and_between_tags() {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, Url};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -15,12 +15,17 @@ use tokio::sync::Semaphore;
 use crate::answer::{Answer, Usage};
 use crate::error::{Kind, LlmError};
 use crate::meter::{Meter, Price};
-use crate::record::Recordings;
+use crate::record::{RecordError, Recordings};
 use crate::request::Request;
 use crate::retry;
 
 /// The longest answer that is read, in bytes.
 const MOST: usize = 16 << 20;
+
+/// Header with the item that asks.
+pub const ITEM: &str = "x-agoge-item";
+/// Header that says how many answers to this request the item had before.
+pub const ORDINAL: &str = "x-agoge-ordinal";
 
 /// Where a model is and how to ask it.
 #[derive(Clone, Debug)]
@@ -209,17 +214,23 @@ impl Client {
         }
         // A semaphore that is never closed always gives a place.
         let _place = self.places.acquire().await;
-        let response = self.send(&body).await?;
-        let answer = self.read(response, chars).await?;
+        let ordinal = self.meter.ordinal(&request.digest(self.model()), item);
+        let response = self.send(&body, item, ordinal).await?;
+        let answer = self.read(response, chars, (item, ordinal)).await?;
         self.meter.charge(&answer.usage, &self.endpoint.price);
         Ok(answer)
     }
 
     /// Sends until the endpoint begins to answer with something other than "later".
-    async fn send(&self, body: &Value) -> Result<Response, LlmError> {
+    ///
+    /// Item and ordinal go along as headers: an endpoint that replays recordings finds its answers by them.
+    async fn send(&self, body: &Value, item: &str, ordinal: u32) -> Result<Response, LlmError> {
         let most = self.endpoint.tries.max(1);
         for tries in 1.. {
             let mut request = self.http.post(self.chat.clone()).json(body);
+            if let Ok(item) = HeaderValue::from_str(item) {
+                request = request.header(ITEM, item).header(ORDINAL, ordinal);
+            }
             if let Some(key) = &self.endpoint.key {
                 request = request.bearer_auth(key);
             }
@@ -264,7 +275,12 @@ impl Client {
         unreachable!("the loop returns at its last try")
     }
 
-    async fn read(&self, mut response: Response, prompt_chars: usize) -> Result<Answer, LlmError> {
+    async fn read(
+        &self,
+        mut response: Response,
+        prompt_chars: usize,
+        (item, ordinal): (&str, u32),
+    ) -> Result<Answer, LlmError> {
         let status = response.status().as_u16();
         let html = response
             .headers()
@@ -305,6 +321,13 @@ impl Client {
         }
         let value: Result<Value, _> = serde_json::from_str(&text);
         if !(200..300).contains(&status) {
+            let told = value.as_ref().ok().and_then(|v| v.pointer("/error/code"));
+            if let Some(error) = told
+                .and_then(Value::as_str)
+                .and_then(|code| RecordError::of_code(code, item, ordinal, &self.endpoint.url))
+            {
+                return Err(self.fail(error.into()));
+            }
             let said = value.ok().and_then(|v| {
                 v.pointer("/error/message")
                     .and_then(Value::as_str)

@@ -17,7 +17,7 @@ mod request;
 mod retry;
 
 pub use answer::{Answer, Finish, Source, Usage};
-pub use client::{Client, Endpoint};
+pub use client::{Client, Endpoint, ITEM, ORDINAL};
 pub use error::{Kind, LlmError};
 pub use json::{JsonError, Reading, Repair, json_in_text};
 pub use meter::{Meter, Price, Spent};

@@ -1,5 +1,7 @@
 //! What was spent, and what may be: counted over all clients that share a meter.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -66,6 +68,9 @@ pub struct Meter {
     tokens: Option<u64>,
     usd: Option<f64>,
     spent: Mutex<Spent>,
+    /// How often each item has asked each question, by a hash of both.
+    asked: Mutex<HashMap<u64, u32>>,
+    hasher: RandomState,
 }
 
 impl Meter {
@@ -75,7 +80,7 @@ impl Meter {
         Self {
             tokens,
             usd,
-            spent: Mutex::default(),
+            ..Self::default()
         }
     }
 
@@ -88,6 +93,15 @@ impl Meter {
     /// Takes over what an earlier attempt spent.
     pub fn resume(&self, before: Spent) {
         *self.spent.lock().unwrap_or_else(PoisonError::into_inner) = before;
+    }
+
+    /// The ordinal of the item's next question of this digest: what an endpoint that replays tells answers apart by.
+    pub(crate) fn ordinal(&self, digest: &str, item: &str) -> u32 {
+        let key = self.hasher.hash_one((digest, item));
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = asked.entry(key).or_default();
+        *next += 1;
+        *next - 1
     }
 
     pub(crate) fn charge(&self, usage: &Usage, price: &Price) {

@@ -63,6 +63,36 @@ pub enum RecordError {
     },
 }
 
+impl RecordError {
+    /// What an endpoint that replays calls it in `error.code`, where it is about one question.
+    #[must_use]
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            Self::Ended { .. } => Some(ENDED),
+            Self::Missing { .. } => Some(MISSING),
+            _ => None,
+        }
+    }
+
+    /// The same from such an endpoint's answer.
+    pub(crate) fn of_code(code: &str, item: &str, ordinal: u32, url: &str) -> Option<Self> {
+        let (item, path) = (item.to_owned(), PathBuf::from(url));
+        match code {
+            ENDED => Some(Self::Ended { item, path }),
+            MISSING => Some(Self::Missing {
+                item,
+                digest: String::from("as it was asked"),
+                ordinal,
+                path,
+            }),
+            _ => None,
+        }
+    }
+}
+
+const ENDED: &str = "recordingEnded";
+const MISSING: &str = "recordingMissing";
+
 /// One line.
 #[derive(Debug, Serialize, Deserialize)]
 struct Line {
@@ -87,6 +117,8 @@ pub struct Recordings {
 #[derive(Debug, Default)]
 struct Inner {
     answers: HashMap<Key, Answer>,
+    /// Keys of the answers to a request, in the order in which they were recorded.
+    order: HashMap<String, Vec<Key>>,
     items: HashSet<String>,
     asked: HashMap<(String, String), u32>,
     files: BTreeMap<PathBuf, File>,
@@ -119,6 +151,7 @@ impl Recordings {
         }
         paths.sort();
         let mut answers = HashMap::new();
+        let mut order: HashMap<String, Vec<Key>> = HashMap::new();
         let mut items = HashSet::new();
         for path in paths {
             let text = std::fs::read_to_string(&path).map_err(io("read", &path))?;
@@ -131,7 +164,10 @@ impl Recordings {
                     why: e.to_string(),
                 })?;
                 items.insert(line.item.clone());
-                answers.insert((line.prompt, line.item, line.ordinal), line.answer);
+                let key = (line.prompt, line.item, line.ordinal);
+                if answers.insert(key.clone(), line.answer).is_none() {
+                    order.entry(key.0.clone()).or_default().push(key);
+                }
             }
         }
         Ok(Self {
@@ -139,6 +175,7 @@ impl Recordings {
             recording,
             inner: Mutex::new(Inner {
                 answers,
+                order,
                 items,
                 ..Inner::default()
             }),
@@ -175,6 +212,34 @@ impl Recordings {
         let ordinal = *asked;
         *asked += 1;
         ordinal
+    }
+
+    /// The recorded answer for a client of another process. One that names no item gets the answers to its request in the
+    /// order of the recording, whoever asked then.
+    ///
+    /// # Errors
+    /// [`RecordError::Ended`] or [`RecordError::Missing`].
+    pub fn answer(
+        &self,
+        digest: &str,
+        item: Option<&str>,
+        ordinal: Option<u32>,
+    ) -> Result<Answer, RecordError> {
+        let Some(item) = item else {
+            let ordinal = self.next(digest, "");
+            let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let keys = inner.order.get(digest);
+            let key = keys.and_then(|keys| keys.get(ordinal as usize)).cloned();
+            let found = key.and_then(|key| inner.answers.get(&key).cloned());
+            return found.ok_or_else(|| RecordError::Missing {
+                item: "(none named)".to_owned(),
+                digest: digest.to_owned(),
+                ordinal,
+                path: self.folder.clone(),
+            });
+        };
+        let ordinal = ordinal.unwrap_or_else(|| self.next(digest, item));
+        self.find(digest, item, ordinal)
     }
 
     pub(crate) fn find(

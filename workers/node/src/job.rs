@@ -8,9 +8,13 @@ use agoge_plan::assignment::Assignment;
 use agoge_store::Store;
 use agoge_world::Domain;
 use serde::Serialize;
+use serde_json::Value;
 
+use crate::domain;
 use crate::failure::Failure;
+use crate::keep::Keeper;
 use crate::progress::Progress;
+use crate::report::Reporter;
 use crate::stop::Stop;
 
 /// A piece of work.
@@ -23,6 +27,7 @@ pub struct Job {
     pub stop: Stop,
     /// What the driver sees meanwhile.
     pub progress: Progress,
+    keeper: Option<Keeper>,
 }
 
 impl Job {
@@ -34,9 +39,31 @@ impl Job {
         let text = std::fs::read(file).map_err(|e| {
             Failure::Input(format!("reading the assignment {}: {e}", file.display()))
         })?;
-        let assignment = serde_json::from_slice(&text)
+        let mut assignment: Assignment = serde_json::from_slice(&text)
             .map_err(|e| Failure::Input(format!("{} is no assignment: {e}", file.display())))?;
-        Self::of(assignment, stop)
+        // Pods of one Indexed Job read the same file.
+        if let Ok(index) = std::env::var("JOB_COMPLETION_INDEX") {
+            assignment.shard = index
+                .parse()
+                .ok()
+                .filter(|shard| *shard < assignment.shards)
+                .ok_or_else(|| {
+                    let shards = assignment.shards;
+                    Failure::Input(format!(
+                        "JOB_COMPLETION_INDEX={index} is no index among {shards} shards"
+                    ))
+                })?;
+        }
+        let mut job = Self::of(assignment, stop)?;
+        job.assignment.domain = domain::delivered(&job.assignment, &job.store)?;
+        job.progress = Progress::new(Some(job.assignment.work.join("progress.json")))
+            .with_reporter(Reporter::of(&job.assignment));
+        if let Some(keep) = &job.assignment.keep {
+            let name = format!("{}/{}", keep.trim_matches('/'), job.assignment.shard);
+            let keeper = Keeper::start(&job.store, &name, &job.assignment.work, &job.stop)?;
+            job.keeper = Some(keeper);
+        }
+        Ok(job)
     }
 
     /// The same from an assignment in memory.
@@ -57,7 +84,36 @@ impl Job {
             store,
             stop,
             progress,
+            keeper: None,
         })
+    }
+
+    /// Ends it, well or not: the kept copy of the work folder is brought up to date, or let go when the work is done.
+    ///
+    /// # Errors
+    /// When unfinished work could not be kept. What is done is in the store: then a failure costs only space.
+    pub fn end(&mut self, done: bool) -> Result<(), Failure> {
+        self.progress.end();
+        let Some(keeper) = self.keeper.take() else {
+            return Ok(());
+        };
+        match keeper.end(done) {
+            Err(failure) if done => {
+                tracing::warn!("the kept copy of finished work was not deleted: {failure}");
+                Ok(())
+            }
+            ended => ended,
+        }
+    }
+
+    /// The result that [`Job::finish`] wrote.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn result(&self) -> Result<Value, Failure> {
+        let text = std::fs::read(self.assignment.work.join("result.json"))
+            .map_err(|e| Failure::infra(format!("reading the result: {e}")))?;
+        serde_json::from_slice(&text).map_err(Failure::infra)
     }
 
     /// The domain.

@@ -2,22 +2,28 @@
 //!
 //! The exit code and the last line on stderr say how it ended; see `failure`.
 
+mod domain;
 mod endpoints;
 mod failure;
 mod job;
+mod keep;
 mod learn;
 mod progress;
 mod qualify;
+mod replay;
+mod report;
 mod score;
 mod serve;
 mod stop;
 mod synthesize;
 mod train;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser};
+use serde_json::Value;
 use tracing_subscriber::EnvFilter;
 
 use crate::failure::Failure;
@@ -40,6 +46,8 @@ enum Command {
     Learn(learn::Options),
     /// Serve a trained policy behind the OpenAI chat API.
     Serve(serve::Options),
+    /// Answer from recordings behind the OpenAI chat API.
+    Replay(replay::Options),
 }
 
 /// What a driver gives.
@@ -60,8 +68,9 @@ fn main() -> ExitCode {
     let ended = Stop::on_signals()
         .map_err(Failure::infra)
         .and_then(|stop| run(Command::parse(), stop));
+    words::write(&ended);
     match ended {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("{failure}");
             failure.code()
@@ -69,13 +78,32 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command, stop: Stop) -> Result<(), Failure> {
+fn run(command: Command, stop: Stop) -> Result<Option<Value>, Failure> {
     match command {
-        Command::Synthesize(work) => synthesize::run(&mut Job::open(&work.assignment, stop)?),
-        Command::Qualify(work) => qualify::run(&mut Job::open(&work.assignment, stop)?),
-        Command::Score(work) => score::run(&mut Job::open(&work.assignment, stop)?),
-        Command::Train(work) => train::run(&mut Job::open(&work.assignment, stop)?),
-        Command::Learn(options) => learn::run(&options, stop),
-        Command::Serve(options) => serve::run(&options, stop),
+        Command::Synthesize(work) => role(&work, stop, synthesize::run),
+        Command::Qualify(work) => role(&work, stop, qualify::run),
+        Command::Score(work) => role(&work, stop, score::run),
+        Command::Train(work) => role(&work, stop, train::run),
+        Command::Learn(options) => learn::run(&options, stop).map(|()| None),
+        Command::Serve(options) => serve::run(&options, stop).map(|()| None),
+        Command::Replay(options) => replay::run(&options, stop).map(|()| None),
+    }
+}
+
+/// Does one piece of work; its result.
+fn role(
+    work: &Work,
+    stop: Stop,
+    perform: impl Fn(&mut Job) -> Result<(), Failure>,
+) -> Result<Option<Value>, Failure> {
+    let mut job = Job::open(&work.assignment, stop)?;
+    // torch would take every core of the machine, whatever this pod may use.
+    tch::set_num_threads(i32::try_from(job.threads()).unwrap_or(1));
+    let performed = perform(&mut job);
+    let ended = job.end(performed.is_ok());
+    match (performed, ended) {
+        // Why it was stopped says more than that it was.
+        (Err(Failure::Stopped), Err(failure)) => Err(failure),
+        (performed, ended) => performed.and(ended).and_then(|()| job.result().map(Some)),
     }
 }

@@ -1,4 +1,5 @@
-//! What a running stage tells its driver: one small JSON file, replaced atomically, at most twice a second.
+//! What a running stage tells its driver: one small JSON file, replaced atomically, at most twice a second; in a pod the same
+//! by the network.
 //!
 //! Losing it costs nothing: the truth is in the store.
 
@@ -7,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::report::Reporter;
 
 /// The content of the file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +33,7 @@ pub struct Progress {
     path: Option<PathBuf>,
     written: Option<Instant>,
     report: Report,
+    reporter: Option<Reporter>,
 }
 
 impl Progress {
@@ -40,7 +44,20 @@ impl Progress {
             path,
             written: None,
             report: Report::default(),
+            reporter: None,
         }
+    }
+
+    /// Tells a server too.
+    #[must_use]
+    pub fn with_reporter(mut self, reporter: Option<Reporter>) -> Self {
+        self.reporter = reporter;
+        self
+    }
+
+    /// Tells no server any more, once the last report is out.
+    pub fn end(&mut self) {
+        self.reporter = None;
     }
 
     /// Begins a stage.
@@ -71,6 +88,9 @@ impl Progress {
     }
 
     fn write(&mut self) {
+        if let Some(reporter) = &self.reporter {
+            reporter.tell(serde_json::to_value(&self.report).unwrap_or_default());
+        }
         let Some(path) = &self.path else { return };
         self.written = Some(Instant::now());
         let written = serde_json::to_vec(&self.report)

@@ -157,13 +157,7 @@ async fn one(
         let item = format!("score/{}", task.id);
         let rollout = play(world, task, &item, client, User::Scripted, rules)
             .await
-            .map_err(|error| {
-                if error.is_passing() {
-                    Failure::Infra(error.to_string())
-                } else {
-                    Failure::Input(error.to_string())
-                }
-            })?;
+            .map_err(|error| Failure::from(&error))?;
         if let Some(reward) = rollout.reward() {
             return Ok(reward >= 1.0);
         }

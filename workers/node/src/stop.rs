@@ -23,6 +23,11 @@ impl Stop {
         Ok(Self(flag))
     }
 
+    /// Asks.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
     /// Whether it was asked.
     #[must_use]
     pub fn asked(&self) -> bool {

@@ -219,6 +219,7 @@ fn assignment(options: &Options, key: &str, role: Role, arguments: Value) -> Ass
         time_left: None,
         domain: options.folder.join("domain"),
         store: options.out.join("store").to_string_lossy().into_owned(),
+        keep: None,
         work: options.out.join("work").join(key),
         endpoints: BTreeMap::new(),
         recordings: None,

@@ -117,10 +117,11 @@ fn seats(endpoints: &Endpoints<'_>, models: Option<&Models>) -> Result<Seats, Fa
 
 impl From<SeaError> for Failure {
     fn from(error: SeaError) -> Self {
-        if error.is_passing() {
-            Self::Infra(error.to_string())
-        } else {
-            Self::Input(error.to_string())
+        match error {
+            SeaError::Endpoint(error) => Self::from(&error),
+            SeaError::Store(error) => error.into(),
+            SeaError::Ledger(error) => Self::infra(error),
+            SeaError::Plans(_) => Self::input(error),
         }
     }
 }
