@@ -63,6 +63,10 @@ seccompProfile:
 - apiGroups: [scheduling.k8s.io, scheduling.volcano.sh]
   resources: [podgroups]
   verbs: [get, list, watch, create, patch, delete]
+# Why a Job's pods were refused (a quota, an admission policy) is said in an event alone.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [get, list, watch]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
