@@ -202,6 +202,51 @@ pub struct WorkerTemplate {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub overlay: Option<Value>,
+    /// What becomes of a failure, the first rule that fits; without one, what a worker says of it decides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub failure_rules: Vec<FailureRule>,
+}
+
+/// What becomes of a child's failure.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = cel(&[
+    ("has(self.exitCodes) || has(self.reasons)", "a rule that names neither exitCodes nor reasons would fit every failure; name some", ""),
+])))]
+pub struct FailureRule {
+    /// Exit codes it is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 64), inner(range(min = 1, max = 255)))]
+    pub exit_codes: Vec<u8>,
+    /// Reasons it is about, such as `OOMKilled` or `EndpointDown`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 64)))]
+    pub reasons: Vec<String>,
+    /// What becomes of it.
+    pub action: FailureAction,
+}
+
+/// What becomes of a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum FailureAction {
+    /// Another attempt after a pause; counted against `backoffLimit`.
+    Retry,
+    /// The whole is Failed.
+    Fail,
+    /// Another attempt at once; not counted.
+    Ignore,
+}
+
+impl FailureRule {
+    /// Whether it is about a failure.
+    #[must_use]
+    pub fn matches(&self, exit_code: Option<i32>, reason: &str) -> bool {
+        let code = exit_code.and_then(|code| u8::try_from(code).ok());
+        code.is_some_and(|code| self.exit_codes.contains(&code))
+            || self.reasons.iter().any(|named| named == reason)
+    }
 }
 
 /// What one worker asks for and may use at most.

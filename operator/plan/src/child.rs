@@ -1,7 +1,8 @@
 //! A child: one piece of work, said so that it can become a process as well as a Job.
 
 use agoge_crds::API_VERSION;
-use agoge_crds::shared::Resources;
+use agoge_crds::report::SynthesisReport;
+use agoge_crds::shared::{Resources, WorkerTemplate};
 use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -150,6 +151,25 @@ pub struct Needs {
     pub endpoints: Vec<String>,
     /// Its share of what siblings that run at the same time divide.
     pub weight: u32,
+    /// The rest of the manifest's worker template: on a cluster its pod.
+    pub template: WorkerTemplate,
+}
+
+/// The report of all shards: of synthesis the sum, of everything else the first shard's.
+#[must_use]
+pub fn together(role: &Role, mut reports: Vec<Value>) -> Value {
+    if reports.len() > 1 && matches!(role, Role::Synthesize { .. }) {
+        let each: Vec<SynthesisReport> = reports
+            .iter()
+            .filter_map(|report| agoge_crds::report::read(report).ok())
+            .collect();
+        return serde_json::to_value(SynthesisReport::of_shards(&each)).unwrap_or(Value::Null);
+    }
+    if reports.is_empty() {
+        Value::Null
+    } else {
+        reports.swap_remove(0)
+    }
 }
 
 /// `OBJECT-KEY`, and the attempt behind it from the second on.

@@ -372,6 +372,7 @@ fn train(run: &GRPORun, status: &GRPORunStatus, stage: TrainStage) -> Child {
             resources: spec.worker.resources.clone().unwrap_or_default(),
             endpoints,
             weight: 1,
+            template: spec.worker.clone(),
         },
         shards,
         time_left: None,

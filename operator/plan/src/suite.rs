@@ -228,6 +228,7 @@ fn make(
                 vec![]
             },
             weight: 1,
+            template: spec.worker.clone(),
         },
         shards: 1,
         time_left: None,

@@ -377,6 +377,7 @@ fn synthesize(
                 vec![]
             },
             weight: strategy.weight,
+            template: spec.worker.clone(),
         },
         shards: u32::try_from(shards).unwrap_or(1),
         time_left: life.left(&status.run, spec.budget.wall_clock.map(|w| w.duration())),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use agoge_cli::command::{chat, check, domain, eval, export, gc, report, status, up};
+use agoge_cli::command::{chat, check, domain, eval, export, gc, operator, report, status, up};
 use clap::{Parser, Subcommand};
 
 /// Grows tool-use training data that proves itself, and trains agents on it.
@@ -28,6 +28,9 @@ enum Command {
     Report(report::Report),
     Export(export::Export),
     Gc(gc::Gc),
+    Operator(Box<agoge_controller::Options>),
+    #[command(hide = true)]
+    Probe(operator::Probe),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +44,8 @@ fn main() -> ExitCode {
         Command::Report(command) => report::report(&command),
         Command::Export(command) => export::export(&command),
         Command::Gc(command) => gc::gc(&command),
+        Command::Operator(options) => operator::operator(*options),
+        Command::Probe(command) => operator::probe(&command),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

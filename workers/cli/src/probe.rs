@@ -90,3 +90,26 @@ pub async fn answers(client: &Client) -> Result<(), LlmError> {
         .await
         .map(drop)
 }
+
+/// The HTTP status with which a URL answers.
+///
+/// # Errors
+/// What it does instead of answering.
+pub fn get(url: &str, timeout: Duration) -> Result<u16, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| error.to_string())?;
+    runtime.block_on(async {
+        // reqwest is built without a TLS provider of its own.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder().timeout(timeout).build();
+        let client = client.map_err(|error| error.to_string())?;
+        let answer = client
+            .get(url)
+            .send()
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(answer.status().as_u16())
+    })
+}

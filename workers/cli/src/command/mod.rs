@@ -6,6 +6,7 @@ pub mod domain;
 pub mod eval;
 pub mod export;
 pub mod gc;
+pub mod operator;
 pub mod report;
 pub mod status;
 pub mod up;

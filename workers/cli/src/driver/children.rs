@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use agoge_crds::report::SynthesisReport;
-use agoge_plan::{Assignment, Child, ChildState, Resolved, Role, Seen};
+use agoge_plan::{Assignment, Child, ChildState, Resolved, Role, Seen, together};
 use serde_json::Value;
 
 use super::show::clock;
@@ -129,9 +128,10 @@ impl Children {
                 continue;
             }
             let threads = self.share(child, wanted);
+            let meeting = meeting(child)?;
             let mut workers = vec![];
             for shard in 0..child.shards {
-                match self.start(child, shard, threads, resolved, folder) {
+                match self.start(child, shard, threads, meeting, resolved, folder) {
                     Ok(worker) => workers.push(worker),
                     Err(NotStarted::Failed(failure)) => {
                         workers.iter_mut().for_each(Worker::kill);
@@ -200,6 +200,7 @@ impl Children {
         child: &Child,
         shard: u32,
         threads: u32,
+        meeting: Option<u16>,
         resolved: &Resolved,
         folder: &Path,
     ) -> Result<Worker, NotStarted> {
@@ -220,7 +221,7 @@ impl Children {
         assignment.time_left = assignment
             .time_left
             .map(|left| (left - (left / 10.0).min(10.0)).max(1.0));
-        Worker::start(&self.programs, &assignment, &log, folder)
+        Worker::start(&self.programs, &assignment, &log, folder, meeting)
     }
 
     /// Children whose work goes on, with their last report.
@@ -344,31 +345,26 @@ impl Slot {
             Some(failed) => failed,
             None if stopped => ChildState::Absent,
             None => ChildState::Succeeded {
-                result: self.together(results),
+                result: together(&self.child.role, results),
             },
         })
     }
 
     fn progress(&self) -> Value {
         let reports = self.workers.iter().map(Worker::progress).collect();
-        self.together(reports)
+        together(&self.child.role, reports)
     }
+}
 
-    /// The report of all shards: of synthesis the sum, of everything else the first shard's.
-    fn together(&self, mut reports: Vec<Value>) -> Value {
-        if reports.len() > 1 && matches!(self.child.role, Role::Synthesize { .. }) {
-            let each: Vec<SynthesisReport> = reports
-                .iter()
-                .filter_map(|report| agoge_crds::report::read(report).ok())
-                .collect();
-            return serde_json::to_value(SynthesisReport::of_shards(&each)).unwrap_or(Value::Null);
-        }
-        if reports.is_empty() {
-            Value::Null
-        } else {
-            reports.swap_remove(0)
-        }
+/// A free port for trainers of several ranks to meet at.
+fn meeting(child: &Child) -> Result<Option<u16>, Failure> {
+    if child.shards <= 1 || !matches!(child.role, Role::Train { .. }) {
+        return Ok(None);
     }
+    let free = || std::net::TcpListener::bind("127.0.0.1:0")?.local_addr();
+    free()
+        .map(|address| Some(address.port()))
+        .map_err(|e| Failure::Failed(format!("cannot find a port for {} to meet at: {e}", child.name)))
 }
 
 /// `2`, or `500m`: whole cores, rounded up.

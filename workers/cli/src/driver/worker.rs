@@ -95,7 +95,8 @@ pub enum NotStarted {
 }
 
 impl Worker {
-    /// Starts the work of an assignment in `folder`, where relative names of a manifest begin.
+    /// Starts the work of an assignment in `folder`, where relative names of a manifest begin. `meeting` is the port on which
+    /// rank 0 of several trainers listens.
     ///
     /// # Errors
     /// [`NotStarted`].
@@ -104,6 +105,7 @@ impl Worker {
         assignment: &Assignment,
         log: &Path,
         folder: &Path,
+        meeting: Option<u16>,
     ) -> Result<Self, NotStarted> {
         let failed = NotStarted::Failed;
         let work = assignment.work.clone();
@@ -157,6 +159,10 @@ impl Worker {
         command.current_dir(folder).stdout(out).stderr(err);
         if let Some(sandbox) = &programs.sandbox {
             command.env("AGOGE_SANDBOX", sandbox);
+        }
+        if let Some(port) = meeting {
+            command.env("MASTER_ADDR", "127.0.0.1");
+            command.env("MASTER_PORT", port.to_string());
         }
         if assignment.threads > 0 {
             command.env("OMP_NUM_THREADS", assignment.threads.to_string());

@@ -1,0 +1,109 @@
+//! The words that the driver writes on what it makes, and finds it by.
+
+use std::fmt;
+
+use agoge_plan::{Child, Role};
+
+/// Field manager, and `app.kubernetes.io/managed-by`.
+pub const MANAGER: &str = "agoge-operator";
+/// What every child, and every pod of one, carries.
+pub const SELECTOR: &str = "app.kubernetes.io/managed-by=agoge-operator";
+/// Label: the owner's kind.
+pub const KIND: &str = "agoge.dev/kind";
+/// Label: the owner's name.
+pub const OWNER: &str = "agoge.dev/owner";
+/// Label: the child's key.
+pub const KEY: &str = "agoge.dev/key";
+/// Label: which attempt.
+pub const ATTEMPT: &str = "agoge.dev/attempt";
+/// Label: what the child does.
+pub const COMPONENT: &str = "app.kubernetes.io/component";
+/// Label of the operator's pod that leads.
+pub const LEADER: &str = "agoge.dev/leader";
+/// Annotation: a digest of what the child was asked. Another digest never changes a child that exists.
+pub const SPEC_HASH: &str = "agoge.dev/spec-hash";
+/// Label that Kueue reads.
+pub const QUEUE: &str = "kueue.x-k8s.io/queue-name";
+/// The worker's container.
+pub const CONTAINER: &str = "worker";
+/// Port at which trainer ranks meet.
+pub const RANKS_PORT: u16 = 29_400;
+/// Audience of the token with which a pod reports.
+pub const AUDIENCE: &str = "agoge-progress";
+
+/// A kind of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// SynthesisJob.
+    SynthesisJob,
+    /// CheckerSuite.
+    CheckerSuite,
+    /// GRPORun.
+    GRPORun,
+}
+
+impl Kind {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::SynthesisJob, Self::CheckerSuite, Self::GRPORun];
+
+    /// As manifests write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SynthesisJob => "SynthesisJob",
+            Self::CheckerSuite => "CheckerSuite",
+            Self::GRPORun => "GRPORun",
+        }
+    }
+
+    /// The kind of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An object of ours, by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Target {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// The worker's subcommand, and the child's `component`.
+#[must_use]
+pub fn component(role: &Role) -> &'static str {
+    match role {
+        Role::Synthesize { .. } => "synthesize",
+        Role::Qualify => "qualify",
+        Role::Score => "score",
+        Role::Train { .. } => "train",
+    }
+}
+
+/// The labels of a child and of its pods.
+#[must_use]
+pub fn labels(child: &Child) -> serde_json::Map<String, serde_json::Value> {
+    [
+        ("app.kubernetes.io/name", "agoge".to_owned()),
+        ("app.kubernetes.io/managed-by", MANAGER.to_owned()),
+        (COMPONENT, component(&child.role).to_owned()),
+        (KIND, child.owner.kind.clone()),
+        (OWNER, child.owner.name.clone()),
+        (KEY, child.key.clone()),
+        (ATTEMPT, child.attempt.to_string()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.into()))
+    .collect()
+}

@@ -1,0 +1,223 @@
+//! What the driver keeps of a Job and of a pod: the few facts that decide, so that ten thousand pods stay small in memory.
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::ResourceExt;
+
+use crate::names::{self, Kind, Target};
+
+/// A Job of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobFacts {
+    /// Its uid.
+    pub uid: String,
+    /// Its name: the child's.
+    pub name: String,
+    /// Its resourceVersion, as a number: later is greater.
+    pub version: u64,
+    /// Whose it is.
+    pub owner: Target,
+    /// The owner's uid: a namesake that was made anew has none of the old one's children.
+    pub owner_uid: String,
+    /// The child's key.
+    pub key: String,
+    /// Which attempt.
+    pub attempt: u32,
+    /// What it does: the worker's subcommand.
+    pub component: String,
+    /// Pods that share it.
+    pub shards: u32,
+    /// Whether something holds it back (a queue).
+    pub suspended: bool,
+    /// Whether a queue may hold it back.
+    pub queued: bool,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether its pods come up together or not at all.
+    pub gang: bool,
+    /// Whether every pod ended well.
+    pub complete: bool,
+    /// Reason and message of its end, if it ended badly.
+    pub failed: Option<(String, String)>,
+}
+
+/// A pod of one of our Jobs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodFacts {
+    /// Its uid.
+    pub uid: String,
+    /// Its name.
+    pub name: String,
+    /// Its Job's uid.
+    pub job: String,
+    /// Its index among the Job's pods.
+    pub index: u32,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// Whether its container runs.
+    pub running: bool,
+    /// Whether its container has ended, and how.
+    pub ended: Option<Ended>,
+    /// What keeps it from running: reason and message.
+    pub blocked: Option<(String, String)>,
+    /// Whether a scheduler has placed it or said why not.
+    pub considered: bool,
+    /// Whether it was moved out of the way (evicted, preempted, its node gone).
+    pub disrupted: bool,
+}
+
+/// How a container ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ended {
+    /// Its exit code.
+    pub exit_code: i32,
+    /// The kubelet's word for it, such as `OOMKilled`.
+    pub reason: String,
+    /// Its last words: what it wrote to its termination log, or the end of its log.
+    pub message: String,
+    /// Seconds since the epoch, to tell which of several ended first.
+    pub at: i64,
+}
+
+/// Waiting reasons that pass by themselves and tell nobody anything.
+const PASSING: [&str; 3] = ["ContainerCreating", "PodInitializing", ""];
+
+impl JobFacts {
+    /// The facts of a Job; `None` when it is none of ours.
+    #[must_use]
+    pub fn of(job: &Job) -> Option<Self> {
+        let owner = controller(&job.metadata)?;
+        let labels = job.labels();
+        let spec = job.spec.as_ref()?;
+        let condition = |type_: &str| {
+            let conditions = job.status.as_ref()?.conditions.as_ref()?;
+            conditions
+                .iter()
+                .find(|c| c.type_ == type_ && c.status == "True")
+        };
+        Some(Self {
+            uid: job.uid()?,
+            name: job.name_any(),
+            version: version(&job.metadata),
+            owner: Target {
+                kind: Kind::parse(&owner.kind)?,
+                namespace: job.namespace()?,
+                name: owner.name.clone(),
+            },
+            owner_uid: owner.uid.clone(),
+            key: labels.get(names::KEY)?.clone(),
+            attempt: labels.get(names::ATTEMPT)?.parse().ok()?,
+            component: labels.get(names::COMPONENT).cloned().unwrap_or_default(),
+            shards: u32::try_from(spec.completions.unwrap_or(1)).unwrap_or(1),
+            suspended: spec.suspend.unwrap_or(false),
+            queued: labels.contains_key(names::QUEUE),
+            deleting: job.metadata.deletion_timestamp.is_some(),
+            gang: spec
+                .template
+                .spec
+                .as_ref()
+                .is_some_and(|spec| spec.scheduling_group.is_some()),
+            complete: condition("Complete").is_some(),
+            failed: condition("Failed").map(|c| {
+                (
+                    c.reason.clone().unwrap_or_default(),
+                    c.message.clone().unwrap_or_default(),
+                )
+            }),
+        })
+    }
+}
+
+impl PodFacts {
+    /// The facts of a pod; `None` when it belongs to no Job.
+    #[must_use]
+    pub fn of(pod: &Pod) -> Option<Self> {
+        let job = controller(&pod.metadata).filter(|owner| owner.kind == "Job")?;
+        let status = pod.status.as_ref();
+        let condition = |type_: &str| {
+            let conditions = status?.conditions.as_ref()?;
+            conditions.iter().find(|c| c.type_ == type_)
+        };
+        let container = status
+            .and_then(|status| status.container_statuses.as_ref())
+            .and_then(|all| all.iter().find(|c| c.name == names::CONTAINER));
+        let scheduled = condition("PodScheduled");
+        let unscheduled = scheduled.filter(|c| c.status == "False").map(|c| {
+            (
+                c.reason.clone().unwrap_or_default(),
+                c.message.clone().unwrap_or_default(),
+            )
+        });
+        let phase = status
+            .and_then(|status| status.phase.as_deref())
+            .unwrap_or_default();
+        Some(Self {
+            uid: pod.uid()?,
+            name: pod.name_any(),
+            job: job.uid.clone(),
+            index: pod
+                .labels()
+                .get("batch.kubernetes.io/job-completion-index")
+                .and_then(|index| index.parse().ok())
+                .unwrap_or(0),
+            deleting: pod.metadata.deletion_timestamp.is_some(),
+            running: container
+                .and_then(|c| c.state.as_ref())
+                .is_some_and(|state| state.running.is_some()),
+            ended: ended(pod, container, phase),
+            blocked: unscheduled.or_else(|| container.and_then(waits)),
+            considered: scheduled.is_some(),
+            disrupted: condition("DisruptionTarget").is_some_and(|c| c.status == "True"),
+        })
+    }
+}
+
+fn waits(container: &ContainerStatus) -> Option<(String, String)> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.clone().unwrap_or_default();
+    (!PASSING.contains(&reason.as_str()))
+        .then(|| (reason, waiting.message.clone().unwrap_or_default()))
+}
+
+fn ended(pod: &Pod, container: Option<&ContainerStatus>, phase: &str) -> Option<Ended> {
+    let terminated = container
+        .and_then(|c| c.state.as_ref())
+        .and_then(|s| s.terminated.as_ref());
+    if let Some(terminated) = terminated {
+        return Some(Ended {
+            exit_code: terminated.exit_code,
+            reason: terminated.reason.clone().unwrap_or_default(),
+            message: terminated.message.clone().unwrap_or_default(),
+            at: terminated
+                .finished_at
+                .as_ref()
+                .map_or(0, |at| at.0.as_second()),
+        });
+    }
+    // The kubelet refused or evicted it before its container had a status.
+    let status = pod.status.as_ref().filter(|_| phase == "Failed")?;
+    Some(Ended {
+        exit_code: -1,
+        reason: status.reason.clone().unwrap_or_else(|| "Failed".into()),
+        message: status.message.clone().unwrap_or_default(),
+        at: 0,
+    })
+}
+
+/// Who controls an object.
+fn controller(meta: &ObjectMeta) -> Option<&OwnerReference> {
+    meta.owner_references
+        .as_ref()?
+        .iter()
+        .find(|owner| owner.controller == Some(true))
+}
+
+/// A resourceVersion as a number; 0 where there is none.
+#[must_use]
+pub fn version(meta: &ObjectMeta) -> u64 {
+    meta.resource_version
+        .as_deref()
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
+}

@@ -1,0 +1,161 @@
+//! What an object becomes is compared with files: `UPDATE=1 cargo test -p agoge-controller` writes them anew, and a reader of
+//! the change sees what it does to pods.
+
+use std::path::Path;
+
+use agoge_crds::Phase;
+use agoge_crds::{Manifest, Timestamp, check};
+use agoge_plan::{Child, Observed, Plannable as _, SuiteSeen, SynthesisSeen};
+
+use super::*;
+
+const MANIFESTS: &str = r#"
+apiVersion: agoge.dev/v1alpha1
+kind: SynthesisJob
+metadata: {name: desk, namespace: team, uid: u-1}
+spec:
+  domain: desk
+  parallelism: 4
+  strategies:
+    - {name: template, target: {accepted: 2000}}
+    - {name: sea, target: {accepted: 4}}
+  models: {default: {endpoint: qwen}}
+---
+apiVersion: agoge.dev/v1alpha1
+kind: CheckerSuite
+metadata: {name: desk, namespace: team, uid: u-2}
+spec:
+  domain: desk
+  source: {synthesisJob: desk}
+---
+apiVersion: agoge.dev/v1alpha1
+kind: GRPORun
+metadata: {name: desk, namespace: team, uid: u-3}
+spec:
+  domain: desk
+  suite: {name: desk}
+  policy: {fresh: {}}
+  user: {model: scripted}
+  topology: {trainers: 2}
+  worker:
+    image: registry.example/worker:1
+    resources: {cpu: "2", memory: 4Gi, gpus: 1}
+    nodeSelector: {pool: gpu}
+    tolerations: [{key: gpu, operator: Exists}]
+    priorityClassName: high
+    gang: GANG
+    QUEUE
+    overlay:
+      spec:
+        topologySpreadConstraints:
+          - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: DoNotSchedule}
+        resourceClaims: [{name: gpu, resourceClaimTemplateName: gpu}]
+        containers:
+          - name: worker
+            env: [{name: NCCL_DEBUG, value: INFO}]
+            resources: {claims: [{name: gpu}]}
+"#;
+
+fn site(domain: DomainFrom) -> Site {
+    Site {
+        domain,
+        store: StoreFrom {
+            url: "s3://bucket/prefix".into(),
+            endpoint: Some("http://s3:7070".into()),
+            region: Some("eu".into()),
+            allow_http: true,
+            secret: Some("s3".into()),
+            claim: None,
+        },
+        endpoints: vec![EndpointFrom {
+            name: "qwen".into(),
+            url: "http://qwen:8000".into(),
+            secret: Some("qwen-key".into()),
+        }],
+        image: "worker:dev".into(),
+        pull_policy: "IfNotPresent".into(),
+        service_account: "default".into(),
+        progress_url: "https://agoge-progress.agoge.svc:9443".into(),
+        ca: "PEM".into(),
+    }
+}
+
+fn children(gang: &str, queue: &str) -> Vec<Child> {
+    let text = MANIFESTS.replace("GANG", gang).replace("QUEUE", queue);
+    let now = Timestamp::from_second(1_800_000_000).unwrap();
+    let observed = Observed {
+        synthesis: Some(SynthesisSeen {
+            phase: Phase::Complete,
+            digest: Some("sha256:d".into()),
+            parts: [("template".to_owned(), "sha256:t".to_owned())].into(),
+        }),
+        suite: Some(SuiteSeen {
+            phase: Phase::Complete,
+            digest: Some("sha256:s".into()),
+            mutation_score: Some(1.0),
+        }),
+        ..Observed::default()
+    };
+    let manifests = check(&text, "golden").unwrap();
+    manifests
+        .iter()
+        .flat_map(|manifest| match manifest {
+            Manifest::SynthesisJob(object) => object.plan(&observed, now).children,
+            Manifest::CheckerSuite(object) => object.plan(&observed, now).children,
+            Manifest::GRPORun(object) => object.plan(&observed, now).children,
+        })
+        .collect()
+}
+
+fn golden(name: &str, children: &[Child], domain: &DomainFrom) {
+    let mut text = String::new();
+    for child in children {
+        let rendered = render(child, &site(domain.clone())).unwrap();
+        let mut put = |value: serde_json::Value| {
+            text.push_str("---\n");
+            text.push_str(&serde_yaml::to_string(&value).unwrap());
+        };
+        put(serde_json::to_value(&rendered.config).unwrap());
+        rendered
+            .service
+            .iter()
+            .for_each(|s| put(serde_json::to_value(s).unwrap()));
+        rendered
+            .group
+            .iter()
+            .for_each(|g| put(serde_json::to_value(g).unwrap()));
+        put(serde_json::to_value(&rendered.job).unwrap());
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(format!("{name}.yaml"));
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, &text).unwrap();
+    }
+    let expected = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        text == expected,
+        "{} differs from what is rendered; UPDATE=1 writes it anew",
+        file.display()
+    );
+}
+
+#[test]
+fn children_of_the_three_kinds_render_as_the_golden_files_say() {
+    let map = DomainFrom::ConfigMap("desk".into());
+    golden("three-kinds", &children("podGroup", ""), &map);
+}
+
+#[test]
+fn volcano_queues_claims_and_image_volumes_render_as_the_golden_files_say() {
+    let train: Vec<Child> = children("volcano", "queue: team-queue")
+        .into_iter()
+        .filter(|c| c.shards == 2)
+        .collect();
+    golden(
+        "volcano-queue-image",
+        &train,
+        &DomainFrom::Image("registry.example/desk:1".into()),
+    );
+}
