@@ -12,11 +12,13 @@ pub mod grpo;
 pub mod loss;
 pub mod parallel;
 pub mod passk;
+mod ranks;
 pub mod rollout;
 mod schedule;
 pub mod sft;
 pub mod shuffle;
 
+use agoge_c10d::RanksError;
 use agoge_model::ModelError;
 
 /// Why a whole batch of work ended. What goes wrong in one episode is in its trajectory instead.
@@ -33,4 +35,10 @@ pub enum LearnerError {
     /// The model does not fit what it is asked.
     #[error("running the model: {0}")]
     Model(#[from] ModelError),
+    /// Another rank of the same training is gone, or nothing is heard of it.
+    #[error(transparent)]
+    Ranks(#[from] RanksError),
+    /// What ranks told each other cannot be read.
+    #[error("reading what another rank sent: {0}")]
+    Message(String),
 }

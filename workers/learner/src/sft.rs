@@ -3,19 +3,26 @@
 //! An epoch visits every transcript once, in an order drawn from (seed, epoch); after each epoch the validation loss is
 //! taken; when it has not fallen for `patience` epochs, or the budget is spent, training stops and the best weights are
 //! put back. State for a resume is whole after each epoch.
+//!
+//! Among ranks each takes every n-th transcript of a step; losses are divided by the tokens of the whole step, gradients
+//! summed, and rank 0's clock and the validation loss over all ranks decide for all.
 
+use std::rc::Rc;
 use std::time::Instant;
 
+use agoge_c10d::Ranks;
 use agoge_dialogue::Transcript;
 use agoge_model::Decoder;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
+use crate::LearnerError;
 use crate::adamw::{AdamW, Settings};
 use crate::batch::{Batch, Entropy, micro_batches, needed, score, trainable};
 use crate::gradient::gradient;
 use crate::loss::cross_entropy;
 use crate::parallel;
+use crate::ranks::{same_weights, state_of_rank_0, whole_gradient};
 use crate::schedule;
 use crate::shuffle::shuffled;
 
@@ -111,6 +118,7 @@ pub struct Sft<'a> {
     config: SftConfig,
     adam: AdamW,
     best: Vec<(String, Tensor)>,
+    ranks: Rc<Ranks>,
     /// Progress so far.
     pub state: SftState,
 }
@@ -125,8 +133,22 @@ impl<'a> Sft<'a> {
             config,
             adam,
             best: snapshot(decoder),
+            ranks: Rc::new(Ranks::alone()),
             state: SftState::default(),
         }
+    }
+
+    /// The same as one of several ranks: weights, moments and progress are rank 0's from here on.
+    ///
+    /// # Errors
+    /// When another rank is lost.
+    pub fn among(mut self, ranks: Rc<Ranks>) -> Result<Self, LearnerError> {
+        self.ranks = ranks;
+        if let Some((tensors, state)) = state_of_rank_0(&self.ranks, self.tensors(), &self.state)? {
+            self.restore(&tensors, state)
+                .map_err(LearnerError::Message)?;
+        }
+        Ok(self)
     }
 
     /// Everything a checkpoint needs.
@@ -165,8 +187,24 @@ impl<'a> Sft<'a> {
         Ok(())
     }
 
-    /// One epoch and its validation; sets `state.done` when training is over and the best weights are back.
+    /// [`Sft::try_epoch`] of a rank alone.
+    ///
+    /// # Panics
+    /// When another rank is lost.
     pub fn epoch(&mut self, train: &[Transcript], validation: &[Transcript]) -> Epoch {
+        self.try_epoch(train, validation)
+            .expect("a rank alone has none to lose")
+    }
+
+    /// One epoch and its validation; sets `state.done` when training is over and the best weights are back.
+    ///
+    /// # Errors
+    /// When another rank is lost; what was done since the last checkpoint is then lost too.
+    pub fn try_epoch(
+        &mut self,
+        train: &[Transcript],
+        validation: &[Transcript],
+    ) -> Result<Epoch, LearnerError> {
         let started = Instant::now();
         let before = self.state.epochs.last().map_or(0.0, |e| e.seconds);
         let number = self.state.epochs.len() as u64 + 1;
@@ -178,6 +216,9 @@ impl<'a> Sft<'a> {
             if tokens == 0 {
                 continue;
             }
+            let mut chunk = chunk.to_vec();
+            let mut at = 0..;
+            chunk.retain(|_| at.next().is_some_and(|at| self.ranks.mine(at)));
             let lengths: Vec<usize> = chunk.iter().map(|i| needed(&train[*i])).collect();
             let micros = micro_batches(&lengths, self.config.micro_batch_tokens);
             let (gradient, losses) = gradient(
@@ -194,20 +235,31 @@ impl<'a> Sft<'a> {
                 },
             );
             loss_sum += losses.iter().sum::<f64>() * tokens as f64;
+            let gradient = whole_gradient(&self.ranks, self.decoder, gradient)?;
             self.adam.step(&gradient, self.rate(per_epoch));
             self.state.steps += 1;
             trained += tokens as u64;
         }
         let seconds = before + started.elapsed().as_secs_f64();
+        same_weights(&self.ranks, self.decoder)?;
+        let mut at = 0..;
+        let own = validation
+            .iter()
+            .filter(|_| at.next().is_some_and(|at| self.ranks.mine(at)));
+        let (lost, tokens) = loss_sums(
+            self.decoder,
+            &own.collect::<Vec<_>>(),
+            self.config.micro_batch_tokens,
+            self.config.threads,
+        );
+        let seconds = if self.ranks.leads() { seconds } else { 0.0 };
+        let mut sums = [loss_sum, lost, tokens as f64, seconds];
+        self.ranks.sum_figures("summing losses", &mut sums)?;
+        let [loss_sum, lost, tokens, seconds] = sums;
         let epoch = Epoch {
             epoch: number,
             loss: loss_sum / (trained.max(1) as f64),
-            validation: mean_loss(
-                self.decoder,
-                validation,
-                self.config.micro_batch_tokens,
-                self.config.threads,
-            ),
+            validation: lost / tokens,
             trained_tokens: trained,
             seconds,
         };
@@ -233,7 +285,7 @@ impl<'a> Sft<'a> {
                     .expect("the snapshot has every parameter of its own decoder");
             }
         }
-        epoch
+        Ok(epoch)
     }
 
     fn rate(&self, steps_per_epoch: u64) -> f64 {
@@ -257,14 +309,26 @@ pub fn mean_loss(
     micro_batch_tokens: usize,
     threads: usize,
 ) -> f64 {
-    let lengths: Vec<usize> = transcripts.iter().map(needed).collect();
+    let all: Vec<&Transcript> = transcripts.iter().collect();
+    let (sum, tokens) = loss_sums(decoder, &all, micro_batch_tokens, threads);
+    sum / tokens as f64
+}
+
+/// The loss summed over trained tokens, and their number.
+fn loss_sums(
+    decoder: &Decoder,
+    transcripts: &[&Transcript],
+    micro_batch_tokens: usize,
+    threads: usize,
+) -> (f64, usize) {
+    let lengths: Vec<usize> = transcripts.iter().map(|t| needed(t)).collect();
     let items: Vec<(Decoder, Vec<usize>)> = micro_batches(&lengths, micro_batch_tokens)
         .into_iter()
         .map(|micro| (decoder.share(), micro))
         .collect();
     let parts = parallel::run(threads, items, |(decoder, micro)| {
         tch::no_grad(|| {
-            let picked: Vec<&Transcript> = micro.iter().map(|i| &transcripts[*i]).collect();
+            let picked: Vec<&Transcript> = micro.iter().map(|i| transcripts[*i]).collect();
             let batch = Batch::pack(&picked);
             if batch.trained() == 0 {
                 return (0.0, 0);
@@ -276,10 +340,9 @@ pub fn mean_loss(
             )
         })
     });
-    let (sum, tokens) = parts
+    parts
         .into_iter()
-        .fold((0.0, 0usize), |(s, n), (ds, dn)| (s + ds, n + dn));
-    sum / tokens as f64
+        .fold((0.0, 0usize), |(s, n), (ds, dn)| (s + ds, n + dn))
 }
 
 /// A copy of every parameter.

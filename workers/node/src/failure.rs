@@ -145,14 +145,19 @@ impl From<agoge_learner::LearnerError> for Failure {
         match error {
             agoge_learner::LearnerError::Stopped => Self::Stopped,
             agoge_learner::LearnerError::NoTasks => Self::Input(error.to_string()),
-            agoge_learner::LearnerError::Model(_) => {
+            agoge_learner::LearnerError::Ranks(lost) => lost.into(),
+            agoge_learner::LearnerError::Model(_) | agoge_learner::LearnerError::Message(_) => {
                 Self::Infra(error.to_string())
             }
         }
     }
 }
 
-
+impl From<agoge_c10d::RanksError> for Failure {
+    fn from(error: agoge_c10d::RanksError) -> Self {
+        Self::Known(Reason::RankLost, error.to_string())
+    }
+}
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {

@@ -3,12 +3,17 @@
 //! A step's groups come from a cursor over the tasks, reshuffled each round by (seed, round). All members of a group
 //! play the same task; the advantage is a statistic over its trajectories; every trained token of a trajectory carries
 //! it; the loss is the mean over the step's trained tokens. State for a resume is whole after each step.
+//!
+//! Among ranks each plays every n-th group and tells the others how it went; so every rank sees the same groups, filters
+//! them alike and trains its share of them, with the token counts of the whole step.
 
 mod figures;
 mod update;
 
+use std::rc::Rc;
 use std::time::Instant;
 
+use agoge_c10d::Ranks;
 use agoge_model::Decoder;
 use agoge_world::Task;
 use serde::{Deserialize, Serialize};
@@ -19,6 +24,7 @@ use crate::adamw::{AdamW, Settings};
 use crate::advantage::Estimator;
 use crate::filter::{Insufficient, Refill, Rule};
 use crate::loss::Clip;
+use crate::ranks::{same_weights, state_of_rank_0};
 use crate::rollout::{Agent, Arena, Player, Seat, Trajectory, User};
 use crate::schedule;
 use crate::sft::{put_back, snapshot};
@@ -149,6 +155,7 @@ pub struct Grpo<'a> {
     config: GrpoConfig,
     adam: AdamW,
     pool: Refill<Group>,
+    ranks: Rc<Ranks>,
     /// Progress so far.
     pub state: GrpoState,
 }
@@ -166,8 +173,22 @@ impl<'a> Grpo<'a> {
             config,
             adam,
             pool,
+            ranks: Rc::new(Ranks::alone()),
             state: GrpoState::default(),
         }
+    }
+
+    /// The same as one of several ranks: weights, moments and progress are rank 0's from here on.
+    ///
+    /// # Errors
+    /// When another rank is lost.
+    pub fn among(mut self, ranks: Rc<Ranks>) -> Result<Self, LearnerError> {
+        self.ranks = ranks;
+        if let Some((tensors, state)) = state_of_rank_0(&self.ranks, self.tensors(), &self.state)? {
+            self.restore(&tensors, state)
+                .map_err(LearnerError::Message)?;
+        }
+        Ok(self)
     }
 
     /// Everything a checkpoint needs.
@@ -227,6 +248,7 @@ impl<'a> Grpo<'a> {
             let seats: Vec<Seat<'_>> = drawn
                 .iter()
                 .enumerate()
+                .filter(|(offset, _)| self.ranks.mine(*offset))
                 .flat_map(|(offset, task)| {
                     let group = self.state.groups + offset as u64;
                     (0..self.config.group_size as u64).map(move |member| Seat {
@@ -237,7 +259,8 @@ impl<'a> Grpo<'a> {
                 })
                 .collect();
             self.state.groups += generate as u64;
-            let played = arena.play(&seats, Agent::Policy(player), user, number, &mut on_wave)?;
+            let played = arena.play(&seats, Agent::Policy(player), user, number, &mut on_wave);
+            let played = self.everyones(played)?;
             let batch: Vec<(Group, Vec<Option<f64>>)> = played
                 .chunks(self.config.group_size)
                 .map(|members| {
@@ -256,14 +279,50 @@ impl<'a> Grpo<'a> {
         step.filter = filter;
         step.generation_seconds = generation_seconds;
         let training = Instant::now();
-        self.update(&groups, &mut step);
+        self.try_update(&groups, &mut step)?;
         step.training_seconds = training.elapsed().as_secs_f64();
         let before = self.state.steps.last().map_or(0.0, |s| s.seconds);
         step.seconds = before + started.elapsed().as_secs_f64();
+        if self.ranks.world() > 1 {
+            same_weights(&self.ranks, self.decoder)?;
+            step.seconds = self.ranks.agreed("agreeing on the time", step.seconds)?;
+        }
         self.state.updates = self.adam.steps();
         self.state.surplus = self.pool.waiting().to_vec();
         self.state.steps.push(step.clone());
         Ok((step, groups))
+    }
+
+    /// The trajectories of all ranks, in the order of their groups. A rank that was asked to stop stops all.
+    fn everyones(
+        &self,
+        played: Result<Vec<Trajectory>, LearnerError>,
+    ) -> Result<Vec<Trajectory>, LearnerError> {
+        const DOING: &str = "exchanging trajectories";
+        if self.ranks.world() == 1 {
+            return played;
+        }
+        let own = match played {
+            Ok(played) => Some(played),
+            Err(LearnerError::Stopped) => None,
+            Err(error) => return Err(error),
+        };
+        let unread = |error: serde_json::Error| LearnerError::Message(error.to_string());
+        self.ranks.barrier("playing")?;
+        let bytes = serde_json::to_vec(&own).map_err(unread)?;
+        let told = self.ranks.gather_bytes(DOING, bytes)?;
+        let told: Vec<Option<Vec<Trajectory>>> = told
+            .iter()
+            .map(|bytes| serde_json::from_slice(bytes).map_err(unread))
+            .collect::<Result<_, _>>()?;
+        let told: Option<Vec<_>> = told.into_iter().collect();
+        let mut all: Vec<Trajectory> = told
+            .ok_or(LearnerError::Stopped)?
+            .into_iter()
+            .flatten()
+            .collect();
+        all.sort_by_key(|one| (one.group, one.member));
+        Ok(all)
     }
 
     /// How many groups are generated at once when `missing` are: what the last step's share of kept groups makes likely

@@ -1,5 +1,6 @@
 //! The training half of a step: the clipped loss over its trajectories, in micro-batches, and the optimiser's updates.
 
+use agoge_c10d::{Ranks, RanksError};
 use agoge_model::Decoder;
 use tch::Tensor;
 
@@ -7,19 +8,28 @@ use super::{Group, Grpo, GrpoConfig, Step};
 use crate::batch::{Batch, Entropy, micro_batches, needed, score, trainable};
 use crate::gradient::gradient;
 use crate::loss::{ppo_clip, reference_kl};
+use crate::ranks::whole_gradient;
 use crate::rollout::Trajectory;
 use crate::shuffle::shuffled;
 
 impl Grpo<'_> {
     /// The optimiser updates of one step. Without a penalty or bonus of its own, a trajectory whose advantage is 0 adds
     /// nothing to the gradient, so only its token count enters, as part of the denominator.
-    pub(super) fn update(&mut self, groups: &[Group], step: &mut Step) {
-        let all: Vec<(&Trajectory, f64)> = groups
-            .iter()
-            .flat_map(|g| g.members.iter().zip(&g.rewards).zip(&g.advantages))
-            .filter(|((_, reward), _)| reward.is_some())
-            .map(|((member, _), advantage)| (member, *advantage))
-            .collect();
+    pub(super) fn try_update(
+        &mut self,
+        groups: &[Group],
+        step: &mut Step,
+    ) -> Result<(), RanksError> {
+        let (mut all, mut shares): (Vec<(&Trajectory, f64)>, Vec<bool>) = (Vec::new(), Vec::new());
+        for (index, group) in groups.iter().enumerate() {
+            let members = group.members.iter().zip(&group.rewards);
+            for ((member, reward), advantage) in members.zip(&group.advantages) {
+                if reward.is_some() {
+                    all.push((member, *advantage));
+                    shares.push(self.ranks.mine(index));
+                }
+            }
+        }
         let rewards: Vec<f64> = all.iter().filter_map(|(member, _)| member.reward).collect();
         step.reward_effective = rewards.iter().sum::<f64>() / rewards.len().max(1) as f64;
         let parts = self.config.minibatches.max(1);
@@ -30,12 +40,16 @@ impl Grpo<'_> {
         for (number, part) in order.chunks(all.len().div_ceil(parts).max(1)).enumerate() {
             let tokens: usize = part.iter().map(|i| trainable(&all[*i].0.transcript)).sum();
             step.trained_tokens += tokens as u64;
+            let counts = |i: &&usize| {
+                let (member, advantage) = &all[**i];
+                (every || *advantage != 0.0) && trainable(&member.transcript) > 0
+            };
+            let anything = part.iter().any(|i| counts(&i));
             let used: Vec<(&Trajectory, f64)> = part
                 .iter()
+                .filter(counts)
+                .filter(|i| shares[**i])
                 .map(|i| all[*i])
-                .filter(|(member, advantage)| {
-                    (every || *advantage != 0.0) && trainable(&member.transcript) > 0
-                })
                 .collect();
             let lengths: Vec<usize> = used
                 .iter()
@@ -59,8 +73,17 @@ impl Grpo<'_> {
                 }
                 sums.add(&one, 1.0 / parts as f64);
             }
+            // Every rank knows whether there is anything to exchange.
+            let gradient = match anything {
+                true => whole_gradient(&self.ranks, self.decoder, gradient)?,
+                false => gradient,
+            };
             norms.push(self.adam.step(&gradient, self.rate()));
         }
+        let mut gap = [step.logp_diff];
+        self.ranks.max_figures("comparing figures", &mut gap)?;
+        step.logp_diff = gap[0];
+        let sums = sums.over(&self.ranks)?;
         let scored = f64::max(sums.scored, 1.0);
         step.loss = sums.loss;
         step.clip_share = sums.clipped / scored;
@@ -68,6 +91,7 @@ impl Grpo<'_> {
         step.reference_kl = sums.reference;
         step.entropy = sums.entropy / scored;
         step.grad_norm = norms.iter().sum::<f64>() / norms.len().max(1) as f64;
+        Ok(())
     }
 }
 
@@ -90,6 +114,29 @@ struct Sums {
 }
 
 impl Sums {
+    /// Those of all ranks.
+    fn over(self, ranks: &Ranks) -> Result<Self, RanksError> {
+        let mut all = [
+            self.scored,
+            self.loss,
+            self.clipped,
+            self.kl,
+            self.reference,
+            self.entropy,
+        ];
+        ranks.sum_figures("summing figures", &mut all)?;
+        let [scored, loss, clipped, kl, reference, entropy] = all;
+        Ok(Self {
+            scored,
+            loss,
+            clipped,
+            kl,
+            reference,
+            entropy,
+            ..self
+        })
+    }
+
     fn add(&mut self, one: &Self, share: f64) {
         self.scored += one.scored;
         self.loss += one.loss * share;
@@ -268,6 +315,13 @@ mod tests {
             grpo.update(&[group], &mut figures);
         }
         figures
+    }
+
+    impl Grpo<'_> {
+        fn update(&mut self, groups: &[Group], step: &mut Step) {
+            self.try_update(groups, step)
+                .expect("a rank alone has none to lose");
+        }
     }
 
     const GOOD: [u32; 3] = [7, 8, 9];
