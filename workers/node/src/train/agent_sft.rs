@@ -30,6 +30,7 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
             threads,
         ),
         deterministic: stage.arguments.deterministic,
+        ranks: stage.ranks.clone(),
     };
     let training = |epoch| demonstrations.epoch(epoch);
     let state = supervised::train(

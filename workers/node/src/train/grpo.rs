@@ -1,7 +1,7 @@
 //! GRPO: the policy learns from its own rollouts, rewarded by the suite's checkers. The same stage without dynamic
 //! filtering is an arm for comparison.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use agoge_crds::grpo_run::{Algorithm, FilterRule, FilterSpec, GrpoSpec, OnInsufficient};
 use agoge_learner::LearnerError;
@@ -15,6 +15,7 @@ use agoge_plan::TrainStage;
 use agoge_world::Task;
 
 use super::policy::Policy;
+use super::ranks::asked_to_stop;
 use super::samples::Sample;
 use super::{Record, Stage, USER_TEMPERATURE, trace};
 use crate::failure::Failure;
@@ -59,13 +60,32 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
         reference.as_ref().map(|r| &r.decoder),
         config,
     );
-    let file = resume(&mut grpo, &job.assignment.work)?;
+    let ranks = &stage.ranks;
+    let leads = ranks.leads();
+    let file = job.assignment.work.join("grpo.ckpt");
+    if leads {
+        resume(&mut grpo, &file)?;
+    }
+    let mut grpo = grpo.among(ranks.clone())?;
     let speaker = user.as_ref().map_or(User::Scripted, |user| {
         User::Model(user.player(USER_TEMPERATURE))
     });
     let mut samples = Vec::new();
     job.progress.stage(plan.title, plan.unit(), plan.total());
+    // Ranks hear it before each step; one of many cannot leave the others in the middle of an evaluation.
+    let several = ranks.world() > 1;
+    let probed = probe.len() as f64;
+    let probe: Vec<Task> = (0..)
+        .zip(probe)
+        .filter_map(|(at, task)| ranks.mine(at).then_some(task))
+        .collect();
     while !plan.spent(&grpo.state) {
+        if several && asked_to_stop(job, ranks)? {
+            if leads {
+                trace::save(&file, &grpo.tensors(), &grpo.state)?;
+            }
+            return Err(Failure::Stopped);
+        }
         let before = grpo.state.clone();
         let stop = job.stop.clone();
         let played = grpo.step(
@@ -79,7 +99,9 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
             Ok(played) => played,
             Err(LearnerError::Stopped) => {
                 // The weights are as after the last whole step, and so is this state.
-                trace::save(&file, &grpo.tensors(), &before)?;
+                if leads {
+                    trace::save(&file, &grpo.tensors(), &before)?;
+                }
                 return Err(Failure::Stopped);
             }
             Err(error) => return Err(error.into()),
@@ -88,25 +110,42 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
             .step
             .is_multiple_of(u64::from(spec.checkpoint_every.max(1)))
             || plan.spent(&grpo.state);
-        if due && !probe.is_empty() {
+        if due && probed > 0.0 {
             let card = evaluate(
                 &mut arena,
                 &probe,
                 1,
                 Agent::Policy(policy.player(0.0)),
                 speaker,
-                |_| stop.check(),
+                |_| if several { Ok(()) } else { stop.check() },
             )?;
-            grpo.note_pass(card.pass.first().map_or(0.0, |estimate| estimate.value));
+            ranks.barrier("evaluating")?;
+            let pass = card.pass.first().map_or(0.0, |estimate| estimate.value);
+            let pass = if several {
+                let mut passed = [if probe.is_empty() {
+                    0.0
+                } else {
+                    pass * probe.len() as f64
+                }];
+                ranks.sum_figures("counting what passed", &mut passed)?;
+                passed[0] / probed
+            } else {
+                pass
+            };
+            grpo.note_pass(pass);
+        }
+        if due && leads {
+            trace::save(&file, &grpo.tensors(), &grpo.state)?;
         }
         if due {
-            trace::save(&file, &grpo.tensors(), &grpo.state)?;
             job.progress.figure("checkpoint", step.step);
         }
-        trace::write(
-            &job.assignment.work,
-            &curve(&grpo.state.steps, stage.arguments.deterministic),
-        )?;
+        if leads {
+            trace::write(
+                &job.assignment.work,
+                &curve(&grpo.state.steps, stage.arguments.deterministic),
+            )?;
+        }
         log(plan.title, grpo.state.steps.last().unwrap_or(&step));
         show(job, &plan, &grpo.state);
         samples = shown(&groups, &step, &tasks, &policy);
@@ -125,7 +164,7 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
             .map(serde_json::to_value)
             .collect::<Result<_, _>>()
             .map_err(Failure::infra)?,
-        model: Some(policy.put(&job.store, &job.assignment.work)?),
+        model: stage.left(job, &policy)?,
         samples,
         ..Record::default()
     };
@@ -269,14 +308,13 @@ pub fn bounds(spec: &GrpoSpec) -> Bounds {
     }
 }
 
-fn resume(grpo: &mut Grpo<'_>, work: &Path) -> Result<PathBuf, Failure> {
-    let file = work.join("grpo.ckpt");
-    if let Some((tensors, state)) = trace::resume::<GrpoState>(&file)? {
+fn resume(grpo: &mut Grpo<'_>, file: &Path) -> Result<(), Failure> {
+    if let Some((tensors, state)) = trace::resume::<GrpoState>(file)? {
         grpo.restore(&tensors, state)
-            .map_err(|why| trace::unfit(&file, &why))?;
+            .map_err(|why| trace::unfit(file, &why))?;
         tracing::info!(steps = grpo.state.steps.len(), "resumed");
     }
-    Ok(file)
+    Ok(())
 }
 
 /// The steps as they enter the record.

@@ -6,6 +6,7 @@ mod certify_user;
 mod evaluate;
 mod grpo;
 mod policy;
+mod ranks;
 mod record;
 mod rename;
 mod samples;
@@ -16,15 +17,17 @@ mod trace;
 mod user_sft;
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use agoge_c10d::Ranks;
 use agoge_crds::grpo_run::{ArmStatus, PolicySpec, UserModel, UserSpec};
 use agoge_crds::report::TrainReport;
 use agoge_learner::evaluate::Scorecard;
 use agoge_plan::TrainStage;
 use agoge_sandbox::Limits;
-use agoge_store::Digest;
+use agoge_store::{Digest, Folder};
 use agoge_world::{Domain, World};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -80,6 +83,7 @@ struct Stage {
     arguments: Arguments,
     domain: Arc<Domain>,
     suite: Suite,
+    ranks: Rc<Ranks>,
 }
 
 /// Does the stage of the job's assignment and writes its result.
@@ -99,10 +103,12 @@ pub fn report(job: &mut Job) -> Result<TrainReport, Failure> {
         return Ok(told(&record, &digest, seconds));
     }
     let suite = Suite::load(&job.store, &arguments)?;
+    let ranks = ranks::meet(job, &arguments)?;
     let stage = Stage {
         arguments,
         domain,
         suite,
+        ranks,
     };
     let started = Instant::now();
     let (mut record, seconds) = stage.perform(job)?;
@@ -113,12 +119,26 @@ pub fn report(job: &mut Job) -> Result<TrainReport, Failure> {
     } else {
         seconds
     };
-    let digest = record::keep(&job.store, &stage.arguments.run, inputs, &record, seconds)?;
+    let digest = stage
+        .agreed(|| record::keep(&job.store, &stage.arguments.run, inputs, &record, seconds))?;
     trace::clear(&job.assignment.work);
     Ok(told(&record, &digest, seconds))
 }
 
 impl Stage {
+    /// The digest of the record that rank 0 keeps, on every rank: so all report the same, and none is done before it is kept.
+    fn agreed(&self, keep: impl FnOnce() -> Result<Digest, Failure>) -> Result<Digest, Failure> {
+        let kept = match self.ranks.leads() {
+            true => keep()?.to_string(),
+            false => String::new(),
+        };
+        self.ranks.barrier("keeping the record")?;
+        let digest = self
+            .ranks
+            .broadcast_bytes("telling the record's digest", kept.into_bytes())?;
+        Digest::parse(&String::from_utf8_lossy(&digest)).map_err(Failure::infra)
+    }
+
     /// The record, and the seconds that it took over all attempts where the stage knows.
     fn perform(&self, job: &mut Job) -> Result<(Record, Option<f64>), Failure> {
         match self.arguments.stage {
@@ -172,6 +192,14 @@ impl Stage {
             &folder,
             &job.assignment.work.join("inputs").join(stage.as_str()),
         )
+    }
+
+    /// Keeps the trained model: rank 0 does.
+    fn left(&self, job: &Job, policy: &Policy) -> Result<Option<Folder>, Failure> {
+        match self.ranks.leads() {
+            true => policy.put(&job.store, &job.assignment.work).map(Some),
+            false => Ok(None),
+        }
     }
 
     /// The user model, unless the script plays the user.

@@ -51,6 +51,7 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
             ..limits
         },
         deterministic: stage.arguments.deterministic,
+        ranks: stage.ranks.clone(),
     };
     // Its epochs come after those of agent SFT, and so have ids of their own.
     let training = |epoch: u64| demonstrations.epoch(epoch + (1 << 20));

@@ -1,8 +1,10 @@
 //! The loop that every supervised stage shares: epochs to the plateau, checkpoints, the loss trace, progress.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Instant;
 
+use agoge_c10d::Ranks;
 use agoge_crds::grpo_run::SftSpec;
 use agoge_dialogue::Transcript;
 use agoge_learner::adamw::Settings;
@@ -10,6 +12,7 @@ use agoge_learner::sft::{Epoch, Sft, SftConfig, SftState};
 use agoge_model::Decoder;
 
 use super::policy::Policy;
+use super::ranks::asked_to_stop;
 use super::{Record, Stage, trace};
 use crate::failure::Failure;
 use crate::job::Job;
@@ -29,6 +32,8 @@ pub struct Plan<'a> {
     pub config: SftConfig,
     /// Whether time must leave no trace.
     pub deterministic: bool,
+    /// Those that train together.
+    pub ranks: Rc<Ranks>,
 }
 
 /// The learner's settings for a spec. A deterministic run knows no clock: only epochs and the plateau end it.
@@ -54,7 +59,7 @@ pub fn config(spec: &SftSpec, seed: u64, deterministic: bool, threads: usize) ->
 }
 
 /// Trains to the end, from the last checkpoint if there is one, and gives the state it ended in. `training` gives the
-/// transcripts of an epoch.
+/// transcripts of an epoch. Among ranks, rank 0 alone reads and writes files; the others begin where it does.
 pub fn train(
     job: &mut Job,
     plan: &Plan<'_>,
@@ -64,11 +69,17 @@ pub fn train(
 ) -> Result<SftState, Failure> {
     let file = checkpoint_file(&job.assignment.work);
     let mut sft = Sft::new(decoder, plan.config.clone());
-    if let Some((tensors, state)) = trace::resume::<SftState>(&file)? {
+    let leads = plan.ranks.leads();
+    let found = match leads {
+        true => trace::resume::<SftState>(&file)?,
+        false => None,
+    };
+    if let Some((tensors, state)) = found {
         sft.restore(&tensors, state)
             .map_err(|why| trace::unfit(&file, &why))?;
         tracing::info!(epochs = sft.state.epochs.len(), "resumed");
     }
+    let mut sft = sft.among(plan.ranks.clone())?;
     // What the clock ends is counted in seconds.
     let timed = plan.config.max_seconds.is_finite() && plan.config.max_epochs == u64::MAX;
     match timed {
@@ -81,12 +92,14 @@ pub fn train(
     }
     let mut saved = Instant::now();
     while !sft.state.done {
-        job.stop.check().or_else(|stopped| {
-            trace::save(&file, &sft.tensors(), &sft.state)?;
-            Err(Failure::from(stopped))
-        })?;
+        if asked_to_stop(job, &plan.ranks)? {
+            if leads {
+                trace::save(&file, &sft.tensors(), &sft.state)?;
+            }
+            return Err(Failure::Stopped);
+        }
         let number = sft.state.epochs.len() as u64 + 1;
-        let epoch = sft.epoch(&training(number), validation);
+        let epoch = sft.try_epoch(&training(number), validation)?;
         tracing::info!(
             epoch = epoch.epoch,
             loss = epoch.loss,
@@ -95,11 +108,14 @@ pub fn train(
             "{}",
             plan.title
         );
+        show(job, &sft.state, timed);
+        if !leads {
+            continue;
+        }
         trace::write(
             &job.assignment.work,
             &curve(&sft.state.epochs, plan.deterministic),
         )?;
-        show(job, &sft.state, timed);
         if sft.state.done || saved.elapsed().as_secs_f64() > BETWEEN {
             trace::save(&file, &sft.tensors(), &sft.state)?;
             saved = Instant::now();
@@ -159,7 +175,7 @@ pub fn record(
         steps: state.epochs.len() as u64,
         trained_tokens: state.epochs.iter().map(|epoch| epoch.trained_tokens).sum(),
         curve,
-        model: Some(policy.put(&job.store, &job.assignment.work)?),
+        model: stage.left(job, policy)?,
         ..Record::default()
     };
     Ok((record, state.epochs.last().map(|epoch| epoch.seconds)))

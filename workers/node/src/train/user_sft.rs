@@ -62,6 +62,7 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
             threads,
         ),
         deterministic: stage.arguments.deterministic,
+        ranks: stage.ranks.clone(),
     };
     let state = supervised::train(job, &plan, &user.decoder, &epoch, &validation)?;
     supervised::record(stage, job, &user, &state)
