@@ -41,7 +41,7 @@ class Cluster:
 
     def apply(self, *documents):
         text = "\n---\n".join(d if isinstance(d, str) else json.dumps(d) for d in documents)
-        return self.kubectl("apply", "-f", "-", text=text)
+        return self.kubectl("apply", "--server-side", "-f", "-", text=text)
 
     def status(self, kind, name="courier"):
         return (self.get(kind, name) or {}).get("status", {})
