@@ -3,6 +3,7 @@
 pub mod command;
 pub mod driver;
 pub mod failure;
+pub mod kubectl;
 pub mod manifest;
 pub mod preflight;
 pub mod probe;

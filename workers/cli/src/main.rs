@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use agoge_cli::command::{chat, check, domain, eval, export, gc, operator, report, status, up};
+use agoge_cli::kubectl;
 use clap::{Parser, Subcommand};
 
 /// Grows tool-use training data that proves itself, and trains agents on it.
@@ -28,12 +29,16 @@ enum Command {
     Report(report::Report),
     Export(export::Export),
     Gc(gc::Gc),
+    Kubectl(kubectl::Kubectl),
     Operator(Box<agoge_controller::Options>),
     #[command(hide = true)]
     Probe(operator::Probe),
 }
 
 fn main() -> ExitCode {
+    if called_as("kubectl-agoge") {
+        return kubectl::main();
+    }
     let ended = match Agoge::parse().command {
         Command::Up(command) => up::up(&command),
         Command::Chat(command) => chat::chat(&command),
@@ -44,6 +49,7 @@ fn main() -> ExitCode {
         Command::Report(command) => report::report(&command),
         Command::Export(command) => export::export(&command),
         Command::Gc(command) => gc::gc(&command),
+        Command::Kubectl(command) => return kubectl::end(kubectl::kubectl(&command)),
         Command::Operator(options) => operator::operator(*options),
         Command::Probe(command) => operator::probe(&command),
     };
@@ -54,4 +60,10 @@ fn main() -> ExitCode {
             failure.code()
         }
     }
+}
+
+/// Whether this program was started under a name, such as that of a link to it.
+fn called_as(name: &str) -> bool {
+    let called = std::env::args_os().next();
+    called.is_some_and(|path| std::path::Path::new(&path).file_stem() == Some(name.as_ref()))
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use agoge_crds::Manifest;
+use agoge_crds::{CheckerSuite, Manifest};
 use agoge_dialogue::Message;
 use agoge_dialogue::export::{Card, rl_row, sft_row};
 use agoge_store::{Store, write_atomic};
@@ -66,44 +66,80 @@ pub struct Found {
     pub domain: Domain,
 }
 
+/// Why it is not one suite that is meant.
+pub enum NotOne {
+    /// There is none of that name.
+    None,
+    /// There are several.
+    Several,
+}
+
+/// The one suite that is meant.
+///
+/// # Errors
+/// [`NotOne`]
+pub fn pick(suites: Vec<CheckerSuite>, wanted: Option<&str>) -> Result<CheckerSuite, NotOne> {
+    let mut suites: Vec<_> = suites
+        .into_iter()
+        .filter(|suite| wanted.is_none_or(|name| suite.metadata.name.as_deref() == Some(name)))
+        .collect();
+    match suites.len() {
+        0 => Err(NotOne::None),
+        1 => Ok(suites.remove(0)),
+        _ => Err(NotOne::Several),
+    }
+}
+
 /// Finds the suite of a run and reads it.
 ///
 /// # Errors
 /// No such suite, one that is not ready, or a domain that has moved.
 pub fn find(out: &Path, wanted: Option<&str>) -> Result<Found, Failure> {
-    let suites: Vec<_> = objects::stored(out)?
+    let suites = objects::stored(out)?
         .into_iter()
         .filter_map(|object| match object.manifest {
             Manifest::CheckerSuite(suite) => Some(*suite),
             _ => None,
         })
-        .filter(|suite| wanted.is_none_or(|name| suite.metadata.name.as_deref() == Some(name)))
         .collect();
-    let suite = match suites.as_slice() {
-        [one] => one,
-        [] => {
-            return Err(Failure::Input(format!(
+    let suite = pick(suites, wanted).map_err(|what| {
+        Failure::Input(match what {
+            NotOne::None => format!(
                 "{} has no such CheckerSuite; `agoge status` lists what it has",
                 out.display()
-            )));
-        }
-        _ => {
-            return Err(Failure::Input(
-                "the run has several suites; choose one with --suite NAME".into(),
-            ));
-        }
-    };
+            ),
+            NotOne::Several => "the run has several suites; choose one with --suite NAME".into(),
+        })
+    })?;
     let name = suite.metadata.name.clone().unwrap_or_default();
-    let Some(digest) = suite
-        .status
-        .as_ref()
-        .and_then(|status| status.digest.clone())
-    else {
-        return Err(Failure::Input(format!(
-            "the suite {name} is not qualified yet; `agoge up` goes on with it"
-        )));
-    };
+    qualified(&suite, "`agoge up` goes on with it")?;
     let store = Store::open(out.join("store"))?;
+    let domain = domain_folder(out, &name)?;
+    read(&suite, &store, &domain, "`agoge up --retry` makes it again")
+}
+
+/// The digest of a suite that is qualified.
+fn qualified(suite: &CheckerSuite, hint: &str) -> Result<String, Failure> {
+    let status = suite.status.as_ref();
+    status
+        .and_then(|status| status.digest.clone())
+        .ok_or_else(|| {
+            let name = suite.metadata.name.as_deref().unwrap_or_default();
+            Failure::Input(format!("the suite {name} is not qualified yet; {hint}"))
+        })
+}
+
+/// Reads a suite from its store.
+///
+/// # Errors
+/// One that is not ready or not in the store, with a hint, or a domain that cannot be read.
+pub fn read(
+    suite: &CheckerSuite,
+    store: &Store,
+    domain: &Path,
+    hint: &str,
+) -> Result<Found, Failure> {
+    let digest = qualified(suite, hint)?;
     let artifacts = store.artifacts("suite")?;
     let artifact = artifacts
         .iter()
@@ -111,17 +147,15 @@ pub fn find(out: &Path, wanted: Option<&str>) -> Result<Found, Failure> {
         .find(|artifact| artifact.inputs.get("digest") == Some(&digest));
     let Some(artifact) = artifact else {
         return Err(Failure::Input(format!(
-            "the store has no suite {digest}; `agoge up --retry` makes it again"
+            "the store has no suite {digest}; {hint}"
         )));
     };
     let qualified: Qualified = store.get_json(&artifact.digest)?;
-    let domain = domain_folder(out, &name)?;
-    let domain = Domain::load(&domain).map_err(Failure::input)?;
     Ok(Found {
-        name,
+        name: suite.metadata.name.clone().unwrap_or_default(),
         digest,
         instances: qualified.instances,
-        domain,
+        domain: Domain::load(domain).map_err(Failure::input)?,
     })
 }
 
@@ -146,14 +180,30 @@ fn domain_folder(out: &Path, suite: &str) -> Result<PathBuf, Failure> {
 /// # Errors
 /// What [`find`] says, or a folder that cannot be written.
 pub fn export(export: &Export) -> Result<(), Failure> {
-    let taken = std::fs::read_dir(&export.to).is_ok_and(|mut entries| entries.next().is_some());
+    empty(&export.to)?;
+    write(&find(&export.out, export.suite.as_deref())?, &export.to)
+}
+
+/// Refuses a folder that has something in it.
+///
+/// # Errors
+/// So it has.
+pub fn empty(to: &Path) -> Result<(), Failure> {
+    let taken = std::fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some());
     if taken {
         return Err(Failure::Input(format!(
             "{} is not empty; choose another folder with --to",
-            export.to.display()
+            to.display()
         )));
     }
-    let found = find(&export.out, export.suite.as_deref())?;
+    Ok(())
+}
+
+/// Writes a suite as a dataset folder.
+///
+/// # Errors
+/// No instance to export, or a folder that cannot be written.
+pub fn write(found: &Found, to: &Path) -> Result<(), Failure> {
     let domain = &found.domain;
     let (mut sft, mut rl) = (String::new(), String::new());
     let mut card = Card {
@@ -204,14 +254,14 @@ pub fn export(export: &Export) -> Result<(), Failure> {
     strategies.dedup();
     card.origin
         .push(format!("strategies {}", strategies.join(", ")));
-    write_atomic(export.to.join("data/sft.jsonl"), &sft)?;
-    write_atomic(export.to.join("data/rl.jsonl"), &rl)?;
-    write_atomic(export.to.join("README.md"), card.text())?;
+    write_atomic(to.join("data/sft.jsonl"), &sft)?;
+    write_atomic(to.join("data/rl.jsonl"), &rl)?;
+    write_atomic(to.join("README.md"), card.text())?;
     println!(
         "wrote {} dialogues and {} tasks to {}",
         card.sft,
         card.rl,
-        export.to.display()
+        to.display()
     );
     Ok(())
 }

@@ -65,13 +65,20 @@ async fn set(objects: &[String], suspend: bool, at: &Where) -> Result<(), Failur
         let (id, is) = (id(&object), suspended(&object));
         let word = if suspend { "suspended" } else { "resumed" };
         if let Some(phase) = over(&object) {
-            return Err(Failure::Input(format!("{id} is {phase:?}: it is over, and nothing of it can be {word}")));
+            return Err(Failure::Input(format!(
+                "{id} is {phase:?}: it is over, and nothing of it can be {word}"
+            )));
         }
         if is == suspend {
             println!("{id} was {word} already");
             continue;
         }
-        merge(&cluster, &object, &json!({ "spec": { "runPolicy": { "suspend": suspend } } })).await?;
+        merge(
+            &cluster,
+            &object,
+            &json!({ "spec": { "runPolicy": { "suspend": suspend } } }),
+        )
+        .await?;
         println!("{id} {word}");
     }
     Ok(())
@@ -92,11 +99,25 @@ pub async fn promote(promote: &Promote, at: &Where) -> Result<(), Failure> {
         .get_opt(name)
         .await
         .map_err(|error| refused("read", "SynthesisJob", &error))?
-        .ok_or_else(|| Failure::Input(format!("there is no SynthesisJob {name} in the namespace {}", cluster.namespace)))?;
+        .ok_or_else(|| {
+            Failure::Input(format!(
+                "there is no SynthesisJob {name} in the namespace {}",
+                cluster.namespace
+            ))
+        })?;
     let digest = waiting(&job, promote.digest.as_deref()).map_err(Failure::Input)?;
     let object = Manifest::SynthesisJob(Box::new(job));
-    merge(&cluster, &object, &json!({ "metadata": { "annotations": decision(&digest, promote.rollback) } })).await?;
-    let word = if promote.rollback { "rolled back" } else { "promoted" };
+    merge(
+        &cluster,
+        &object,
+        &json!({ "metadata": { "annotations": decision(&digest, promote.rollback) } }),
+    )
+    .await?;
+    let word = if promote.rollback {
+        "rolled back"
+    } else {
+        "promoted"
+    };
     println!("{} plan {digest} is to be {word}", id(&object));
     Ok(())
 }
@@ -118,11 +139,15 @@ pub fn waiting(job: &SynthesisJob, meant: Option<&str>) -> Result<String, String
         } else {
             "no pilot has recommended a child yet".to_owned()
         };
-        return Err(format!("no plan of synthesisjob/{name} waits for a decision: {why}"));
+        return Err(format!(
+            "no plan of synthesisjob/{name} waits for a decision: {why}"
+        ));
     };
     let bare = |digest: &str| digest.trim_start_matches("sha256:").to_owned();
     match meant {
-        Some(meant) if bare(meant).len() < 6 => Err(format!("{meant} is too short; give at least 6 digits of {waits}")),
+        Some(meant) if bare(meant).len() < 6 => Err(format!(
+            "{meant} is too short; give at least 6 digits of {waits}"
+        )),
         Some(meant) if !bare(&waits).starts_with(&bare(meant)) => Err(format!(
             "{meant} does not wait for a decision; the plan that waits in synthesisjob/{name} is {waits}"
         )),
@@ -132,8 +157,13 @@ pub fn waiting(job: &SynthesisJob, meant: Option<&str>) -> Result<String, String
 
 /// The annotations that say so; the opposite decision goes away.
 fn decision(digest: &str, rollback: bool) -> Value {
-    let (set, unset) = if rollback { (ROLL_BACK, PROMOTE) } else { (PROMOTE, ROLL_BACK) };
-    let annotations: BTreeMap<&str, Value> = BTreeMap::from([(set, json!(digest)), (unset, Value::Null)]);
+    let (set, unset) = if rollback {
+        (ROLL_BACK, PROMOTE)
+    } else {
+        (PROMOTE, ROLL_BACK)
+    };
+    let annotations: BTreeMap<&str, Value> =
+        BTreeMap::from([(set, json!(digest)), (unset, Value::Null)]);
     json!(annotations)
 }
 
@@ -183,9 +213,20 @@ mod tests {
     fn only_what_waits_can_be_decided_about() {
         let waits = job(json!({ "awaitingPromotion": "sha256:0123456789ab" }));
         assert_eq!(waiting(&waits, None).unwrap(), "sha256:0123456789ab");
-        assert_eq!(waiting(&waits, Some("012345")).unwrap(), "sha256:0123456789ab");
-        assert!(waiting(&waits, Some("0123")).unwrap_err().contains("too short"));
-        assert!(waiting(&waits, Some("sha256:ffffff")).unwrap_err().contains("the plan that waits"));
+        assert_eq!(
+            waiting(&waits, Some("012345")).unwrap(),
+            "sha256:0123456789ab"
+        );
+        assert!(
+            waiting(&waits, Some("0123"))
+                .unwrap_err()
+                .contains("too short")
+        );
+        assert!(
+            waiting(&waits, Some("sha256:ffffff"))
+                .unwrap_err()
+                .contains("the plan that waits")
+        );
         let done = job(json!({ "decided": "sha256:aa" }));
         assert!(waiting(&done, None).unwrap_err().contains("was acted on"));
     }

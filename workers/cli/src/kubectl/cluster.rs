@@ -219,7 +219,9 @@ pub fn asked_for(asked: &str) -> Result<(Vec<Kind>, String), Failure> {
 #[must_use]
 pub fn kind(word: &str) -> Option<Kind> {
     let word = word.to_lowercase();
-    let word = word.split_once('.').map_or(word.as_str(), |(first, _)| first);
+    let word = word
+        .split_once('.')
+        .map_or(word.as_str(), |(first, _)| first);
     agoge_crds::crds()
         .into_iter()
         .map(|crd| crd.spec.names)
@@ -227,7 +229,11 @@ pub fn kind(word: &str) -> Option<Kind> {
             names.kind.to_lowercase() == word
                 || names.plural == word
                 || names.singular.as_deref() == Some(word)
-                || names.short_names.iter().flatten().any(|short| short == word)
+                || names
+                    .short_names
+                    .iter()
+                    .flatten()
+                    .any(|short| short == word)
         })
         .and_then(|names| Kind::parse(&names.kind))
 }
@@ -273,7 +279,12 @@ mod tests {
 
     #[test]
     fn kinds_are_known_by_every_name_that_kubectl_takes() {
-        for word in ["synth", "synthesisjobs", "SynthesisJob", "synthesisjobs.agoge.dev"] {
+        for word in [
+            "synth",
+            "synthesisjobs",
+            "SynthesisJob",
+            "synthesisjobs.agoge.dev",
+        ] {
             assert_eq!(kind(word), Some(Kind::SynthesisJob), "{word}");
         }
         assert_eq!(kind("grpo"), Some(Kind::GRPORun));

@@ -311,7 +311,10 @@ fn compute(
     let plural = if workers == 1 { "" } else { "s" };
     let (amount, made_of) = match (cores, time) {
         (Some(cores), Some(time)) => (
-            format!("{:.1} at most", cores * workers as f64 * time.as_secs_f64() / 3600.0),
+            format!(
+                "{:.1} at most",
+                cores * workers as f64 * time.as_secs_f64() / 3600.0
+            ),
             format!(
                 "{workers} worker{plural} x {cores} cores x {} of active time",
                 hours(time.as_secs_f64())
@@ -396,7 +399,13 @@ impl std::fmt::Display for Estimate {
         let rows: Vec<[String; 3]> = self
             .lines
             .iter()
-            .map(|line| [line.what.to_owned(), line.amount.clone(), line.made_of.clone()])
+            .map(|line| {
+                [
+                    line.what.to_owned(),
+                    line.amount.clone(),
+                    line.made_of.clone(),
+                ]
+            })
             .collect();
         f.write_str(&table::columns(&rows))?;
         for note in &self.notes {
@@ -435,7 +444,9 @@ mod tests {
     #[test]
     fn a_budget_bounds_what_its_parts_would_allow() {
         let tight = estimate(
-            &job("  budget: { tokens: 1000, usd: 0.1, wallClock: 30m }\n  worker: { resources: { cpu: 500m, gpus: 2 } }\n"),
+            &job(
+                "  budget: { tokens: 1000, usd: 0.1, wallClock: 30m }\n  worker: { resources: { cpu: 500m, gpus: 2 } }\n",
+            ),
             &[],
         );
         assert_eq!(amount(&tight, "model tokens"), "1,000 at most");

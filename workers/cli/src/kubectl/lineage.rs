@@ -12,11 +12,23 @@ pub fn table(status: &SynthesisJobStatus) -> Option<String> {
         return None;
     }
     let head = [
-        "GEN", "PLAN", "PARENT", "OUTCOME", "VALID/TRIED", "YIELD (INTERVAL)", "FAULT t/a/u/i", "TOKENS", "COST", "CHANGE",
+        "GEN",
+        "PLAN",
+        "PARENT",
+        "OUTCOME",
+        "VALID/TRIED",
+        "YIELD (INTERVAL)",
+        "FAULT t/a/u/i",
+        "TOKENS",
+        "COST",
+        "CHANGE",
     ]
     .map(str::to_owned)
     .to_vec();
-    let rows = status.lineage.iter().map(|generation| row(generation, status));
+    let rows = status
+        .lineage
+        .iter()
+        .map(|generation| row(generation, status));
     let mut text = table::columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>());
     text.push_str("yield: valid and novel instances a thousand tokens; fault: of task, agent, user, infrastructure\n");
     Some(text)
@@ -27,12 +39,25 @@ fn row(generation: &Generation, status: &SynthesisJobStatus) -> Vec<String> {
     let at_work = status.plan.as_ref() == Some(&generation.digest);
     vec![
         generation.generation.to_string(),
-        format!("{}{}", short(&generation.digest), if at_work { "*" } else { "" }),
-        generation.parent.as_deref().map_or_else(|| "-".to_owned(), short),
+        format!(
+            "{}{}",
+            short(&generation.digest),
+            if at_work { "*" } else { "" }
+        ),
+        generation
+            .parent
+            .as_deref()
+            .map_or_else(|| "-".to_owned(), short),
         outcome(generation.outcome).to_owned(),
         format!("{}/{}", generation.valid, generation.attempted),
-        format!("{:.2} ({:.2}-{:.2})", interval.value, interval.low, interval.high),
-        format!("{}/{}/{}/{}", fault.task, fault.trajectory, fault.user, fault.infra),
+        format!(
+            "{:.2} ({:.2}-{:.2})",
+            interval.value, interval.low, interval.high
+        ),
+        format!(
+            "{}/{}/{}/{}",
+            fault.task, fault.trajectory, fault.user, fault.infra
+        ),
         generation.tokens.to_string(),
         format!("{:.2}", generation.cost),
         generation.change.clone(),
@@ -52,5 +77,9 @@ const fn outcome(outcome: Outcome) -> &'static str {
 /// The first digits of a digest.
 #[must_use]
 pub fn short(digest: &str) -> String {
-    digest.trim_start_matches("sha256:").chars().take(10).collect()
+    digest
+        .trim_start_matches("sha256:")
+        .chars()
+        .take(10)
+        .collect()
 }

@@ -92,13 +92,23 @@ pub fn kubectl(kubectl: &Kubectl) -> Result<ExitCode, Failure> {
     // What fetches is async; what works on a store afterwards is not.
     match &kubectl.verb {
         Verb::Check(_) | Verb::Explain(_) => Ok(ExitCode::SUCCESS),
-        Verb::Submit(verb) => runtime.block_on(submit::submit(verb, &kubectl.at)).map(done),
-        Verb::Status(verb) => runtime.block_on(status::status(verb, &kubectl.at)).map(done),
+        Verb::Submit(verb) => runtime
+            .block_on(submit::submit(verb, &kubectl.at))
+            .map(done),
+        Verb::Status(verb) => runtime
+            .block_on(status::status(verb, &kubectl.at))
+            .map(done),
         Verb::Wait(verb) => runtime.block_on(wait::wait(verb, &kubectl.at)),
         Verb::Logs(verb) => runtime.block_on(logs::logs(verb, &kubectl.at)).map(done),
-        Verb::Suspend(verb) => runtime.block_on(change::suspend(verb, &kubectl.at)).map(done),
-        Verb::Resume(verb) => runtime.block_on(change::resume(verb, &kubectl.at)).map(done),
-        Verb::Promote(verb) => runtime.block_on(change::promote(verb, &kubectl.at)).map(done),
+        Verb::Suspend(verb) => runtime
+            .block_on(change::suspend(verb, &kubectl.at))
+            .map(done),
+        Verb::Resume(verb) => runtime
+            .block_on(change::resume(verb, &kubectl.at))
+            .map(done),
+        Verb::Promote(verb) => runtime
+            .block_on(change::promote(verb, &kubectl.at))
+            .map(done),
         Verb::Export(verb) => {
             let fetched = runtime.block_on(export::fetch(verb, &kubectl.at))?;
             export::export(verb, fetched).map(done)

@@ -65,7 +65,13 @@ pub fn overview(objects: &[Manifest], now: Timestamp) -> String {
         let why = telling(&run).map_or_else(String::new, |condition| {
             c::shorten(&format!("{}: {}", condition.reason, condition.message), 100)
         });
-        [id(object), format!("{:?}", run.phase), progress(object), span(run.active(now).as_secs()), why]
+        [
+            id(object),
+            format!("{:?}", run.phase),
+            progress(object),
+            span(run.active(now).as_secs()),
+            why,
+        ]
     }));
     table::columns(&rows)
 }
@@ -131,14 +137,16 @@ pub fn progress(object: &Manifest) -> String {
         Manifest::CheckerSuite(suite) => suite.status.as_ref().map_or_else(String::new, |s| {
             format!("{}/{} qualified", s.qualified, s.checkers)
         }),
-        Manifest::GRPORun(run) => run.status.as_ref().map_or_else(String::new, |s| {
-            match (&s.stage, &s.pass1) {
-                (Some(stage), _) if s.total > 0 => format!("{stage} {}/{}", s.step, s.total),
-                (Some(stage), _) => format!("{stage} {}", s.step),
-                (None, Some(pass)) => format!("pass^1 {pass}"),
-                (None, None) => String::new(),
-            }
-        }),
+        Manifest::GRPORun(run) => {
+            run.status
+                .as_ref()
+                .map_or_else(String::new, |s| match (&s.stage, &s.pass1) {
+                    (Some(stage), _) if s.total > 0 => format!("{stage} {}/{}", s.step, s.total),
+                    (Some(stage), _) => format!("{stage} {}", s.step),
+                    (None, Some(pass)) => format!("pass^1 {pass}"),
+                    (None, None) => String::new(),
+                })
+        }
     }
 }
 
@@ -206,10 +214,18 @@ fn children(seen: &Seen, run: &RunStatus) -> String {
     for job in &jobs {
         let own: Vec<&PodFacts> = pods.iter().filter(|pod| pod.job == job.uid).collect();
         let refused = refused(seen, &job.name);
-        let state = state(job, &own, &BTreeMap::new(), refused.as_deref(), rules(&seen.object));
+        let state = state(
+            job,
+            &own,
+            &BTreeMap::new(),
+            refused.as_deref(),
+            rules(&seen.object),
+        );
         let ready = own
             .iter()
-            .filter(|pod| pod.running || pod.ended.as_ref().is_some_and(|ended| ended.exit_code == 0))
+            .filter(|pod| {
+                pod.running || pod.ended.as_ref().is_some_and(|ended| ended.exit_code == 0)
+            })
             .count();
         let (state, words) = told(&state);
         rows.push([
@@ -223,10 +239,20 @@ fn children(seen: &Seen, run: &RunStatus) -> String {
     }
     for (key, attempts) in &run.attempts {
         if jobs.iter().all(|job| &job.key != key) {
-            let retry = attempts.retry_at.as_ref().map_or_else(String::new, |at| format!("next try at {}", at.0));
+            let retry = attempts
+                .retry_at
+                .as_ref()
+                .map_or_else(String::new, |at| format!("next try at {}", at.0));
             let failed = attempts.reason.clone().unwrap_or_default();
             let state = format!("no Job; {} failed {failed}", attempts.failures);
-            rows.push([key.clone(), "-".into(), (attempts.current + 1).to_string(), "-".into(), state, retry]);
+            rows.push([
+                key.clone(),
+                "-".into(),
+                (attempts.current + 1).to_string(),
+                "-".into(),
+                state,
+                retry,
+            ]);
         }
     }
     if rows.len() == 1 {
@@ -247,12 +273,19 @@ fn refused(seen: &Seen, job: &str) -> Option<String> {
 fn told(state: &ChildState) -> (String, String) {
     match state {
         ChildState::Absent => ("absent".into(), String::new()),
-        ChildState::Pending { reason, message } => {
-            (reason.clone().unwrap_or_else(|| "starting".into()), message.clone())
-        }
+        ChildState::Pending { reason, message } => (
+            reason.clone().unwrap_or_else(|| "starting".into()),
+            message.clone(),
+        ),
         ChildState::Running { .. } => ("running".into(), String::new()),
         ChildState::Succeeded { .. } => ("succeeded".into(), String::new()),
-        ChildState::Failed { exit_code, reason, message, disrupted, .. } => {
+        ChildState::Failed {
+            exit_code,
+            reason,
+            message,
+            disrupted,
+            ..
+        } => {
             let code = exit_code.map_or_else(String::new, |code| format!(", exit code {code}"));
             let moved = if *disrupted { ", moved away" } else { "" };
             (format!("failed: {reason}{code}{moved}"), message.clone())
@@ -264,14 +297,29 @@ fn told(state: &ChildState) -> (String, String) {
 fn figures(object: &Manifest) -> String {
     match object {
         Manifest::SynthesisJob(job) => {
-            let Some(status) = &job.status else { return String::new() };
+            let Some(status) = &job.status else {
+                return String::new();
+            };
             let mut rows = vec![
-                ["STRATEGY", "ACCEPTED", "VALID", "TRIED", "TOKENS", "COST", "ENDED", "REJECTED BY"].map(str::to_owned),
+                [
+                    "STRATEGY",
+                    "ACCEPTED",
+                    "VALID",
+                    "TRIED",
+                    "TOKENS",
+                    "COST",
+                    "ENDED",
+                    "REJECTED BY",
+                ]
+                .map(str::to_owned),
             ];
             rows.extend(status.strategies.iter().map(|(name, s)| {
                 let mut rejected: Vec<(&String, &u64)> = s.rejected.iter().collect();
                 rejected.sort_by(|a, b| b.1.cmp(a.1));
-                let rejected: Vec<String> = rejected.iter().map(|(gate, n)| format!("{gate} {n}")).collect();
+                let rejected: Vec<String> = rejected
+                    .iter()
+                    .map(|(gate, n)| format!("{gate} {n}"))
+                    .collect();
                 [
                     name.clone(),
                     format!("{}/{}", s.accepted, s.target),
@@ -283,7 +331,11 @@ fn figures(object: &Manifest) -> String {
                     rejected.join(", "),
                 ]
             }));
-            let mut text = if rows.len() > 1 { table::columns(&rows) } else { String::new() };
+            let mut text = if rows.len() > 1 {
+                table::columns(&rows)
+            } else {
+                String::new()
+            };
             text.push_str(&words(&[
                 ("yield", status.yield_.clone()),
                 ("rate", status.rate.clone()),
@@ -293,7 +345,9 @@ fn figures(object: &Manifest) -> String {
             text
         }
         Manifest::CheckerSuite(suite) => {
-            let Some(status) = &suite.status else { return String::new() };
+            let Some(status) = &suite.status else {
+                return String::new();
+            };
             let mut text = words(&[
                 ("mutation score", status.mutation_score.clone()),
                 ("flake", status.flake.clone()),
@@ -301,15 +355,23 @@ fn figures(object: &Manifest) -> String {
                 ("suite", status.digest.clone()),
             ]);
             for quarantine in &status.quarantined {
-                text.push_str(&format!("quarantined {}: {}\n", quarantine.count, quarantine.reason));
+                text.push_str(&format!(
+                    "quarantined {}: {}\n",
+                    quarantine.count, quarantine.reason
+                ));
             }
             for score in &status.endpoints {
-                text.push_str(&format!("{}: pass^1 {:.3} of {} tasks\n", score.endpoint, score.pass1, score.tasks));
+                text.push_str(&format!(
+                    "{}: pass^1 {:.3} of {} tasks\n",
+                    score.endpoint, score.pass1, score.tasks
+                ));
             }
             text
         }
         Manifest::GRPORun(run) => {
-            let Some(status) = &run.status else { return String::new() };
+            let Some(status) = &run.status else {
+                return String::new();
+            };
             let mut text = words(&[
                 ("reward", status.reward.clone()),
                 ("kl", status.kl.clone()),
@@ -321,9 +383,15 @@ fn figures(object: &Manifest) -> String {
                 ("policy", status.digest.clone()),
             ]);
             if !status.stages.is_empty() {
-                let mut rows = vec![["STAGE DONE", "STEPS", "TRAINED TOKENS", "SECONDS"].map(str::to_owned)];
+                let mut rows =
+                    vec![["STAGE DONE", "STEPS", "TRAINED TOKENS", "SECONDS"].map(str::to_owned)];
                 rows.extend(status.stages.iter().map(|(name, stage)| {
-                    [name.clone(), stage.steps.to_string(), stage.trained_tokens.to_string(), format!("{:.0}", stage.seconds)]
+                    [
+                        name.clone(),
+                        stage.steps.to_string(),
+                        stage.trained_tokens.to_string(),
+                        format!("{:.0}", stage.seconds),
+                    ]
                 }));
                 text.push_str(&table::columns(&rows));
             }
@@ -347,7 +415,11 @@ fn words(figures: &[(&str, Option<String>)]) -> String {
 
 /// The last events, oldest first.
 fn events(seen: &Seen, now: Timestamp) -> String {
-    let mut events: Vec<(Timestamp, &Event)> = seen.events.iter().filter_map(|event| Some((when(event)?, event))).collect();
+    let mut events: Vec<(Timestamp, &Event)> = seen
+        .events
+        .iter()
+        .filter_map(|event| Some((when(event)?, event)))
+        .collect();
     events.sort_by_key(|(at, event)| (*at, event.name_any()));
     let first = events.len().saturating_sub(EVENTS);
     let rows: Vec<[String; 5]> = events[first..]
@@ -378,14 +450,23 @@ fn events(seen: &Seen, now: Timestamp) -> String {
 }
 
 fn when(event: &Event) -> Option<Timestamp> {
-    let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
+    let series = event
+        .series
+        .as_ref()
+        .and_then(|series| series.last_observed_time.as_ref());
     series
         .or(event.event_time.as_ref())
         .map(|time| time.0)
         .into_iter()
         .chain(event.last_timestamp.as_ref().map(|time| time.0))
         .max()
-        .or_else(|| event.metadata.creation_timestamp.as_ref().map(|time| time.0))
+        .or_else(|| {
+            event
+                .metadata
+                .creation_timestamp
+                .as_ref()
+                .map(|time| time.0)
+        })
 }
 
 fn ago(then: Timestamp, now: Timestamp) -> String {

@@ -29,7 +29,10 @@ pub async fn status(status: &Status, at: &Where) -> Result<(), Failure> {
     if status.objects.is_empty() {
         let objects = cluster.all().await?;
         if objects.is_empty() {
-            println!("the namespace {} has no SynthesisJob, CheckerSuite or GRPORun", cluster.namespace);
+            println!(
+                "the namespace {} has no SynthesisJob, CheckerSuite or GRPORun",
+                cluster.namespace
+            );
         } else {
             print!("{}", overview(&objects, Timestamp::now()));
         }
@@ -47,7 +50,11 @@ pub async fn status(status: &Status, at: &Where) -> Result<(), Failure> {
 /// The selector of an object's children and their pods.
 #[must_use]
 pub fn selector(object: &Manifest) -> ListParams {
-    ListParams::default().labels(&format!("{KIND}={},{OWNER}={}", object.kind(), object.name()))
+    ListParams::default().labels(&format!(
+        "{KIND}={},{OWNER}={}",
+        object.kind(),
+        object.name()
+    ))
 }
 
 /// Fetches everything about an object.
@@ -60,13 +67,20 @@ pub async fn see(cluster: &Cluster, object: Manifest) -> Result<Seen, Failure> {
     let pods = cluster.api::<Pod>();
     let events = cluster.api::<Event>();
     let all = ListParams::default();
-    let (jobs, pods, events) = tokio::join!(jobs.list(&selector), pods.list(&selector), events.list(&all));
+    let (jobs, pods, events) = tokio::join!(
+        jobs.list(&selector),
+        pods.list(&selector),
+        events.list(&all)
+    );
     let jobs = jobs.map_err(|error| refused("list", "Jobs", &error))?.items;
     let pods = pods.map_err(|error| refused("list", "pods", &error))?.items;
     // Who may not read events still gets the page.
     let events = events.map(|list| list.items).unwrap_or_default();
     let about = |event: &Event| {
-        let (kind, name) = (event.involved_object.kind.as_deref(), event.involved_object.name.as_deref());
+        let (kind, name) = (
+            event.involved_object.kind.as_deref(),
+            event.involved_object.name.as_deref(),
+        );
         match (kind, name) {
             (Some("Job"), Some(name)) => jobs.iter().any(|job| job.name_any() == name),
             (Some("Pod"), Some(name)) => pods.iter().any(|pod| pod.name_any() == name),
@@ -75,5 +89,10 @@ pub async fn see(cluster: &Cluster, object: Manifest) -> Result<Seen, Failure> {
         }
     };
     let events = events.into_iter().filter(|event| about(event)).collect();
-    Ok(Seen { object, jobs, pods, events })
+    Ok(Seen {
+        object,
+        jobs,
+        pods,
+        events,
+    })
 }

@@ -5,7 +5,6 @@
 
 use std::process::ExitCode;
 
-use agoge_controller::kinds::Ours;
 use agoge_crds::{Manifest, Phase, RunStatus, Span, conditions as c};
 use clap::Args;
 use futures::{Stream, StreamExt};
@@ -37,8 +36,16 @@ pub struct Wait {
 
 /// The condition of this name, in any case.
 fn condition(word: &str) -> Result<&'static str, String> {
-    let known = [c::COMPLETE, c::ACCEPTED, c::PROGRESSING, c::SUSPENDED, c::FAILED];
-    let found = known.into_iter().find(|known| known.eq_ignore_ascii_case(word));
+    let known = [
+        c::COMPLETE,
+        c::ACCEPTED,
+        c::PROGRESSING,
+        c::SUSPENDED,
+        c::FAILED,
+    ];
+    let found = known
+        .into_iter()
+        .find(|known| known.eq_ignore_ascii_case(word));
     found.ok_or_else(|| format!("known are: {}", known.join(", ").to_lowercase()))
 }
 
@@ -119,7 +126,10 @@ pub async fn wait(wait: &Wait, at: &Where) -> Result<ExitCode, Failure> {
 }
 
 /// The moments of an object; `None` when it does not exist. Ends with an error that will not pass by itself.
-fn watch<K: Listed>(cluster: &Cluster, name: &str) -> impl Stream<Item = Result<Option<Moment>, String>> + use<K> {
+fn watch<K: Listed>(
+    cluster: &Cluster,
+    name: &str,
+) -> impl Stream<Item = Result<Option<Moment>, String>> + use<K> {
     watcher::watch_object(cluster.api::<K>(), name)
         .default_backoff()
         .filter_map(|event| async move {
@@ -168,7 +178,9 @@ where
             last = Some(now);
         }
         // A status of an older spec says nothing about this one, unless it is over.
-        let fresh = run.phase.is_terminal() || moment.generation.is_none() || run.observed_generation == moment.generation;
+        let fresh = run.phase.is_terminal()
+            || moment.generation.is_none()
+            || run.observed_generation == moment.generation;
         if fresh && c::is_true(&run.conditions, condition) {
             return End::Reached;
         }
@@ -200,6 +212,7 @@ fn reason(run: &RunStatus) -> (&str, &str) {
         Phase::Waiting => c::ACCEPTED,
         _ => c::PROGRESSING,
     };
-    c::get(&run.conditions, type_).map_or(("", ""), |condition| (&condition.reason, &condition.message))
+    c::get(&run.conditions, type_).map_or(("", ""), |condition| {
+        (&condition.reason, &condition.message)
+    })
 }
-

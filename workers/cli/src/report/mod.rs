@@ -1,10 +1,11 @@
 //! The report page: one self-contained HTML file made from what a run's folder holds, finished or not.
 //!
-//! 1. `run` reads the statuses and finds what they name in the store. What is missing or cannot be read is a note on the
+//! 1. `folder` gathers what a run's folder holds (on a cluster the API server has it: [`Material`]); `run` finds what they name in the store. What is missing or cannot be read is a note on the
 //!    page, never an error: the page of a failed run is the one that is needed most.
 //! 2. `synthesis`, `suite`, `training`, `samples` and `provenance` each make their part of one bounded JSON document.
 //! 3. The document is embedded as data, escaped so that nothing in it can become markup, and drawn by the page's script.
 
+mod folder;
 mod overview;
 mod provenance;
 mod run;
@@ -16,7 +17,7 @@ mod training;
 
 use std::path::{Path, PathBuf};
 
-use agoge_store::{WriteError, write_atomic};
+use agoge_store::{Store, WriteError, write_atomic};
 use serde_json::{Value, json};
 
 use run::Run;
@@ -57,10 +58,33 @@ pub enum ReportError {
 /// # Errors
 /// The folder is not one of a run, or the page cannot be written.
 pub fn write(out: &Path) -> Result<PathBuf, ReportError> {
-    let run = Run::read(out).ok_or_else(|| ReportError::NoRun(out.to_owned()))?;
+    let material = Material::of_folder(out).ok_or_else(|| ReportError::NoRun(out.to_owned()))?;
     let path = out.join("report.html");
-    write_atomic(&path, page(&bounded(&run)))?;
+    write_to(material, &path)?;
     Ok(path)
+}
+
+/// What a page is made from, wherever it lies.
+#[derive(Default)]
+pub struct Material {
+    /// Objects with their statuses, as JSON.
+    pub objects: Vec<Value>,
+    /// What the workers were given.
+    pub assignments: Vec<Value>,
+    /// The driver's `result.json`, or null.
+    pub result: Value,
+    /// The store.
+    pub store: Option<Store>,
+    /// What could not be read.
+    pub notes: Vec<String>,
+}
+
+/// Writes a page, atomically.
+///
+/// # Errors
+/// The page cannot be written.
+pub fn write_to(material: Material, path: &Path) -> Result<(), WriteError> {
+    write_atomic(path, page(&bounded(&Run::read(material))))
 }
 
 /// The document in at most [`MAX_DATA`] bytes.

@@ -1,12 +1,11 @@
-//! A run as its folder holds it: the objects with their statuses, and what they name in the store. Read leniently.
+//! A run as its material has it: the objects with their statuses, and what they name in the store. Read leniently.
 
 use std::cell::RefCell;
-use std::fs;
-use std::path::Path;
 
 use agoge_store::{Artifact, Digest, Store};
 use serde_json::Value;
 
+use super::Material;
 use super::text::{list, members, text};
 
 /// Attempts of one strategy that are read at most.
@@ -37,7 +36,7 @@ impl Kind {
         }
     }
 
-    fn parse(word: &str) -> Option<Self> {
+    pub fn parse(word: &str) -> Option<Self> {
         [Self::SynthesisJob, Self::CheckerSuite, Self::GrpoRun]
             .into_iter()
             .find(|kind| kind.name().eq_ignore_ascii_case(word))
@@ -71,38 +70,20 @@ pub(super) struct Attempts {
 }
 
 impl Run {
-    /// Reads the folder; `None` when it is not one of a run.
-    pub fn read(out: &Path) -> Option<Self> {
-        let files = fs::read_dir(out.join("objects")).ok()?;
+    /// Reads what the material names in its store.
+    pub fn read(material: Material) -> Self {
+        let mut objects: Vec<Object> = material.objects.into_iter().filter_map(object).collect();
+        objects.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
         let mut run = Self {
-            objects: Vec::new(),
-            result: read_json(&out.join("result.json")).unwrap_or_default(),
-            assignments: Vec::new(),
+            objects,
+            result: material.result,
+            assignments: material.assignments,
             artifacts: Vec::new(),
             attempts: Vec::new(),
             stages: Vec::new(),
-            store: None,
-            notes: RefCell::default(),
+            store: material.store,
+            notes: RefCell::new(material.notes),
         };
-        for file in files.flatten() {
-            run.objects.extend(run.object(&file.path()));
-        }
-        run.objects
-            .sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-        let works = fs::read_dir(out.join("work"))
-            .into_iter()
-            .flatten()
-            .flatten();
-        run.assignments = works
-            .filter_map(|work| read_json(&work.path().join("assignment.json")))
-            .collect();
-        // Opening would make the folder: a report makes nothing but its page.
-        let store = out.join("store");
-        if store.is_dir() {
-            run.store = Store::open(&store)
-                .map_err(|e| run.note(e.to_string()))
-                .ok();
-        }
         if let Some(store) = &run.store {
             run.artifacts = store
                 .all_artifacts()
@@ -111,7 +92,7 @@ impl Run {
         }
         run.attempts = run.read_attempts();
         run.stages = run.read_stages();
-        Some(run)
+        run
     }
 
     /// Something a reader of the page should know about what is missing.
@@ -163,37 +144,6 @@ impl Run {
             .get(&digest)
             .map_err(|e| self.note(format!("{what}: {e}")))
             .ok()
-    }
-
-    /// An object's file: the whole object, or its status alone under a name of `<kind>-<name>.json`.
-    fn object(&self, path: &Path) -> Option<Object> {
-        let stem = path.file_stem()?.to_str()?;
-        if path.extension()? != "json" || stem.starts_with('.') {
-            return None;
-        }
-        let Some(value) = read_json(path) else {
-            self.note(format!("the status {} cannot be read", path.display()));
-            return None;
-        };
-        let (from_name, rest) = stem.split_once('-').unwrap_or((stem, ""));
-        let kind = Kind::parse(text(&value, "kind")).or_else(|| Kind::parse(from_name))?;
-        let named = text(&value["metadata"], "name");
-        let whole =
-            value.get("status").is_some_and(Value::is_object) || value.get("spec").is_some();
-        Some(Object {
-            kind,
-            name: if named.is_empty() {
-                rest.to_owned()
-            } else {
-                named.to_owned()
-            },
-            spec: value.get("spec").cloned().unwrap_or_default(),
-            status: if whole {
-                value.get("status").cloned().unwrap_or_default()
-            } else {
-                value
-            },
-        })
     }
 
     fn read_attempts(&self) -> Vec<Attempts> {
@@ -286,6 +236,12 @@ impl Run {
     }
 }
 
-fn read_json(path: &Path) -> Option<Value> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+/// An object; `None` when it is none of the three kinds.
+fn object(value: Value) -> Option<Object> {
+    Some(Object {
+        kind: Kind::parse(text(&value, "kind"))?,
+        name: text(&value["metadata"], "name").to_owned(),
+        spec: value.get("spec").cloned().unwrap_or_default(),
+        status: value.get("status").cloned().unwrap_or_default(),
+    })
 }

@@ -1,0 +1,110 @@
+//! `kubectl agoge export`: `agoge export` of a CheckerSuite in a cluster, from its store.
+
+use std::path::PathBuf;
+
+use agoge_controller::render::StoreFrom;
+use agoge_crds::CheckerSuite;
+use clap::Args;
+use kube::ResourceExt;
+use kube::api::ListParams;
+
+use super::cluster::{Cluster, Where, refused};
+use super::store::{self, DomainFiles};
+use crate::command::export;
+use crate::failure::Failure;
+
+/// Writes a suite's qualified instances as a dataset folder that `datasets` loads, from the store.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The CheckerSuite, where the namespace has several.
+    #[arg(value_name = "SUITE")]
+    pub suite: Option<String>,
+    /// The folder to write; it must not exist yet, or be empty.
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// The store, where it is not what the cluster says: a folder, or such as s3://bucket/prefix.
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// The domain's folder, where it is not what the cluster says.
+    #[arg(long, value_name = "DIR")]
+    pub domain: Option<PathBuf>,
+}
+
+/// What the API server has.
+pub struct Fetched {
+    suite: CheckerSuite,
+    store: StoreFrom,
+    domain: DomainFiles,
+}
+
+/// Fetches it.
+///
+/// # Errors
+/// No such suite, or names that stand for nothing.
+pub async fn fetch(export: &Export, at: &Where) -> Result<Fetched, Failure> {
+    let cluster = Cluster::connect(at).await?;
+    let suites = cluster
+        .api::<CheckerSuite>()
+        .list(&ListParams::default())
+        .await
+        .map_err(|error| refused("list", "CheckerSuite", &error))?
+        .items;
+    let wanted = export
+        .suite
+        .as_deref()
+        .map(|asked| asked.rsplit('/').next().unwrap_or(asked));
+    let suite = export::pick(suites, wanted).map_err(|what| {
+        Failure::Input(match what {
+            export::NotOne::None => format!(
+                "there is no such CheckerSuite in the namespace {}",
+                cluster.namespace
+            ),
+            export::NotOne::Several => "the namespace has several suites; name one".to_owned(),
+        })
+    })?;
+    let store = store::find(
+        &cluster,
+        export.store.as_deref(),
+        suite.spec.store.as_deref(),
+    )
+    .await?;
+    let domain = store::domain(&cluster, &suite.spec.domain, export.domain.as_deref()).await?;
+    Ok(Fetched {
+        suite,
+        store,
+        domain,
+    })
+}
+
+/// Writes the dataset.
+///
+/// # Errors
+/// A suite that is not ready, or a store or folder that does not work.
+pub fn export(export: &Export, fetched: Fetched) -> Result<(), Failure> {
+    export::empty(&export.to)?;
+    let store = store::open(&fetched.store)?;
+    let name = fetched.suite.name_any();
+    let hint = format!("`kubectl agoge status checkersuite/{name}` says why");
+    let scratch = Scratch::new()?;
+    let folder = store::lay_out(fetched.domain, &store, &scratch.0)?;
+    let found = export::read(&fetched.suite, &store, &folder, &hint)?;
+    export::write(&found, &export.to)
+}
+
+/// A folder that goes away.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self, Failure> {
+        let folder = std::env::temp_dir().join(format!("agoge-export-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).map_err(Failure::file("make", &folder))?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays is a few files in the folder for such files.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
