@@ -104,3 +104,10 @@ bench-operator: setup ## The operator beside one on controller-runtime, on one A
 .PHONY: test-ranks
 test-ranks: setup ## Trainer ranks over c10d: gradients beside one rank's, a killed rank: out/ranks/result.json
 	@hack/test-ranks
+
+.PHONY: e2e e2e-real
+e2e: build ## The main job on a real Kubernetes, disturbed, and the same by agoge up: out/e2e/result.json
+	@tests/e2e/run
+
+e2e-real: build ## The same with the real language model: out/e2e-real/result.json
+	@tests/e2e/run --real

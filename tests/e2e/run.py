@@ -225,13 +225,15 @@ class Run:
         file = self.out / "s3/data/agoge/e2e/objects" / digest[:2] / digest[2:]
         self.check("the trained policy is in S3", policy and file.exists(), file)
         page = self.out / "report.html"
-        made = self.cluster.run(*env, "target/release/agoge", "kubectl", "report", "-n", NAMESPACE, "--store", "s3://agoge/e2e", "--to", str(page), check=False)
+        made = self.cluster.run(*env, "target/release/agoge", "kubectl", "-n", NAMESPACE, "report", "grporun/courier", "--store", "s3://agoge/e2e", "--output", str(page), check=False)
         self.check("the report is made from the store", page.exists() and page.stat().st_size > 10_000, made)
 
     def security(self):
-        own = self.cluster.kubectl("auth", "can-i", "--list", f"--as=system:serviceaccount:{NAMESPACE}:default", "--as-group=system:serviceaccounts", "--as-group=system:authenticated")
-        anyone = self.cluster.kubectl("auth", "can-i", "--list", "--as=stranger", "--as-group=system:authenticated")
-        self.check("a worker may do nothing that not everyone may", own == anyone, own)
+        may = lambda namespace, account: self.cluster.kubectl(
+            "auth", "can-i", "--list", f"--as=system:serviceaccount:{namespace}:{account}",
+            "--as-group=system:serviceaccounts", "--as-group=system:authenticated")
+        own, anyone = may(NAMESPACE, "default"), may("nowhere", "stranger")
+        self.check("a worker may do nothing that not every account may", own == anyone, own)
         everything = [self.cluster.run("kubectl", "get", "synthesisjobs,checkersuites,grporuns,events,configmaps,jobs,pods,leases", "-A", "-o", "yaml")]
         for item in json.loads(self.cluster.run("kubectl", "get", "pods", "-A", "-o", "json"))["items"]:
             meta = item["metadata"]

@@ -21,6 +21,8 @@ use crate::reconcile::{Bundle, Reports};
 use crate::{OperatorError, Options};
 
 type ByShard = BTreeMap<u32, Value>;
+/// Reports, and since when they are shown.
+type Shown = (Instant, ByShard);
 
 /// What the driver has of the progress server.
 #[derive(Clone)]
@@ -28,7 +30,7 @@ pub struct Progress {
     board: Board,
     counters: Counters,
     bundle: Arc<OnceLock<String>>,
-    shown: Arc<Mutex<HashMap<(String, String), (Instant, ByShard)>>>,
+    shown: Arc<Mutex<HashMap<(String, String), Shown>>>,
 }
 
 impl Pods for Index {

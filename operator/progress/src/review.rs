@@ -116,10 +116,13 @@ fn identity(status: &TokenReviewStatus) -> Option<Identity> {
     })
 }
 
+/// What a token was found to be, and until when that counts.
+type Answer = (Instant, Option<Identity>);
+
 /// Remembers what another said about a token, by the token's SHA-256.
 pub struct Cached<R> {
     inner: R,
-    known: Mutex<HashMap<[u8; 32], (Instant, Option<Identity>)>>,
+    known: Mutex<HashMap<[u8; 32], Answer>>,
     turns: Semaphore,
 }
 

@@ -1,5 +1,7 @@
 //! The server by a real TLS client: who may report what, and what is told of it.
 
+#![allow(clippy::unwrap_used)]
+
 use agoge_progress::{
     Authority, Board, Change, Counters, Identity, PodRef, Pods, Review, ReviewError, Server,
     Serving,

@@ -27,13 +27,16 @@ pub fn whole_gradient(
     ranks.all_reduce_sum("summing gradients", &share)
 }
 
+/// A trainer's tensors by name, and its own state.
+pub type State<S> = (Vec<(String, Tensor)>, S);
+
 /// Rank 0's tensors and state on the others; nothing on rank 0 itself. `own` are this rank's tensors: the same names and
 /// shapes in the same order on all ranks.
 pub fn state_of_rank_0<S: Serialize + DeserializeOwned>(
     ranks: &Ranks,
     own: Vec<(String, Tensor)>,
     state: &S,
-) -> Result<Option<(Vec<(String, Tensor)>, S)>, LearnerError> {
+) -> Result<Option<State<S>>, LearnerError> {
     const DOING: &str = "sharing the state to begin with";
     let unread = |error: serde_json::Error| LearnerError::Message(error.to_string());
     let bytes = serde_json::to_vec(state).map_err(unread)?;

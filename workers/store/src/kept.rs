@@ -76,6 +76,9 @@ pub struct Kept {
     signed: Instant,
 }
 
+/// A file as it was at one moment: its name, how it looked, and the open file.
+type Shot = (String, Stamp, File);
+
 impl Kept {
     /// Takes the copy of this name over, or begins one. Hidden files, lock files and the names in `skip`, which are
     /// those of files or folders at the top, are never kept.
@@ -233,7 +236,7 @@ impl Kept {
     }
 
     /// Every file of the folder, opened, all as of one moment.
-    fn photograph(&self, dir: &Path) -> Result<Option<Vec<(String, Stamp, File)>>, StoreError> {
+    fn photograph(&self, dir: &Path) -> Result<Option<Vec<Shot>>, StoreError> {
         for _ in 0..LOOKS {
             let mut shots = Vec::new();
             let mut names = self.names(dir)?;

@@ -362,9 +362,12 @@ fn meeting(child: &Child) -> Result<Option<u16>, Failure> {
         return Ok(None);
     }
     let free = || std::net::TcpListener::bind("127.0.0.1:0")?.local_addr();
-    free()
-        .map(|address| Some(address.port()))
-        .map_err(|e| Failure::Failed(format!("cannot find a port for {} to meet at: {e}", child.name)))
+    free().map(|address| Some(address.port())).map_err(|e| {
+        Failure::Failed(format!(
+            "cannot find a port for {} to meet at: {e}",
+            child.name
+        ))
+    })
 }
 
 /// `2`, or `500m`: whole cores, rounded up.

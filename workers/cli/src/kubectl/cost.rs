@@ -156,7 +156,10 @@ fn models(job: &SynthesisJob, strategy: &StrategySpec, estimate: &mut Estimate) 
     let bounded = budget.tokens.filter(|bound| *bound < tokens.all());
     estimate.lines.push(Line {
         what: "model tokens",
-        amount: format!("{} at most", figure(bounded.unwrap_or(tokens.all()))),
+        amount: format!(
+            "{} at most",
+            figure(bounded.unwrap_or_else(|| tokens.all()))
+        ),
         made_of: bounded.map_or(made_of, |_| "budget.tokens, which ends the job".into()),
     });
     dollars(tokens, budget.usd, estimate);
@@ -386,7 +389,7 @@ fn figure(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

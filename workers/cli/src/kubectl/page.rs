@@ -478,7 +478,7 @@ fn ago(then: Timestamp, now: Timestamp) -> String {
 pub fn span(seconds: u64) -> String {
     match seconds {
         0..120 => format!("{seconds}s"),
-        120..600 if seconds % 60 > 0 => format!("{}m{}s", seconds / 60, seconds % 60),
+        120..600 if !seconds.is_multiple_of(60) => format!("{}m{}s", seconds / 60, seconds % 60),
         120..7_200 => format!("{}m", seconds / 60),
         7_200..172_800 => format!("{}h{}m", seconds / 3600, seconds % 3600 / 60),
         _ => format!("{}d", seconds / 86_400),

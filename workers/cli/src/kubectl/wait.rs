@@ -103,11 +103,11 @@ pub async fn wait(wait: &Wait, at: &Where) -> Result<ExitCode, Failure> {
         };
         let end = with_kind!(target(&object).kind, K => {
             let moments = watch::<K>(&cluster, &name);
-            follow(moments, wait.condition, say).await
+            Box::pin(follow(moments, wait.condition, say)).await
         });
         Ok::<_, Failure>(end)
     };
-    let end = match tokio::time::timeout(limit, all).await {
+    let end = match tokio::time::timeout(limit, Box::pin(all)).await {
         Ok(Ok(end)) => end,
         Ok(Err(failure)) => End::Lost(failure.to_string()),
         Err(_) => End::TimedOut,
