@@ -219,6 +219,9 @@ pub enum UserModel {
 /// Where rollouts and training run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = cel(&[
+    ("self.mode == 'colocated' && self.rollouts == 0", "rollout servers of their own are not built yet; use mode: colocated and rollouts: 0", ".mode"),
+])))]
 pub struct Topology {
     /// Together or apart.
     pub mode: TopologyMode,

@@ -1,7 +1,7 @@
 //! The cluster driver: keeps a cluster at what SynthesisJobs, CheckerSuites and GRPORuns ask for.
 //!
-//! The plan (`agoge-plan`, pure) decides; this crate observes ([`index`], [`observe`], [`references`]), renders ([`render`],
-//! pure), and writes ([`write`]). [`reconcile`] is the loop around them; [`run`] starts everything.
+//! The plan (`agoge-plan`, pure) decides; this crate observes ([`index`], [`observe`], `references`), renders ([`render`],
+//! pure), and writes ([`mod@write`]). [`reconcile`] is the loop around them; [`run`] starts everything.
 //!
 //! Every replica watches and indexes, so that a standby is warm; only the one that holds the lease writes.
 #![forbid(unsafe_code)]

@@ -18,7 +18,9 @@ pub fn run<T: Send, R: Send>(
     items: Vec<T>,
     work: impl Fn(T) -> R + Sync,
 ) -> Vec<R> {
-    if threads <= 1 || items.len() <= 1 {
+    // One item alone has torch's own threads. Several have one torch thread each, also when they come one after the other:
+    // on some processors a product's last bits depend on how many threads make it.
+    if items.len() <= 1 {
         return items.into_iter().map(work).collect();
     }
     let count = items.len();
@@ -35,7 +37,7 @@ pub fn run<T: Send, R: Send>(
         }
     };
     let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.min(count))
+        let workers: Vec<_> = (0..threads.clamp(1, count))
             .map(|_| scope.spawn(worker))
             .collect();
         let joined = workers.into_iter().map(|w| {

@@ -127,14 +127,14 @@ impl Pod {
 #[test]
 fn a_worker_asked_to_stop_keeps_its_work_and_says_so() {
     let pod = Pod::new("stopped");
-    let mut command = pod.command(4000, 1, Some("work/stopped"));
+    let mut command = pod.command(1200, 1, Some("work/stopped"));
     // Nothing is kept before the end.
     let child = command.env("AGOGE_KEEP_SECONDS", "600").spawn().unwrap();
     let begun = Instant::now();
     while !pod.path("work/progress.json").exists() && begun.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(5));
     }
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(100));
     let asked = Command::new("kill").arg(child.id().to_string()).status();
     assert!(asked.unwrap().success());
     let output = child.wait_with_output().unwrap();
