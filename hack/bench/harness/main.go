@@ -96,7 +96,7 @@ func run(ctx context.Context, o options) (err error) {
 		all[p.name] = &found{}
 	}
 	save := func() error {
-		return first(writeJSON(filepath.Join(o.out, "raw.json"), all), writeJSON(filepath.Join(o.out, "result.json"), rows(all)))
+		return first(writeJSON(filepath.Join(o.out, "raw.json"), all), writeJSON(filepath.Join(o.out, "result.json"), rows(o, all)))
 	}
 	for round := range o.rounds {
 		for i := range sides {

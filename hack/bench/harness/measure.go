@@ -245,15 +245,14 @@ func (b *bench) lifetimes(ctx context.Context, o *operator, n int) (lifetime, er
 	if err != nil {
 		return life, err
 	}
-	one := 1 / float64(n)
 	children := map[string]bool{}
 	for _, w := range writes {
-		life.Writes += one
-		life.Kinds[w.kind()] += one
+		life.Writes++
+		life.Kinds[w.kind()]++
 		switch w.ObjectRef.Resource {
 		case synthesisJobs.Resource:
 			if w.ObjectRef.Subresource == "status" {
-				life.Status += one
+				life.Status++
 			}
 		case "events":
 		default:
@@ -263,7 +262,12 @@ func (b *bench) lifetimes(ctx context.Context, o *operator, n int) (lifetime, er
 			}
 		}
 	}
-	life.Children = float64(len(children)) * one
+	life.Children = float64(len(children)) / float64(n)
+	life.Writes /= float64(n)
+	life.Status /= float64(n)
+	for kind := range life.Kinds {
+		life.Kinds[kind] /= float64(n)
+	}
 	return life, b.clear(ctx, namespace)
 }
 

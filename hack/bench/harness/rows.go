@@ -3,6 +3,7 @@ package main
 // What was found, as rows: ours beside the yardstick's, a ratio above 1 when ours is better, and what is not the same.
 
 import (
+	"fmt"
 	"math"
 	"slices"
 )
@@ -31,7 +32,7 @@ const (
 	more  = "ours watches three kinds, holds a lease and makes a ConfigMap beside each Job; the peer only one kind and the Job"
 )
 
-func rows(sides map[string]*found) []row {
+func rows(o options, sides map[string]*found) []row {
 	var all []row
 	add := func(name, unit string, aim float64, higher bool, notSame string, figure func(*found) (float64, bool)) {
 		r := row{Name: name, Unit: unit, NotSame: notSame}
@@ -82,13 +83,13 @@ func rows(sides map[string]*found) []row {
 	add("no-op reconciles", "1/s", 1500, true, more, noops(func(n noop) float64 { return n.PerSecond }))
 	add("no-op reconciles of a second of processor time", "1/s", -1, true, more, noops(func(n noop) float64 { return n.PerCPUSecond }))
 	add("p99 of a no-op reconcile", "ms", 10, false, "each side's own histogram; read off between its bounds in a straight line", noops(func(n noop) float64 { return n.P99 }))
-	add("500 objects ready", "s", -1, false, world+"; "+more, func(f *found) (float64, bool) { return median(f.Large) })
-	add("200 objects ready", "s", 1, false, world+"; "+more, func(f *found) (float64, bool) { return median(f.Small) })
+	add(fmt.Sprintf("%d objects ready", o.large), "s", -1, false, world+"; "+more, func(f *found) (float64, bool) { return median(f.Large) })
+	add(fmt.Sprintf("%d objects ready", o.small), "s", 1, false, world+"; "+more, func(f *found) (float64, bool) { return median(f.Small) })
 	add("API writes of a lifetime", "writes", -1, false, "the peer makes no ConfigMap, no events and no finalizers; leases are left out", lives(func(l *lifetime) float64 { return l.Writes }))
 	add("API writes of a lifetime beside its children", "writes", 6, false, "the peer writes no events", lives(func(l *lifetime) float64 { return l.Writes - l.Children }))
 	add("status writes of a lifetime", "writes", -1, false, "", lives(func(l *lifetime) float64 { return l.Status }))
 	add("writes after a restart", "writes", 0, false, "leases and the leader's own label are left out", scales(func(s *scale) float64 { return float64(s.RestartWrites) }))
-	add("RSS at 5,000 resources and 10,000 pods", "MiB", 64, false, more+"; each side's pods are of its own template", scales(func(s *scale) float64 { return s.RSS }))
+	add(fmt.Sprintf("RSS at %d resources and %d pods", o.scale, 2*o.scale), "MiB", 64, false, more+"; each side's pods are of its own template", scales(func(s *scale) float64 { return s.RSS }))
 	add("RSS at the same after a restart", "MiB", 64, false, more+"; each side's pods are of its own template", scales(func(s *scale) float64 { return s.RestartRSS }))
 	return all
 }
