@@ -42,6 +42,10 @@ screenshots: ## Pictures of REPORT=… for docs/images
 crash-local: build ## Runs that lose a process to kill -9 and are resumed (CRASH_RUNS of them, default 50)
 	$(ENV) target/release/crash-local
 
+.PHONY: crash
+crash: build ## The operator cut off at every one of its writes, on a real API server: out/crash/result.json
+	$(ENV) tests/crash/run
+
 .PHONY: test-parity
 test-parity: setup ## Load what we write in transformers and datasets (installs 5 GB of Python peers)
 	@tests/parity/run $(wildcard out/demo/export)

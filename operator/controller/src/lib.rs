@@ -50,8 +50,11 @@ pub use options::Options;
 use reconcile::{Context, Guarded, Shared, Stores};
 use references::References;
 use resolve::Resolver;
-use telemetry::LogFilter;
+use telemetry::{LogFilter, Traces};
 use write::Writer;
+
+/// How long reconciles wait for the certificate authority at the start.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the operator could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +82,8 @@ pub enum OperatorError {
 pub async fn run(options: Options) -> Result<(), OperatorError> {
     // Another part of the process may have installed it before.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let log = LogFilter::start(options.log_format, &options.log_filter)
+    let traces = Traces::start().map_err(OperatorError::Setting)?;
+    let log = LogFilter::start(options.log_format, &options.log_filter, &traces)
         .map_err(OperatorError::Setting)?;
     let client = client().await?;
     let metrics = Metrics::new().map_err(|error| OperatorError::Setting(error.to_string()))?;
@@ -121,6 +125,7 @@ pub async fn run(options: Options) -> Result<(), OperatorError> {
         metrics: metrics.clone(),
         reports: progress.reports(),
         bundle: progress.bundle(),
+        warm: AtomicBool::new(false),
     });
 
     let served = Arc::new(AtomicBool::new(false));
@@ -147,7 +152,8 @@ pub async fn run(options: Options) -> Result<(), OperatorError> {
         _ = early.wait_for(|stopped| *stopped) => {}
     }
     served.store(true, Ordering::Relaxed);
-    let watches = watches(&client, &options, &index, look_at_all.clone());
+    let watches = watches(&client, &options, &index);
+    let warm = warm(&shared, look_at_all.clone());
     let pod = options
         .identity
         .clone()
@@ -183,7 +189,7 @@ pub async fn run(options: Options) -> Result<(), OperatorError> {
         every.control::<CheckerSuite>(stores.suites, suites_writer, take(Kind::CheckerSuite)),
         every.control::<GRPORun>(stores.runs, runs_writer, take(Kind::GRPORun)),
     );
-    let background = futures::future::join3(watches, leader, std::future::pending::<()>());
+    let background = futures::future::join4(watches, warm, leader, std::future::pending::<()>());
     let ended = tokio::select! {
         _ = controllers => Ok(()),
         _ = background => Ok(()),
@@ -196,6 +202,7 @@ pub async fn run(options: Options) -> Result<(), OperatorError> {
     drained.send_replace(true);
     let _ = tokio::time::timeout(Duration::from_secs(5), elected).await;
     tracing::info!("operator stops");
+    traces.end().await;
     ended
 }
 
@@ -285,16 +292,24 @@ where
         .modify(|object| object.managed_fields_mut().clear())
 }
 
+/// Waits until everything is there that reconciles need, then has every object looked at.
+async fn warm(shared: &Shared, look_at_all: impl Fn()) {
+    let began = tokio::time::Instant::now();
+    while !shared.index.ready() {
+        sleep(Duration::from_millis(50)).await;
+    }
+    // An authority that cannot be had is told in conditions, but not before it had its time.
+    while (shared.bundle)().is_none() && began.elapsed() < PATIENCE {
+        sleep(Duration::from_millis(50)).await;
+    }
+    shared.warm.store(true, Ordering::Relaxed);
+    look_at_all();
+}
+
 /// The watches of children, until the process ends.
-async fn watches(client: &Client, options: &Options, index: &Index, look_at_all: impl Fn()) {
+async fn watches(client: &Client, options: &Options, index: &Index) {
     let ours = || watcher::Config::default().labels(SELECTOR);
     let refused = watcher::Config::default().fields("involvedObject.kind=Job,reason=FailedCreate");
-    let known = async {
-        while !index.ready() {
-            sleep(Duration::from_millis(50)).await;
-        }
-        look_at_all();
-    };
     futures::join!(
         index::follow("jobs", watching::<Job>(client, options, ours()), |e| index
             .job(e)),
@@ -303,7 +318,6 @@ async fn watches(client: &Client, options: &Options, index: &Index, look_at_all:
         index::follow("events", watching::<Event>(client, options, refused), |e| {
             index.told(e)
         }),
-        known,
     );
 }
 

@@ -11,6 +11,7 @@
 //! changed. Every step may be the last one before a crash: the next look goes on from what there is.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::{ObjectRef, Store};
 use serde_json::Value;
+use tracing::Instrument as _;
 
 use crate::index::{ChildFacts, Index};
 use crate::kinds::Ours;
@@ -94,6 +96,8 @@ pub struct Shared {
     pub reports: Reports,
     /// The certificate authority.
     pub bundle: Bundle,
+    /// Whether the first lists are there, and the authority had its time.
+    pub warm: AtomicBool,
 }
 
 /// What the reconciles of one kind share.
@@ -158,13 +162,18 @@ pub async fn reconcile<K: Ours>(
     };
     let metrics = &context.shared.metrics;
     metrics.taken(&target);
-    let result = match &guard.0 {
-        Ok(object) => look(object, &context).await,
-        Err(invalid) => {
-            refuse(&guard, &invalid.error, &context).await;
-            Ok((Action::await_change(), "invalid"))
+    let span = tracing::info_span!("reconcile", kind = %target.kind, namespace = target.namespace, name = target.name);
+    let result = async {
+        match &guard.0 {
+            Ok(object) => look(object, &context).await,
+            Err(invalid) => {
+                refuse(&guard, &invalid.error, &context).await;
+                Ok((Action::await_change(), "invalid"))
+            }
         }
-    };
+    }
+    .instrument(span)
+    .await;
     let outcome = result.as_ref().map(|(_, what)| *what);
     metrics.reconciled(
         K::KIND,
@@ -208,7 +217,7 @@ async fn look<K: Ours>(
     context: &Context<K>,
 ) -> Result<(Action, &'static str), ReconcileError> {
     let shared = &context.shared;
-    if !shared.writer.leads() || !shared.index.ready() {
+    if !shared.writer.leads() || !shared.warm.load(Ordering::Relaxed) {
         return Ok((Action::await_change(), "standby"));
     }
     let object = context.newest(seen);
