@@ -26,7 +26,7 @@ use proxy::{Cut, How};
 #[tokio::main]
 async fn main() -> ExitCode {
     match series().await {
-        Ok(diverged) if diverged == 0 => ExitCode::SUCCESS,
+        Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -181,9 +181,10 @@ async fn answer(
     let _write = counts.then(|| UnderWay::new(&shared));
     let (mut parts, body) = request.into_parts();
     parts.headers.remove(hyper::header::HOST);
+    let body = body.collect().await?.to_bytes();
     let answer = shared
         .client
-        .send(Request::from_parts(parts, Body::wrap_body(body)))
+        .send(Request::from_parts(parts, Body::from(body)))
         .await?;
     match how {
         Some(How::After) => {

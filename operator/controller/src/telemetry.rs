@@ -124,7 +124,8 @@ mod tests {
         });
         let traces = Traces::to(Some(&address)).unwrap();
         let tracer = traces.0.as_ref().unwrap().tracer("test");
-        let spans = tracing_subscriber::registry().with(tracing_opentelemetry::layer().with_tracer(tracer));
+        let spans =
+            tracing_subscriber::registry().with(tracing_opentelemetry::layer().with_tracer(tracer));
         tracing::subscriber::with_default(spans, || {
             tracing::info_span!("reconcile", name = "courier").in_scope(|| {});
         });
