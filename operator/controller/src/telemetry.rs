@@ -111,6 +111,8 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_span_reaches_the_collector() {
+        // Another test may have installed it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let collector = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/v1/traces", collector.local_addr().unwrap());
         let received = std::thread::spawn(move || {

@@ -1,6 +1,7 @@
 //! Collection of what no manifest reaches any more, never while a run may need it.
 use crate::atomic::WriteError;
 use crate::digest::Digest;
+use crate::lock::FileLock;
 use crate::objects::{Listed, Store, StoreError, object_path};
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -49,7 +50,7 @@ pub struct RunLock(Held);
 
 enum Held {
     /// The kernel's lock decides; the file names the holder for people.
-    Folder { _shared: File, name: PathBuf },
+    Folder { _shared: FileLock, name: PathBuf },
     /// An object says so.
     Bucket { store: Store, path: String },
 }
@@ -96,7 +97,7 @@ impl Store {
             .and_then(|()| file.rewind())
             .and_then(|()| write!(file, "{holder}"));
         Ok(RunLock(Held::Folder {
-            _shared: shared,
+            _shared: FileLock(shared),
             name,
         }))
     }
@@ -128,6 +129,7 @@ impl Store {
             }
             Err(TryLockError::Error(e)) => return Err(WriteError::at("lock", &folder)(e).into()),
         }
+        let _exclusive = FileLock(exclusive);
         let report = self.collect_now(options)?;
         if !options.dry_run {
             sweep_staged(root);

@@ -4,6 +4,7 @@
 //! a kill left half-written is at the end: it is cut off with a warning. A bad line with good lines after it is no torn write, and is refused.
 use crate::atomic::{WriteError, sync_folder};
 use crate::digest::Digest;
+use crate::lock::FileLock;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -69,7 +70,7 @@ pub struct Entry {
 pub struct Ledger {
     path: PathBuf,
     file: File,
-    _lock: File,
+    _lock: FileLock,
     index: HashMap<String, usize>,
     entries: Vec<Entry>,
     length: u64,
@@ -278,7 +279,7 @@ impl Ledger {
     }
 }
 
-fn lock_writer(path: &Path) -> Result<File, LedgerError> {
+fn lock_writer(path: &Path) -> Result<FileLock, LedgerError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let lock_path = PathBuf::from(name);
@@ -295,7 +296,7 @@ fn lock_writer(path: &Path) -> Result<File, LedgerError> {
             let _ = lock
                 .set_len(0)
                 .and_then(|()| write!(lock, "process {}", std::process::id()));
-            Ok(lock)
+            Ok(FileLock(lock))
         }
         Err(TryLockError::WouldBlock) => {
             let mut owner = String::new();

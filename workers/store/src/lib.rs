@@ -13,6 +13,7 @@ mod folder;
 mod gc;
 mod kept;
 mod ledger;
+mod lock;
 mod objects;
 
 pub use artifact::{Artifact, now};
