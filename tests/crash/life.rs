@@ -235,6 +235,9 @@ fn manifest(kind: &str) -> anyhow::Result<Value> {
         Manifest::GRPORun(run) => {
             let mut run = serde_json::to_value(run)?;
             run["spec"]["user"] = json!({ "model": "scripted" });
+            if let Some(stages) = run["spec"]["stages"].as_object_mut() {
+                stages.shift_remove("userSFT");
+            }
             run["spec"]["stages"]["evaluation"]["arms"] = json!(["sft", "grpo"]);
             run
         }
@@ -342,6 +345,9 @@ impl Stage {
                 self.suspend(false).await?;
                 return Ok(true);
             }
+            return Ok(false);
+        }
+        if acts.deleted {
             return Ok(false);
         }
         let mut jobs = self.jobs.list(&ListParams::default()).await?.items;

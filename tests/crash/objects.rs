@@ -38,15 +38,19 @@ pub async fn of(client: &Client, namespace: &str) -> anyhow::Result<BTreeMap<Str
             all.push((kind.kind.clone(), object));
         }
     }
-    let names: Vec<(String, String)> = all
-        .iter()
-        .filter_map(|(kind, object)| {
-            Some((
-                object.uid()?,
-                format!("<uid of {kind} {}>", known_as(object)),
-            ))
-        })
-        .collect();
+    let mut names = vec![];
+    for (kind, object) in &all {
+        let known = known_as(object);
+        // A pod's name ends in letters drawn by chance, and messages tell it.
+        if kind == "Pod" {
+            names.push((object.name_any(), known.clone()));
+        }
+        names.extend(
+            object
+                .uid()
+                .map(|uid| (uid, format!("<uid of {kind} {known}>"))),
+        );
+    }
     let mut found = BTreeMap::new();
     for (kind, object) in &all {
         let mut value = serde_json::to_value(object)?;
@@ -54,9 +58,6 @@ pub async fn of(client: &Client, namespace: &str) -> anyhow::Result<BTreeMap<Str
         let mut text = value.to_string().replace(namespace, "<namespace>");
         for (uid, name) in &names {
             text = text.replace(uid, name);
-        }
-        if kind == "Pod" {
-            text = text.replace(&object.name_any(), &known_as(object));
         }
         found.insert(
             format!("{kind} {}", known_as(object)),
