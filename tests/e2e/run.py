@@ -10,57 +10,28 @@ import argparse
 import json
 import os
 import pathlib
-import secrets
-import shutil
 import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(__file__))
-from cluster import Cluster, Failed, sh, wait  # noqa: E402
+from cluster import Failed, sh, wait  # noqa: E402
+from stage import ENDED, NODE, Stage  # noqa: E402
 
-NODE = "192.0.2.10"
 NAMESPACE = "team"
 
 
-class Run:
+class Run(Stage):
     def __init__(self, real):
+        super().__init__("out/e2e-real" if real else "out/e2e", NAMESPACE)
         self.real = real
-        self.out = pathlib.Path("out/e2e-real" if real else "out/e2e")
-        self.cluster = Cluster(str(self.out / "cluster"), NAMESPACE)
-        self.checks, self.figures, self.seconds = {}, {}, {}
-        self.canary = "canary-" + secrets.token_hex(16)
-        self.began = time.monotonic()
-        self.children = []
-
-    # --- small things
-
-    def say(self, text):
-        print(f"{time.monotonic() - self.began:6.0f}s  {text}", flush=True)
-
-    def check(self, name, holds, why=""):
-        self.checks[name] = bool(holds)
-        self.say(f"{'ok  ' if holds else 'FAIL'}  {name}{'' if holds else ': ' + str(why)}")
-
-    def step(self, name, work):
-        began = time.monotonic()
-        self.say(name)
-        try:
-            work()
-        finally:
-            self.seconds[name] = round(time.monotonic() - began, 1)
 
     # --- before
 
     def prepare(self):
-        shutil.rmtree(self.out, ignore_errors=True)
-        self.out.mkdir(parents=True)
-        sh("hack/images/build", timeout=1800)
-        self.figures["imageBytes"] = json.loads(pathlib.Path("out/images/result.json").read_text())
-        began = time.monotonic()
-        sh("hack/cluster/up", "--out", self.cluster.out, timeout=1800)
-        self.figures["clusterUpSeconds"] = round(time.monotonic() - began, 1)
-        sh("hack/cluster/load", "--out", self.cluster.out, "out/images/operator.tar", "out/images/worker.tar", timeout=900)
+        self.fresh()
+        self.images()
+        self.up()
 
     def manifests(self):
         text = sh("kubectl", "kustomize", "--load-restrictor", "LoadRestrictionsNone", "tests/e2e/manifests")
@@ -69,18 +40,6 @@ class Run:
         (folder / "courier.yaml").write_text(text)
         (folder / "domain").symlink_to(pathlib.Path("examples/courier/domain").resolve())
         return folder
-
-    def start(self, name, *command):
-        """Starts a server in the cluster's network, for pods to reach at the node's address."""
-        log = open(self.out / f"{name}.log", "w")
-        process = subprocess.Popen(["hack/cluster/in", "--out", self.cluster.out, *command], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        self.children.append(process)
-        return process
-
-    def s3(self, up):
-        env = dict(os.environ, S3_ACCESS_KEY="agoge", S3_SECRET_KEY=self.canary)
-        what = ["hack/s3/up", "--out", str(self.out / "s3"), "--listen", f"{NODE}:7070"] if up else ["hack/s3/down", "--out", str(self.out / "s3")]
-        subprocess.run(["hack/cluster/in", "--out", self.cluster.out, *what], check=True, env=env, capture_output=True, stdin=subprocess.DEVNULL)
 
     def servers(self):
         self.s3(True)
@@ -92,25 +51,11 @@ class Run:
             self.start("replay", "target/release/agoge-worker", "replay", "--recordings", "examples/courier/recordings", "--listen", f"{NODE}:8177")
         wait("the model's endpoint", lambda: self.cluster.run("curl", "-s", "-m", "2", "-o", "/dev/null", "-w", "%{http_code}", f"{self.endpoint}/health", check=False) not in ("", "000"), 180)
 
-    def helm(self, *more):
-        return self.cluster.run("helm", *more, timeout=300)
-
-    VALUES = ["--set", "image.operator.repository=localhost/agoge-operator", "--set", "image.operator.tag=dev",
-              "--set", "image.worker.repository=localhost/agoge-worker", "--set", "image.worker.tag=dev",
-              "--set", "store.url=s3://agoge/e2e", "--set", f"store.endpoint=http://{NODE}:7070", "--set", "store.region=us-east-1",
-              "--set", "store.allowHttp=true", "--set", "store.secret=s3", "--set", f"networkPolicy.workers.namespaces={{{NAMESPACE}}}"]
-
     def install(self):
-        self.cluster.run("kubectl", "create", "namespace", NAMESPACE)
-        self.cluster.run("kubectl", "label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-        self.helm("install", "agoge-crds", "charts/agoge-crds")
-        self.helm("install", "agoge", "charts/agoge", "--namespace", "agoge", "--create-namespace", "--wait", "--timeout", "3m", *self.VALUES)
+        self.charts()
         domain = sh("target/release/agoge", "domain", "pack", "examples/courier/domain", "--name", "courier")
-        self.cluster.apply(
-            domain,
-            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"}, "stringData": {"AWS_ACCESS_KEY_ID": "agoge", "AWS_SECRET_ACCESS_KEY": self.canary}},
-            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "qwen", "labels": {"agoge.dev/resolves": "endpoint"}}, "data": {"url": self.endpoint}},
-        )
+        endpoint = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "qwen", "labels": {"agoge.dev/resolves": "endpoint"}}, "data": {"url": self.endpoint}}
+        self.cluster.apply(domain, self.s3_secret(), endpoint)
         self.cluster.kubectl("apply", "-f", str(self.manifests_folder / "courier.yaml"))
 
     # --- on the way
@@ -123,24 +68,24 @@ class Run:
         self.say(f"killed {name}: pod {pod}")
 
     def leader(self):
-        found = wait("a leader", lambda: Cluster(self.cluster.out, "agoge").items("pods", "-l", "agoge.dev/leader=true"), 60)
+        found = wait("a leader", lambda: self.inside("agoge").items("pods", "-l", "agoge.dev/leader=true"), 60)
         return found[0]["metadata"]["name"]
 
     def lease_holder(self):
-        lease = Cluster(self.cluster.out, "agoge").get("lease", "agoge-operator") or {}
+        lease = self.inside("agoge").get("lease", "agoge-operator") or {}
         return lease.get("spec", {}).get("holderIdentity")
 
     def synthesis(self):
         pod = self.running(key="synthesize-sea")
         self.kill("a shard", pod)
-        wait("the SynthesisJob's end", lambda: self.cluster.status("synthesisjob").get("phase") in ("Complete", "Failed"), 600)
+        wait("the SynthesisJob's end", lambda: self.cluster.status("synthesisjob").get("phase") in ENDED, 600)
         status = self.cluster.status("synthesisjob")
         self.check("synthesis is Complete though a shard was killed", status["phase"] == "Complete", status.get("conditions"))
         self.check("generations are status", len(status.get("lineage", [])) >= 1, status.get("lineage"))
         self.figures["synthesis"] = {k: status.get(k) for k in ("accepted", "attempted", "valid", "generation", "yield")}
 
     def qualification(self):
-        wait("the CheckerSuite's end", lambda: self.cluster.status("checkersuite").get("phase") in ("Complete", "Failed"), 600)
+        wait("the CheckerSuite's end", lambda: self.cluster.status("checkersuite").get("phase") in ENDED, 600)
         status = self.cluster.status("checkersuite")
         self.check("the suite is Complete", status["phase"] == "Complete", status.get("conditions"))
 
@@ -150,14 +95,14 @@ class Run:
         old = self.leader()
         holder = self.lease_holder()
         began = time.monotonic()
-        Cluster(self.cluster.out, "agoge").kubectl("delete", "pod", old, "--grace-period=0", "--force")
+        self.inside("agoge").kubectl("delete", "pod", old, "--grace-period=0", "--force")
         wait("another leader", lambda: self.lease_holder() not in (holder, "", None), 60, 0.2)
         self.figures["failOverSeconds"] = round(time.monotonic() - began, 1)
         self.check("another replica leads within 20 s", self.figures["failOverSeconds"] < 20, self.figures["failOverSeconds"])
         # The chart is upgraded while a stage runs: another pod template of the operator, and other defaults for workers.
         pod = wait("a trainer", lambda: self.cluster.pods(owner="courier", component="train") or self.train_pods(), 300)[0]
         uid = pod["metadata"]["uid"]
-        self.helm("upgrade", "agoge", "charts/agoge", "--namespace", "agoge", "--wait", "--timeout", "3m", *self.VALUES,
+        self.helm("upgrade", "agoge", "charts/agoge", "--namespace", "agoge", "--wait", "--timeout", "3m", *self.values(),
                   "--set", "podAnnotations.upgraded=yes", "--set", "image.worker.pullPolicy=Never")
         same = any(p["metadata"]["uid"] == uid for p in self.cluster.items("pods"))
         self.check("an upgrade disturbs no running work", same, "the trainer's pod was replaced")
@@ -173,7 +118,7 @@ class Run:
         time.sleep(8)
         self.s3(True)
         self.suspend()
-        wait("the run's end", lambda: self.cluster.status("grporun").get("phase") in ("Complete", "Failed"), 1200)
+        wait("the run's end", lambda: self.cluster.status("grporun").get("phase") in ENDED, 1200)
         status = self.cluster.status("grporun")
         self.check("the run is Complete", status["phase"] == "Complete", status.get("conditions"))
         self.figures["arms"] = status.get("arms")
@@ -185,7 +130,7 @@ class Run:
 
     def suspend(self):
         patch = lambda on: self.cluster.kubectl("patch", "grporun", "courier", "--type=merge", "-p", json.dumps({"spec": {"runPolicy": {"suspend": on}}}))
-        if self.cluster.status("grporun").get("phase") in ("Complete", "Failed"):
+        if self.cluster.status("grporun").get("phase") in ENDED:
             self.check("a run is suspended and resumed", False, "it had ended before")
             return
         patch(True)
@@ -246,8 +191,8 @@ class Run:
         """Nothing is written when nothing changes, also after a restart of the operator."""
         versions = lambda: {(o["kind"], o["metadata"]["name"]): o["metadata"]["resourceVersion"] for o in self.cluster.items("synthesisjobs,checkersuites,grporuns,jobs,configmaps")}
         before = versions()
-        Cluster(self.cluster.out, "agoge").kubectl("rollout", "restart", "deployment")
-        Cluster(self.cluster.out, "agoge").kubectl("rollout", "status", "deployment", "--timeout=120s")
+        self.inside("agoge").kubectl("rollout", "restart", "deployment")
+        self.inside("agoge").kubectl("rollout", "status", "deployment", "--timeout=120s")
         time.sleep(3)
         self.check("a restart of the operator writes nothing", before == versions(), "objects were written")
 
@@ -257,7 +202,7 @@ class Run:
         left = self.cluster.items("jobs,pods,services,configmaps", "-l", "app.kubernetes.io/managed-by=agoge-operator")
         self.check("deletion leaves nothing behind", not left, [o["metadata"]["name"] for o in left])
         self.helm("uninstall", "agoge", "--namespace", "agoge", "--wait")
-        left = [o["metadata"]["name"] for o in Cluster(self.cluster.out, "agoge").items("deployments,services,roles,poddisruptionbudgets,networkpolicies")]
+        left = [o["metadata"]["name"] for o in self.inside("agoge").items("deployments,services,roles,poddisruptionbudgets,networkpolicies")]
         roles = self.cluster.run("kubectl", "get", "clusterroles,clusterrolebindings,validatingadmissionpolicies", "-o", "name")
         crds = self.cluster.run("kubectl", "get", "crds", "-o", "name")
         self.check("uninstallation leaves nothing but the CRDs", not left and "agoge" not in roles and "synthesisjobs.agoge.dev" in crds, (left, roles))
@@ -277,45 +222,13 @@ class Run:
             self.step("the same on a laptop", self.laptop)
         self.step("removal", self.remove)
 
-    def end(self):
-        for process in self.children:
-            process.kill()
-        subprocess.run(["hack/cluster/down", "--out", self.cluster.out], check=False)
-
-    def keep_logs(self):
-        folder = self.out / "logs"
-        folder.mkdir(exist_ok=True)
-        for namespace in ("agoge", NAMESPACE):
-            for pod in Cluster(self.cluster.out, namespace).items("pods"):
-                name = pod["metadata"]["name"]
-                text = Cluster(self.cluster.out, namespace).kubectl("logs", name, check=False)
-                (folder / f"{namespace}-{name}.log").write_text(text)
-        (folder / "objects.yaml").write_text(self.cluster.kubectl("get", "synthesisjobs,checkersuites,grporuns,jobs,pods,events", "-o", "yaml", check=False))
-
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--real", action="store_true", help="with the real language model")
     parser.add_argument("--keep", action="store_true", help="leave the cluster up")
     asked = parser.parse_args()
-    run = Run(asked.real)
-    error = None
-    try:
-        run.all()
-    except (Failed, subprocess.SubprocessError, OSError, KeyError) as problem:
-        error = f"{type(problem).__name__}: {problem}"
-        run.say(error)
-        run.check("every step came to its end", False, error)
-    try:
-        run.keep_logs()
-    except Exception as problem:  # noqa: BLE001 - what is lost here are logs of a test that has its result
-        run.say(f"logs were not kept: {problem}")
-    if not asked.keep:
-        run.end()
-    result = {"checks": run.checks, "figures": run.figures, "seconds": run.seconds, "total": round(time.monotonic() - run.began, 1), "error": error}
-    (run.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
-    print(f"{sum(run.checks.values())} passed, {sum(not c for c in run.checks.values())} failed")
-    sys.exit(0 if all(run.checks.values()) and not error else 1)
+    Run(asked.real).conduct(asked.keep)
 
 
 if __name__ == "__main__":
