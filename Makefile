@@ -109,9 +109,12 @@ bench-operator: setup ## The operator beside one on controller-runtime, on one A
 test-ranks: setup ## Trainer ranks over c10d: gradients beside one rank's, a killed rank: out/ranks/result.json
 	@hack/test-ranks
 
-.PHONY: e2e e2e-real
+.PHONY: e2e e2e-real e2e-faults
 e2e: build ## The main job on a real Kubernetes, disturbed, and the same by agoge up: out/e2e/result.json
 	@tests/e2e/run
 
 e2e-real: build ## The same with the real language model: out/e2e-real/result.json
 	@tests/e2e/run --real
+
+e2e-faults: build ## Failures on a real Kubernetes, what is told of them and how soon: out/e2e-faults/result.json
+	@tests/e2e/faults/run

@@ -29,20 +29,20 @@ def generation(number, filling):
     figures = {"attempted": SAMPLES, "valid": SAMPLES, "accepted": SAMPLES, "tokens": 10**12, "cost": 100_000 * third}
     blame = dict.fromkeys(("task", "trajectory", "user", "infra"), SAMPLES)
     interval = {"value": third, "low": third / 10, "high": third * 100}
-    return {"generation": number, "digest": DIGEST, "parent": DIGEST, "change": filling * 5000, "outcome": "rolledBack",
+    return {"generation": number, "digest": DIGEST, "parent": DIGEST, "change": filling * 1000, "outcome": "rolledBack",
             "yield": interval, "attribution": blame, **figures}
 
 
 def synthesized(filling):
     """A report far longer than what a status may hold."""
-    rejected = {f"{filling * 200}-{gate:03}": SAMPLES - gate for gate in range(400)}
+    rejected = {f"{filling * 120}-{gate:03}": SAMPLES - gate for gate in range(300)}
     blame = dict.fromkeys(("task", "trajectory", "user", "infra"), SAMPLES)
     return {"attempted": SAMPLES, "valid": SAMPLES, "accepted": SAMPLES, "tokens": 10**12, "cost": 100_000 / 3, "generation": 99,
-            "plan": DIGEST, "rejected": rejected, "attribution": blame, "lineage": [generation(n, filling) for n in range(100)], "digest": DIGEST}
+            "plan": DIGEST, "rejected": rejected, "attribution": blame, "lineage": [generation(n, filling) for n in range(40)], "digest": DIGEST}
 
 
 def qualified(filling):
-    reasons = [{"reason": f"{n} {filling * 3000}", "count": SAMPLES - n} for n in range(300)]
+    reasons = [{"reason": f"{n} {filling * 500}", "count": SAMPLES - n} for n in range(300)]
     return {"checkers": SAMPLES, "qualified": SAMPLES, "mutationScore": 1.0, "flake": 1 / 3, "p95Ms": 1000 / 3, "digest": DIGEST, "quarantined": reasons}
 
 
@@ -72,11 +72,11 @@ class Size:
         pods = lambda: [pod for _, pod in self.watch.all("pod", TEAM, of(name, key=key)) if self.watch.now("pod", TEAM, pod["metadata"]["name"])]
         pod = self.watch.until(f"a pod of {name} {key}", pods, 60)[-1]["metadata"]["name"]
         when = "2026-01-01T00:00:00Z"
-        ended = {"exitCode": 0, "reason": "Completed", "message": json.dumps({"result": report}), "startedAt": when, "finishedAt": when}
+        ended = {"exitCode": 0, "reason": "Completed", "message": json.dumps({"result": report}, ensure_ascii=False), "startedAt": when, "finishedAt": when}
         container = {"name": "worker", "image": "any", "imageID": "any", "ready": False, "restartCount": 0, "state": {"terminated": ended}}
         patch = {"status": {"phase": "Succeeded", "containerStatuses": [container]}}
         file = self.stage.out / "pod-status.json"
-        file.write_text(json.dumps(patch))
+        file.write_text(json.dumps(patch, ensure_ascii=False))
         self.cluster.kubectl("patch", "pod", pod, "--subresource=status", "--type=merge", f"--patch-file={file}")
 
     def measure(self, kind, name):

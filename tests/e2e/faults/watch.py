@@ -23,23 +23,26 @@ class Watch:
         self.lock = threading.Lock()
         # By kind, namespace and name: moments and what the object was then; None when it was gone.
         self.states = {}
-        self.processes = [self._follow(out, kind, path) for kind, path in PATHS.items()]
+        self.over, self.processes = False, {}
+        for kind, path in PATHS.items():
+            threading.Thread(target=self._follow, args=(out, kind, path), daemon=True).start()
 
     def _follow(self, out, kind, path):
+        """Watches again whenever the API server ends a watch, as it does when a schema changes."""
         command = ["hack/cluster/in", "--out", out, "kubectl", "get", "--raw", f"{path}?watch=1"]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True)
-        threading.Thread(target=self._read, args=(kind, process.stdout), daemon=True).start()
-        return process
+        while not self.over:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True)
+            self.processes[kind] = process
+            for line in process.stdout:
+                self._take(kind, json.loads(line))
+            time.sleep(0.2)
 
-    def _read(self, kind, lines):
-        for line in lines:
-            now = time.monotonic()
-            change = json.loads(line)
-            thing = change["object"]
-            meta = thing.get("metadata", {})
-            key = (kind, meta.get("namespace"), meta.get("name"))
-            with self.lock:
-                self.states.setdefault(key, []).append((now, None if change["type"] == "DELETED" else thing))
+    def _take(self, kind, change):
+        now, thing = time.monotonic(), change["object"]
+        meta = thing.get("metadata", {})
+        key = (kind, meta.get("namespace"), meta.get("name"))
+        with self.lock:
+            self.states.setdefault(key, []).append((now, None if change["type"] == "DELETED" else thing))
 
     def history(self, kind, namespace, name):
         """Every state of one object: moment and object, oldest first."""
@@ -82,5 +85,6 @@ class Watch:
             raise Failed(f"{late}; it is {(self.now(kind, namespace, name) or {}).get('status')}") from None
 
     def end(self):
-        for process in self.processes:
+        self.over = True
+        for process in self.processes.values():
             process.kill()
