@@ -63,6 +63,7 @@ def faults(domain):
     broken = objects.flat(domain, "broken", **{"tools.py": tools.replace('return "ok"', "return ok(", 1)})
     limits = {"worker": {"resources": {"memory": "32Mi"}}}
     absent = "localhost/absent:dev"
+    nowhere = {"spec": {"containers": [{"name": "worker", "workingDir": "/dev/null/work"}]}}
     end = lambda name, what, documents, code, *says, **more: Fault(
         name, what, documents, "Failed", more.pop("reason", "BackoffLimitExceeded"), ended(code), says=("pod {pod}", f"exit code {code}", *says), **more)
     return [
@@ -84,10 +85,11 @@ def faults(domain):
               "Failed", "DigestChanged", lambda suite: suite.get("status", {}).get("phase") == "Complete", of="checkersuite", says=(NO_DIGEST,), kind="grporun"),
         end("memory", "too little memory", [synthesis("memory", **limits, **ONCE)], 137, "OOMKilled"),
         end("stranger", "an image that is no worker", [synthesis("stranger", worker={"image": "localhost/coredns:dev"}, **ONCE)], 1, "Crashed", "extra command line arguments"),
-        end("format", "a program that cannot start", [synthesis("format", worker={"image": "localhost/broken:dev"}, **ONCE)], 128, "exec format error"),
+        end("format", "a program of another machine", [synthesis("format", worker={"image": "localhost/broken:dev"}, **ONCE)], 1, "Crashed", "exec format error"),
+        end("start", "a container that cannot start", [synthesis("start", worker={"overlay": nowhere}, **ONCE)], 128, "/dev/null/work"),
         end("input", "a domain whose tools are no Python", [broken, synthesis("input", domain="broken")], 2, "tools.py:", "no Python", reason="BadInput"),
         end("endpoint", "an endpoint that refuses", [config("closed", "endpoint", url=CLOSED), objects.sea("endpoint", "closed", runPolicy={"backoffLimit": 1})], 3, "EndpointDown", CLOSED),
-        end("store", "a store that does not answer", [store("dead", "s3", CLOSED), synthesis("store", store="dead", **ONCE)], 3, "StoreUnreachable", CLOSED),
+        end("store", "a store that does not answer", [store("dead", "s3", CLOSED), synthesis("store", store="dead", **ONCE)], 3, "StoreUnreachable", "s3://agoge/e2e"),
     ]
 
 

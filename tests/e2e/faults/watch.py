@@ -34,7 +34,8 @@ class Watch:
             process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True)
             self.processes[kind] = process
             for line in process.stdout:
-                self._take(kind, json.loads(line))
+                if line.endswith("\n"):
+                    self._take(kind, json.loads(line))
             time.sleep(0.2)
 
     def _take(self, kind, change):
