@@ -5,13 +5,17 @@ import re
 import time
 
 import objects
-from objects import of, reason, state
+from objects import labels, of, reason, state
 from stage import ENDED
 
 TEAM, NAME = "team", "gang"
 # Millicores of a rank.
 RANK = 700
-LOST = ("RankLost", "Killed", "Stopped", "Crashed", "Infrastructure")
+LOST = ("Killed", "RankLost")
+
+
+def running(pod):
+    return state(pod, "running")
 
 
 def millicores(text):
@@ -26,26 +30,25 @@ def cpu(pod):
 class Gang:
     def __init__(self, stage):
         self.stage, self.watch, self.cluster = stage, stage.watch, stage.inside(TEAM)
+        # Pods of GRPO that were lost.
+        self.gone = set()
 
     # --- what there is
 
     def status(self):
         return (self.watch.now("grporun", TEAM, NAME) or {}).get("status", {})
 
-    def pods(self, key, attempt):
-        """Ranks of an attempt, by index; those that are gone are not among them."""
-        states = self.watch.all("pod", TEAM, of(NAME, key=key, attempt=attempt))
-        names = sorted({pod["metadata"]["name"] for _, pod in states})
-        return [pod for pod in (self.watch.now("pod", TEAM, name) for name in names) if pod]
+    def ranks(self, key, fits=lambda pod: True, without=()):
+        """The pods of a stage that there are now and that nobody named before, by rank."""
+        names = {pod["metadata"]["name"] for _, pod in self.watch.all("pod", TEAM, of(NAME, key=key))} - set(without)
+        pods = [pod for pod in (self.watch.now("pod", TEAM, name) for name in names) if pod and fits(pod)]
+        return {int(labels(pod)["batch.kubernetes.io/job-completion-index"]): pod for pod in pods}
 
-    def moment(self, pod, fits):
-        return self.watch.first("pod", TEAM, pod["metadata"]["name"], fits)[0]
-
-    def both(self, key, attempt, fits, seconds=120):
-        """Waits for both ranks of an attempt; gives the moments at which each did."""
-        done = lambda: [pod for pod in self.pods(key, attempt) if self.watch.first("pod", TEAM, pod["metadata"]["name"], fits)]
-        ranks = self.watch.until(f"both ranks of {key} {attempt}", lambda: done() if len(done()) == 2 else None, seconds)
-        return [self.moment(pod, fits) for pod in ranks]
+    def both(self, key, fits, seconds=120, without=()):
+        """Waits for both ranks; gives them, and the moments at which each was so first."""
+        look = lambda: self.ranks(key, fits, without)
+        pods = self.watch.until(f"both ranks of {key}", lambda: look() if len(look()) == 2 else None, seconds)
+        return pods, [self.watch.first("pod", TEAM, pod["metadata"]["name"], fits)[0] for pod in pods.values()]
 
     # --- room
 
@@ -76,13 +79,13 @@ class Gang:
         self.watch.until("the gang to wait", told, 60)
         self.stage.figures["gangWaitsAs"] = reason(self.watch.now("grporun", TEAM, NAME))
         time.sleep(5)
-        ranks = self.pods("agent-sft", 0)
-        bound = [pod["metadata"]["name"] for pod in ranks if pod["spec"].get("nodeName")]
-        self.stage.check("with room for one of two ranks neither is placed, and it is told", len(ranks) == 2 and not bound and told(), (len(ranks), bound, self.status()))
+        ranks = self.ranks("agent-sft")
+        bound = [pod["metadata"]["name"] for pod in ranks.values() if pod["spec"].get("nodeName")]
+        self.stage.check("with room for one of two ranks neither is placed, and it is told", len(ranks) == 2 and not bound and told(), (ranks.keys(), bound, self.status()))
         room = time.monotonic()
         self.cluster.kubectl("delete", "pod", "ballast", "--grace-period=0", "--force")
-        placed = self.both("agent-sft", 0, lambda pod: pod["spec"].get("nodeName"))
-        started = self.both("agent-sft", 0, lambda pod: state(pod, "running"))
+        _, placed = self.both("agent-sft", lambda pod: pod["spec"].get("nodeName"))
+        _, started = self.both("agent-sft", running)
         early = [at for at in placed if at < room]
         self.stage.figures["gang"] = {"secondsFromRoomToPlaced": round(max(placed) - room, 2), "secondsBetweenRanksPlaced": round(max(placed) - min(placed), 2),
                                       "secondsBetweenRanksStarted": round(max(started) - min(started), 2)}
@@ -96,55 +99,68 @@ class Gang:
         manifest = self.stage.out / "s3/data/agoge/e2e/kept/work" / uid / "grpo/0/manifest.json"
         return manifest.exists() and "grpo.ckpt" in manifest.read_text()
 
-    def trains(self, attempt):
-        """Waits until an attempt at GRPO has both ranks at work, has made a step of its own, and its checkpoint is kept."""
-        self.both("grpo", attempt, lambda pod: state(pod, "running"), 180)
+    def trains(self, without=()):
+        """Waits until both ranks are at work, have gone further, and their checkpoint is kept; gives them."""
+        pods, _ = self.both("grpo", running, 180, without)
         before = self.status().get("step", 0)
         further = lambda: self.status().get("stage") == "grpo" and self.status().get("step", 0) > before and self.kept()
-        self.watch.until(f"steps of attempt {attempt}", further, 120)
+        self.watch.until("steps of GRPO", further, 120)
         # The store has it every five seconds.
         time.sleep(6)
+        return pods
 
-    def lose(self, rank, attempt):
-        """Kills a rank; the other ends by itself, and another attempt begins."""
-        ranks = self.pods("grpo", attempt)
-        victim, other = (next(pod for pod in ranks if self.index(pod) == r) for r in (rank, 1 - rank))
-        step = self.status().get("step", 0)
+    def lose(self, rank, how, by):
+        """Loses a rank, and waits for the end of the other and for two new ones; gives the other's exit code and the new ones."""
+        pods = self.trains(self.gone)
+        self.gone |= {pod["metadata"]["name"] for pod in pods.values()}
+        victim, other = pods[rank], pods[1 - rank]["metadata"]["name"]
         began = time.monotonic()
-        self.cluster.kubectl("delete", "pod", victim["metadata"]["name"], "--grace-period=0", "--force")
-        self.stage.say(f"killed rank {rank} of attempt {attempt} at step {step}: pod {victim['metadata']['name']}")
-        ended = functools.partial(self.watch.first, "pod", TEAM, other["metadata"]["name"], lambda pod: state(pod, "terminated"))
+        by(victim)
+        self.stage.say(f"{how}: rank {rank}, pod {victim['metadata']['name']}")
+        ended = functools.partial(self.watch.first, "pod", TEAM, other, lambda pod: state(pod, "terminated"))
         at, pod = self.watch.until("the other rank to end", ended, 120)
+        again, moments = self.both("grpo", running, 120, self.gone)
         code = state(pod, "terminated")["exitCode"]
-        again = self.both("grpo", attempt + 1, lambda pod: state(pod, "running"), 120)
-        tries = self.status().get("attempts", {}).get("grpo", {})
-        self.stage.figures[f"rank {rank} lost"] = {"secondsUntilTheOtherEnds": round(at - began, 1), "exitCode": code, "reason": tries.get("reason"),
-                                                   "secondsUntilBothRunAgain": round(max(again) - began, 1), "step": step}
-        self.stage.check(f"when rank {rank} is lost the other ends soon, and another attempt begins", code == 3 and at - began < 70 and tries.get("reason") in LOST, (code, tries))
+        self.stage.figures[f"rank {rank} {how}"] = {"secondsUntilTheOtherEnds": round(at - began, 1), "otherExitCode": code, "secondsUntilBothRunAgain": round(max(moments) - began, 1)}
+        return code, again
 
-    def index(self, pod):
-        return int(objects.labels(pod)["batch.kubernetes.io/job-completion-index"])
+    def delete(self, pod):
+        self.cluster.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
 
-    def resumed(self, attempt):
-        """The step from which rank 0 of an attempt went on; None when it began anew."""
-        pod = next(pod for pod in self.pods("grpo", attempt) if self.index(pod) == 0)
-        log = self.cluster.kubectl("logs", pod["metadata"]["name"])
-        found = re.search(r"resumed.*steps=(\d+)", log)
-        return int(found[1]) if found else None
+    def kill(self, pod):
+        """Kills its process with -9, as the kernel does when memory is short."""
+        container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+        self.cluster.run("ctr", "-n", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", container)
+
+    def tries(self):
+        return self.status().get("attempts", {}).get("grpo", {})
+
+    def lost(self):
+        code, again = self.lose(1, "deleted", self.delete)
+        attempts = {labels(pod)["agoge.dev/attempt"] for pod in again.values()}
+        self.stage.check("when a rank's pod is deleted both stop, and both come again without a failure", code == 130 and attempts == {"0"} and not self.tries(), (code, attempts, self.tries()))
+        code, again = self.lose(0, "killed", self.kill)
+        attempts, tries = {labels(pod)["agoge.dev/attempt"] for pod in again.values()}, self.tries()
+        self.stage.figures["rank 0 killed"]["reason"] = tries.get("reason")
+        known = attempts == {"1"} and tries.get("failures") == 1 and tries.get("reason") in LOST
+        self.stage.check("when a rank is killed the other does not wait for it, and another attempt begins", code in (3, 130) and known, (code, attempts, tries))
+
+    def resumed(self):
+        """The steps from which rank 0 went on, oldest first; a pod that began anew has none."""
+        pods = {pod["metadata"]["name"]: pod for _, pod in self.watch.all("pod", TEAM, of(NAME, key="grpo")) if "-grpo-0-" in pod["metadata"]["name"] or "-grpo-1-0-" in pod["metadata"]["name"]}
+        oldest = sorted(pods.values(), key=lambda pod: pod["metadata"]["creationTimestamp"])
+        logs = [self.cluster.kubectl("logs", pod["metadata"]["name"], check=False) for pod in oldest]
+        return [int(found[1]) for found in (re.search(r"resumed.*steps=(\d+)", log) for log in logs) if found]
 
     def steps(self):
         self.together()
-        self.trains(0)
-        self.lose(1, 0)
-        self.trains(1)
-        self.lose(0, 1)
+        self.lost()
         _, thing = self.watch.phase("grporun", TEAM, NAME, ENDED, 240)
-        status = thing["status"]
-        from_steps = [self.resumed(attempt) for attempt in (1, 2)]
-        self.stage.figures["gangResumedFromSteps"] = from_steps
+        status, steps = thing["status"], self.resumed()
+        self.stage.figures["gangResumedFromSteps"] = steps
         self.stage.figures["gangSteps"] = status.get("stages", {}).get("grpo", {}).get("steps")
-        self.stage.check("each attempt goes on from a checkpoint, and further each time", None not in from_steps and 0 < from_steps[0] < from_steps[1], from_steps)
-        self.stage.check("the run becomes Complete", status["phase"] == "Complete" and status["restarts"] == 2, status)
+        self.stage.check("each time it goes on from a checkpoint, and further", len(steps) == 2 and 0 < steps[0] < steps[1], steps)
+        self.stage.check("the run becomes Complete", status["phase"] == "Complete", status)
 
     def all(self):
         self.stage.step("two ranks", self.steps)
