@@ -1,6 +1,7 @@
 """Ranks of one trainer: they start together or not at all, and when one is lost the others do not wait for it for ever."""
 
 import functools
+import json
 import re
 import time
 
@@ -94,19 +95,17 @@ class Gang:
     # --- a lost rank
 
     def kept(self):
-        """Whether a checkpoint of GRPO is in the store."""
+        """GRPO's checkpoint as it is in the store: the digests of its pieces; None before there is one."""
         uid = self.watch.now("grporun", TEAM, NAME)["metadata"]["uid"]
         manifest = self.stage.out / "s3/data/agoge/e2e/kept/work" / uid / "grpo/0/manifest.json"
-        return manifest.exists() and "grpo.ckpt" in manifest.read_text()
+        files = json.loads(manifest.read_text())["files"] if manifest.exists() else {}
+        return files.get("grpo.ckpt", {}).get("pieces")
 
     def trains(self, without=()):
-        """Waits until both ranks are at work, have gone further, and their checkpoint is kept; gives them."""
+        """Waits until both ranks are at work and a checkpoint of theirs is in the store; gives them."""
         pods, _ = self.both("grpo", running, 180, without)
-        before = self.status().get("step", 0)
-        further = lambda: self.status().get("stage") == "grpo" and self.status().get("step", 0) > before and self.kept()
-        self.watch.until("steps of GRPO", further, 120)
-        # The store has it every five seconds.
-        time.sleep(6)
+        before = self.kept()
+        self.watch.until("a checkpoint of GRPO", lambda: self.kept() not in (None, before), 120)
         return pods
 
     def lose(self, rank, how, by):
