@@ -491,21 +491,28 @@ fn milestones<K: Ours>(object: &K, before: &K::Status, after: &K::Status, shared
     );
 }
 
-/// Says of an object that cannot be read that it cannot, once for each generation.
-async fn refuse<K: Ours>(guard: &Guarded<K>, error: &str, context: &Context<K>) {
+/// Says of an object that cannot be read that it cannot, once for each generation; when to try again where it could not.
+async fn refuse<K: Ours>(
+    guard: &Guarded<K>,
+    error: &str,
+    context: &Context<K>,
+) -> Option<Duration> {
     let writer = &context.shared.writer;
     if !writer.leads() {
-        return;
+        return None;
     }
     let generation = guard.metadata_generation();
     let uid = guard.uid().unwrap_or_default();
-    if lock(&context.told).insert(uid, generation) == Some(generation) {
-        return;
+    if lock(&context.told).insert(uid.clone(), generation) == Some(generation) {
+        return None;
     }
     tracing::warn!(kind = %K::KIND, name = guard.name_any(), error, "an object cannot be read");
-    if let Err(error) = writer.refuse::<K>(guard, error, generation).await {
+    let refused = writer.refuse::<K>(guard, error, generation).await;
+    refused.err().map(|error| {
         tracing::warn!(%error, "its status was not written");
-    }
+        lock(&context.told).remove(&uid);
+        LOOK_AGAIN
+    })
 }
 
 /// The generation of an object that may be broken.

@@ -247,7 +247,12 @@ impl Writer {
             &guard.namespace().unwrap_or_default(),
             &ApiResource::erase::<K>(&()),
         );
-        let (params, patch) = (PatchParams::apply(MANAGER).force(), Patch::Apply(&body));
+        // Not applied: the API server applies nothing to an object whose fields are not of their types. What was done stays.
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::Merge(&body);
         let name = guard.name_any();
         self.send(
             ("write the status", "patch", "status"),

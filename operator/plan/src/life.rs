@@ -7,10 +7,12 @@ use agoge_crds::shared::RunPolicy;
 use agoge_crds::{Phase, RunStatus, Time, Timestamp};
 
 use crate::child::Child;
-use crate::observed::{ChildState, Observed};
+use crate::observed::{ChildState, Observed, Seen};
 
 /// First pause after a failure; each further one doubles it.
 const BACKOFF: u64 = 10;
+/// Bytes of a failure's own words in the message of a pause: when it ends must still fit.
+const SAID: usize = 400;
 /// A digest is 71 bytes; whatever a worker says instead is cut.
 pub(crate) const DIGEST_BYTES: usize = 80;
 /// Longest pause.
@@ -197,6 +199,25 @@ impl Life<'_> {
         }
     }
 
+    /// How the attempt before this one ended, in its own words as long as it is there.
+    fn failure(&self, child: &Child, reason: &str) -> String {
+        match self.observed.children.get(&child.key) {
+            Some(Seen {
+                attempt,
+                state:
+                    ChildState::Failed {
+                        exit_code,
+                        reason,
+                        message,
+                        ..
+                    },
+            }) if attempt + 1 == child.attempt => {
+                c::shorten(&told(&child.key, *exit_code, reason, message), SAID)
+            }
+            _ => format!("{} failed ({reason})", child.key),
+        }
+    }
+
     fn last_failure(&self) -> String {
         let failed = self
             .observed
@@ -296,8 +317,8 @@ impl Life<'_> {
                         .map(|t| t.0.to_string())
                         .unwrap_or_default();
                     pausing.push(format!(
-                        "{} failed ({why}); attempt {} begins at {at}",
-                        child.key,
+                        "{}; attempt {} begins at {at}",
+                        self.failure(&child, &why),
                         child.attempt + 1
                     ));
                     continue;
