@@ -167,8 +167,9 @@ pub async fn reconcile<K: Ours>(
         match &guard.0 {
             Ok(object) => look(object, &context).await,
             Err(invalid) => {
-                refuse(&guard, &invalid.error, &context).await;
-                Ok((Action::await_change(), "invalid"))
+                let again = refuse(&guard, &invalid.error, &context).await;
+                let action = again.map_or_else(Action::await_change, Action::requeue);
+                Ok((action, "invalid"))
             }
         }
     }
