@@ -136,6 +136,11 @@ impl Life {
         format!("{}/{:?}", self.kind, self.story).to_lowercase()
     }
 
+    /// How many children begin together.
+    fn first_children(&self) -> usize {
+        if self.kind == "synthesisjob" { 2 } else { 1 }
+    }
+
     /// Lives it to its end, with a cut or without.
     pub async fn live(&self, world: &World, cut: Option<Cut>) -> anyhow::Result<Ended> {
         let began = Instant::now();
@@ -351,49 +356,40 @@ impl Stage {
             return Ok(false);
         }
         let mut jobs = self.jobs.list(&ListParams::default()).await?.items;
+        let all_made = jobs.len() >= self.life.first_children();
         jobs.retain(|job| !ended(job) && job.metadata.deletion_timestamp.is_none());
         jobs.sort_by_key(ResourceExt::name_any);
+        let mut running = vec![];
+        let mut all_run = true;
         for job in &jobs {
+            let of_job = format!("batch.kubernetes.io/job-name={}", job.name_any());
             let pods = self
                 .pods
-                .list(
-                    &ListParams::default()
-                        .labels(&format!("batch.kubernetes.io/job-name={}", job.name_any())),
-                )
-                .await?;
-            let phase = |pod: &Pod| {
-                pod.status
-                    .as_ref()
-                    .and_then(|status| status.phase.clone())
-                    .unwrap_or_default()
-            };
-            if let Some(pod) = pods.items.iter().find(|pod| phase(pod) == "Pending") {
-                self.run(pod, json!({ "running": { "startedAt": now() } }), "Running")
-                    .await?;
-                return Ok(true);
-            }
-        }
-        // Nothing ends before all of them run.
-        for job in &jobs {
-            let pods = self
-                .pods
-                .list(
-                    &ListParams::default()
-                        .labels(&format!("batch.kubernetes.io/job-name={}", job.name_any())),
-                )
-                .await?;
-            for pod in &pods.items {
-                if pod
+                .list(&ListParams::default().labels(&of_job))
+                .await?
+                .items;
+            all_run &= !pods.is_empty();
+            for pod in pods {
+                match pod
                     .status
                     .as_ref()
                     .and_then(|status| status.phase.as_deref())
-                    == Some("Running")
                 {
-                    return self.end(acts, job, pod).await;
+                    Some("Pending") => {
+                        let state = json!({ "running": { "startedAt": now() } });
+                        self.run(&pod, state, "Running").await?;
+                        return Ok(true);
+                    }
+                    Some("Running") => running.push((job, pod)),
+                    _ => {}
                 }
             }
         }
-        Ok(false)
+        // Nothing ends before all that begin together run: in every life the same child is the first.
+        match running.first() {
+            Some((job, pod)) if all_made && all_run => self.end(acts, job, pod).await,
+            _ => Ok(false),
+        }
     }
 
     async fn end(&self, acts: &mut Acts, job: &Job, pod: &Pod) -> anyhow::Result<bool> {
