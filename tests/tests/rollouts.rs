@@ -2,7 +2,8 @@
 //! and the trainer ends with the record of a trainer that played itself, bit for bit.
 #![allow(clippy::unwrap_used)]
 
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -133,6 +134,41 @@ fn stop(server: Child) -> Output {
     server.wait_with_output().unwrap()
 }
 
+/// What is no piece of its run and no weights of its policy changes nothing of a server.
+fn refuses(port: u16) {
+    let (status, health) = ask(port, "GET /healthz", 0, "");
+    assert_eq!(status, 200);
+    let held = health["weights"].as_str().unwrap().to_owned();
+    let game =
+        json!({"game": "another", "weights": held, "step": 1, "temperature": 1.0, "seats": []});
+    for (what, body, status) in [
+        ("POST /play", "no piece".to_owned(), 422),
+        ("POST /play", game.to_string(), 422),
+        ("PUT /weights/sha256:0", "no weights".to_owned(), 422),
+    ] {
+        assert_eq!(ask(port, what, body.len(), &body).0, status, "{what}");
+    }
+    for what in ["POST /play", "PUT /weights/sha256:0"] {
+        assert_eq!(ask(port, what, 1 << 30, "").0, 413, "{what}");
+    }
+    let (_, health) = ask(port, "GET /healthz", 0, "");
+    assert_eq!(health["weights"], held);
+}
+
+/// Status and body of an answer; `length` is what the request says of its own body.
+fn ask(port: u16, what: &str, length: usize, body: &str) -> (u16, Value) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let head = format!("host: x\r\nconnection: close\r\ncontent-length: {length}");
+    write!(stream, "{what} HTTP/1.1\r\n{head}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    // A refusal before the body is read may end in a reset.
+    let _ = stream.read_to_string(&mut answer);
+    let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok());
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    let body = serde_json::from_str(body).unwrap_or_default();
+    (status.unwrap_or_default(), body)
+}
+
 #[test]
 fn servers_that_are_killed_and_replaced_change_nothing_of_what_the_trainer_makes() {
     let desk = desk();
@@ -165,6 +201,7 @@ fn servers_that_are_killed_and_replaced_change_nothing_of_what_the_trainer_makes
     assert_eq!(result["step"], STEPS);
     assert_eq!(result["digest"], digest, "trace and weights, bit for bit");
 
+    refuses(stage.ports[0]);
     let stopped = stop(again);
     assert_eq!(stopped.status.code(), Some(STOPPED), "{}", said(&stopped));
     let played = &read(&stage.dir.join("server-0/progress.json"))["done"];

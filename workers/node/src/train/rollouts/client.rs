@@ -247,8 +247,12 @@ async fn all(
                         Came::Played
                     }
                     Told::Lost(why) => {
-                        tracing::warn!(%server, ?ask, "a rollout server is passed over: {why}");
-                        last = format!("{server}: {why}");
+                        let told = format!("{server}: {why}");
+                        // That one is not back yet is no news.
+                        if ask != Ask::Health || (deal.well() == 0 && told != last) {
+                            tracing::warn!(%server, ?ask, "a rollout server is passed over: {why}");
+                        }
+                        last = told;
                         Came::Lost
                     }
                 };

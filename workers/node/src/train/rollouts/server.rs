@@ -89,9 +89,14 @@ async fn serve(
     };
     let told = service.clone();
     let tell = async {
+        let mut played = 0;
         loop {
             tokio::time::sleep(TELL).await;
-            job.progress.at(told.tables.episodes());
+            let episodes = told.tables.episodes();
+            if episodes != played {
+                played = episodes;
+                job.progress.at(played);
+            }
             if threads.broken() {
                 break Failure::Infra("a table has ended by a panic; see the log".into());
             }
