@@ -136,32 +136,37 @@ fn stop(server: Child) -> Output {
 
 /// What is no piece of its run and no weights of its policy changes nothing of a server.
 fn refuses(port: u16) {
-    let (status, health) = ask(port, "GET /healthz", 0, "");
+    let (status, health) = ask(port, "GET /healthz", "");
     assert_eq!(status, 200);
     let held = health["weights"].as_str().unwrap().to_owned();
     let game =
         json!({"game": "another", "weights": held, "step": 1, "temperature": 1.0, "seats": []});
-    for (what, body, status) in [
-        ("POST /play", "no piece".to_owned(), 422),
-        ("POST /play", game.to_string(), 422),
-        ("PUT /weights/sha256:0", "no weights".to_owned(), 422),
+    for (what, body) in [
+        ("POST /play", "no piece"),
+        ("POST /play", &game.to_string()),
+        ("PUT /weights/sha256:0", "no weights"),
     ] {
-        assert_eq!(ask(port, what, body.len(), &body).0, status, "{what}");
+        assert_eq!(ask(port, what, body).0, 422, "{what}");
     }
+    let long = "0".repeat(17 << 20);
     for what in ["POST /play", "PUT /weights/sha256:0"] {
-        assert_eq!(ask(port, what, 1 << 30, "").0, 413, "{what}");
+        // The connection may be gone before all is sent, and the answer with it.
+        let (status, _) = ask(port, what, &long);
+        assert!(matches!(status, 413 | 0), "{what}: {status}");
     }
-    let (_, health) = ask(port, "GET /healthz", 0, "");
+    let (_, health) = ask(port, "GET /healthz", "");
     assert_eq!(health["weights"], held);
 }
 
-/// Status and body of an answer; `length` is what the request says of its own body.
-fn ask(port: u16, what: &str, length: usize, body: &str) -> (u16, Value) {
+/// Status and body of an answer; 0 where none came.
+fn ask(port: u16, what: &str, body: &str) -> (u16, Value) {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let patience = Some(Duration::from_secs(20));
+    stream.set_read_timeout(patience).unwrap();
+    let length = body.len();
     let head = format!("host: x\r\nconnection: close\r\ncontent-length: {length}");
-    write!(stream, "{what} HTTP/1.1\r\n{head}\r\n\r\n{body}").unwrap();
     let mut answer = String::new();
-    // A refusal before the body is read may end in a reset.
+    let _ = write!(stream, "{what} HTTP/1.1\r\n{head}\r\n\r\n{body}");
     let _ = stream.read_to_string(&mut answer);
     let status = answer.split(' ').nth(1).and_then(|s| s.parse().ok());
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);

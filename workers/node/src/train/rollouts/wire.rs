@@ -149,7 +149,8 @@ mod tests {
             ("/0/transcript/ids/1", json!(10), "without embedding"),
             ("/0/transcript/mask", json!([true]), "different lengths"),
             ("/0/transcript/versions/1", json!(2), "another version"),
-            ("/0/transcript/logprobs/1", json!(1e39), "no number"),
+            ("/0/transcript/logprobs/1", Value::Null, "does not read"),
+            ("/0/transcript/logprobs/1", json!(1e39), "does not read"),
             ("/0/reward", json!(7.0), "a reward that is none"),
         ] {
             let mut bad = good.clone();
