@@ -220,7 +220,9 @@ pub enum UserModel {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = cel(&[
-    ("self.mode == 'colocated' && self.rollouts == 0", "rollout servers of their own are not built yet; use mode: colocated and rollouts: 0", ".mode"),
+    ("self.mode != 'disaggregated' || self.rollouts >= 1", "there is no rollout server to play; set rollouts to 1 or more, or use mode: colocated", ".rollouts"),
+    ("self.mode == 'disaggregated' || self.rollouts == 0", "the trainers play their own rollouts; set rollouts: 0, or use mode: disaggregated", ".rollouts"),
+    ("self.mode != 'disaggregated' || self.trainers == 1", "several trainers cannot share rollout servers yet; set trainers: 1, or use mode: colocated", ".trainers"),
 ])))]
 pub struct Topology {
     /// Together or apart.
@@ -250,7 +252,8 @@ pub enum TopologyMode {
     /// Each trainer plays its own rollouts.
     #[default]
     Colocated,
-    /// Rollout servers of their own.
+    /// Rollout servers of their own play; one that fails is replaced while the trainer goes on. On a laptop the trainer
+    /// plays itself.
     Disaggregated,
 }
 

@@ -271,6 +271,27 @@ fn every_planted_error_names_its_field_and_a_way_out() {
             "spec.stages.evaluation.arms",
             "once",
         ),
+        (
+            RUN,
+            "seed: 1",
+            "topology: {mode: disaggregated}",
+            "spec.topology.rollouts",
+            "1 or more",
+        ),
+        (
+            RUN,
+            "seed: 1",
+            "topology: {rollouts: 2}",
+            "spec.topology.rollouts",
+            "mode: disaggregated",
+        ),
+        (
+            RUN,
+            "seed: 1",
+            "topology: {mode: disaggregated, rollouts: 2, trainers: 2}",
+            "spec.topology.trainers",
+            "trainers: 1",
+        ),
         (RUN, "model: sft", "model: scripted", "", ""),
         (RUN, "seed: 1", "seed: -1", "spec.seed", "at least 0"),
         (

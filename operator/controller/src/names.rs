@@ -88,6 +88,7 @@ pub fn component(role: &Role) -> &'static str {
         Role::Qualify => "qualify",
         Role::Score => "score",
         Role::Train { .. } => "train",
+        Role::Rollout => "rollout",
     }
 }
 

@@ -6,7 +6,7 @@ pub mod overlay;
 use std::path::PathBuf;
 
 use agoge_crds::shared::Gang;
-use agoge_plan::{Assignment, Child, Endpoint, Resolved, Role};
+use agoge_plan::{Assignment, Child, Endpoint, ROLLOUT_PORT, Resolved, Role};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Service};
 use kube::api::DynamicObject;
@@ -18,6 +18,8 @@ use crate::names;
 const USER: u32 = 65_532;
 /// Seconds in which a worker that is asked to stop must have stopped.
 const GRACE: u32 = 60;
+/// Pods of rollout servers that may fail before all of them are given up: many, since each is replaced by itself.
+const REPLACED: u32 = 1000;
 
 /// Where a domain comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +86,7 @@ pub struct Site {
 pub struct Rendered {
     /// The assignment.
     pub config: ConfigMap,
-    /// Where trainer ranks meet.
+    /// Where trainer ranks meet, or rollout servers are found.
     pub service: Option<Service>,
     /// What lets pods start together: a PodGroup of Kubernetes or of Volcano.
     pub group: Option<DynamicObject>,
@@ -116,8 +118,8 @@ pub fn render(child: &Child, site: &Site) -> Result<Rendered, RenderError> {
     let shape = |what| move |source| RenderError::Shape { what, source };
     Ok(Rendered {
         config: serde_json::from_value(config(child, site)?).map_err(shape("the ConfigMap"))?,
-        service: ranks(child)
-            .then(|| serde_json::from_value(service(child)))
+        service: service(child)
+            .map(serde_json::from_value)
             .transpose()
             .map_err(shape("the Service"))?,
         group: group(child)
@@ -131,6 +133,11 @@ pub fn render(child: &Child, site: &Site) -> Result<Rendered, RenderError> {
 /// Whether a child's pods are ranks of one trainer.
 fn ranks(child: &Child) -> bool {
     child.shards > 1 && matches!(child.role, Role::Train { .. })
+}
+
+/// Whether a child's pods serve rollouts: each by itself, and none has anything to lose.
+fn serves(child: &Child) -> bool {
+    child.role == Role::Rollout
 }
 
 fn metadata(child: &Child) -> Value {
@@ -176,7 +183,7 @@ fn assignment(child: &Child, site: &Site) -> Assignment {
     assignment.time_left = assignment
         .time_left
         .map(|left| (left - (left / 10.0).min(10.0)).max(1.0));
-    assignment.keep = Some(format!("work/{}/{}", child.owner.uid, child.key));
+    assignment.keep = (!serves(child)).then(|| format!("work/{}/{}", child.owner.uid, child.key));
     assignment
 }
 
@@ -197,23 +204,37 @@ fn config(child: &Child, site: &Site) -> Result<Value, RenderError> {
     }))
 }
 
-fn service(child: &Child) -> Value {
-    json!({
-        "apiVersion": "v1", "kind": "Service",
-        "metadata": metadata(child),
-        "spec": {
+fn service(child: &Child) -> Option<Value> {
+    let mut metadata = metadata(child);
+    let spec = if serves(child) {
+        metadata["name"] = json!(child.service());
+        json!({
+            "clusterIP": "None",
+            // Whatever the attempt: a trainer looks for them under one name.
+            "selector": {
+                names::KIND: child.owner.kind,
+                names::OWNER: child.owner.name,
+                names::KEY: child.key,
+            },
+            "ports": [{ "name": "rollout", "port": ROLLOUT_PORT }],
+        })
+    } else if ranks(child) {
+        json!({
             "clusterIP": "None",
             // Ranks meet before they are ready.
             "publishNotReadyAddresses": true,
             "selector": { "batch.kubernetes.io/job-name": child.name },
             "ports": [{ "name": "ranks", "port": names::RANKS_PORT }],
-        },
-    })
+        })
+    } else {
+        return None;
+    };
+    Some(json!({ "apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec }))
 }
 
 fn gang(child: &Child) -> Gang {
     match child.needs.template.gang {
-        Some(gang) if child.shards > 1 => gang,
+        Some(gang) if child.shards > 1 && !serves(child) => gang,
         _ => Gang::None,
     }
 }
@@ -250,8 +271,9 @@ fn job(child: &Child, site: &Site) -> Result<Value, RenderError> {
             "completionMode": "Indexed",
             "completions": child.shards,
             "parallelism": child.shards,
-            // Attempts are the plan's to count: a failed pod fails its Job, and the next attempt is another Job.
-            "backoffLimit": 0,
+            // Attempts are the plan's to count: a failed pod fails its Job, and the next attempt is another Job. But a
+            // rollout server that fails is replaced by the Job itself, while the others play on.
+            "backoffLimit": if serves(child) { REPLACED } else { 0 },
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": { "rules": [
                 // Moved out of the way: nobody's fault; the Job makes another pod, which finds the kept work.
@@ -306,6 +328,16 @@ fn template(child: &Child, site: &Site) -> Value {
     }
     if ranks(child) {
         spec["subdomain"] = json!(child.name);
+    }
+    if serves(child) {
+        spec["subdomain"] = json!(child.service());
+        let worker = &mut spec["containers"][0];
+        worker["ports"] = json!([{ "name": "rollout", "containerPort": ROLLOUT_PORT }]);
+        // Its threads may all be at play: it is late before it is gone.
+        worker["readinessProbe"] = json!({
+            "httpGet": { "path": "/healthz", "port": "rollout" },
+            "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 3,
+        });
     }
     let mut annotations = Map::new();
     match gang(child) {

@@ -148,7 +148,7 @@ impl Writer {
             let patch = Patch::Apply(service);
             self.send(
                 ("apply a Service", "patch", "services"),
-                services.patch(&name, &apply, &patch),
+                services.patch(&service.name_any(), &apply, &patch),
             )
             .await?;
         }

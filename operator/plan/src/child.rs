@@ -86,7 +86,13 @@ pub enum Role {
         /// Which.
         stage: TrainStage,
     },
+    /// Plays rollouts for a stage of training until it is not wanted any more. Its shards are servers of their own: any of
+    /// them can be replaced.
+    Rollout,
 }
+
+/// The port at which a rollout server listens.
+pub const ROLLOUT_PORT: u16 = 29_500;
 
 /// A stage of training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -169,6 +175,14 @@ pub fn together(role: &Role, mut reports: Vec<Value>) -> Value {
         Value::Null
     } else {
         reports.swap_remove(0)
+    }
+}
+
+impl Child {
+    /// The name under which its shards are found, whatever the attempt.
+    #[must_use]
+    pub fn service(&self) -> String {
+        name(&self.owner, &self.key, 0)
     }
 }
 

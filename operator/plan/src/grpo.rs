@@ -2,17 +2,23 @@
 //!
 //! User SFT, its certification (a gate), agent SFT, GRPO, the arms for comparison, evaluation. What is compared with GRPO
 //! by time comes after it, because it gets the time that GRPO took.
+//!
+//! In mode disaggregated a stage that plays rollouts has two children: its trainer, and the servers that play. The trainer
+//! alone ends the stage; servers that fail are replaced beside it, and nothing of it changes.
 
 use agoge_crds::conditions::{reason, shorten};
-use agoge_crds::grpo_run::{Arm, StageStatus, UserModel};
+use agoge_crds::grpo_run::{Arm, StageStatus, TopologyMode, UserModel};
 use agoge_crds::report::{self, TrainReport};
 use agoge_crds::{GRPORun, GRPORunSpec, GRPORunStatus, Phase, Timestamp};
 use serde_json::{Value, json};
 
-use crate::child::{self, Child, Needs, Owner, Role, TrainStage};
+use crate::child::{self, Child, Needs, Owner, ROLLOUT_PORT, Role, TrainStage};
 use crate::life::{Because, DIGEST_BYTES, Life, Verdict, whole};
 use crate::observed::{ChildState, Observed};
 use crate::{Plan, Plannable};
+
+/// Key of the rollout servers.
+const ROLLOUT: &str = "rollout";
 
 impl Plannable for GRPORun {
     type Status = GRPORunStatus;
@@ -97,7 +103,7 @@ fn fold_stage(
     observed: &Observed,
     stage: TrainStage,
 ) -> Result<bool, Because> {
-    let (report, finished) = match observed.state(stage.key(), attempt(status, stage)) {
+    let (report, finished) = match observed.state(stage.key(), attempt(status, stage.key())) {
         ChildState::Running { progress } if !progress.is_null() => (progress, false),
         ChildState::Succeeded { result } => (result, true),
         _ => return Ok(false),
@@ -236,9 +242,12 @@ fn decide(run: &GRPORun, status: &mut GRPORunStatus, observed: &Observed) -> Ver
         return verdict;
     }
     enter(status, stage);
-    let child = train(run, status, stage);
+    let mut children = vec![train(run, status, stage)];
+    if apart(&run.spec, stage) {
+        children.push(rollout(run, status, stage));
+    }
     Verdict::Run {
-        children: vec![child],
+        children,
         doing: format!("stage {}", stage.as_str()),
         look: None,
     }
@@ -296,12 +305,14 @@ fn suite(spec: &GRPORunSpec, status: &mut GRPORunStatus, observed: &Observed) ->
     None
 }
 
-fn attempt(status: &GRPORunStatus, stage: TrainStage) -> u32 {
-    status
-        .run
-        .attempts
-        .get(stage.key())
-        .map_or(0, |a| a.current)
+fn attempt(status: &GRPORunStatus, key: &str) -> u32 {
+    status.run.attempts.get(key).map_or(0, |a| a.current)
+}
+
+/// Whether servers of their own play the rollouts of this stage.
+fn apart(spec: &GRPORunSpec, stage: TrainStage) -> bool {
+    spec.topology.mode == TopologyMode::Disaggregated
+        && matches!(stage, TrainStage::Grpo | TrainStage::GrpoUnfiltered)
 }
 
 /// The settings of one stage.
@@ -329,13 +340,6 @@ fn settings(spec: &GRPORunSpec, status: &GRPORunStatus, stage: TrainStage) -> Va
 
 fn train(run: &GRPORun, status: &GRPORunStatus, stage: TrainStage) -> Child {
     let spec = &run.spec;
-    let owner = Owner::of(run);
-    let attempt = attempt(status, stage);
-    let inputs: serde_json::Map<String, Value> = status
-        .stages
-        .iter()
-        .map(|(name, s)| (name.clone(), json!(s.digest)))
-        .collect();
     let endpoints = match stage {
         TrainStage::Evaluate => spec
             .evaluated_endpoints()
@@ -350,31 +354,67 @@ fn train(run: &GRPORun, status: &GRPORunStatus, stage: TrainStage) -> Child {
         }
         _ => 1,
     };
+    let mut arguments = arguments(run, status, stage);
+    if apart(spec, stage) {
+        let servers = rollout(run, status, stage);
+        let host = format!("{}:{ROLLOUT_PORT}", servers.service());
+        arguments["rollouts"] = json!({ "hosts": [host], "servers": servers.shards });
+    }
+    let mut child = make(run, status, stage.key(), Role::Train { stage }, arguments);
+    child.needs.endpoints = endpoints;
+    child.shards = shards;
+    child
+}
+
+/// The servers that play for a stage.
+fn rollout(run: &GRPORun, status: &GRPORunStatus, stage: TrainStage) -> Child {
+    let arguments = arguments(run, status, stage);
+    let mut child = make(run, status, ROLLOUT, Role::Rollout, arguments);
+    child.shards = run.spec.topology.rollouts.max(1);
+    child
+}
+
+/// What a stage is, and what came before it.
+fn arguments(run: &GRPORun, status: &GRPORunStatus, stage: TrainStage) -> Value {
+    let spec = &run.spec;
+    let inputs: serde_json::Map<String, Value> = status
+        .stages
+        .iter()
+        .map(|(name, s)| (name.clone(), json!(s.digest)))
+        .collect();
+    json!({
+        "run": Owner::of(run).name,
+        "stage": stage,
+        "domain": spec.domain,
+        "suite": { "name": spec.suite.name, "digest": status.suite_digest },
+        "policy": spec.policy,
+        "user": spec.user,
+        "settings": settings(spec, status, stage),
+        "inputs": inputs,
+        "deterministic": spec.deterministic,
+        "seed": spec.seed,
+        "store": spec.store,
+    })
+}
+
+/// One worker, with what the manifest gives each.
+fn make(run: &GRPORun, status: &GRPORunStatus, key: &str, role: Role, arguments: Value) -> Child {
+    let spec = &run.spec;
+    let owner = Owner::of(run);
+    let attempt = attempt(status, key);
     Child {
-        name: child::name(&owner, stage.key(), attempt),
-        key: stage.key().to_owned(),
+        name: child::name(&owner, key, attempt),
+        key: key.to_owned(),
         attempt,
-        role: Role::Train { stage },
-        arguments: json!({
-            "run": owner.name,
-            "stage": stage,
-            "domain": spec.domain,
-            "suite": { "name": spec.suite.name, "digest": status.suite_digest },
-            "policy": spec.policy,
-            "user": spec.user,
-            "settings": settings(spec, status, stage),
-            "inputs": inputs,
-            "deterministic": spec.deterministic,
-            "seed": spec.seed,
-            "store": spec.store,
-        }),
+        role,
+        arguments,
         needs: Needs {
             resources: spec.worker.resources.clone().unwrap_or_default(),
-            endpoints,
+            endpoints: vec![],
             weight: 1,
             template: spec.worker.clone(),
         },
-        shards,
+        shards: 1,
         time_left: None,
         owner,
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use agoge_crds::grpo_run::TopologyMode;
 use agoge_crds::{
     CheckerSuite, GRPORun, Manifest, Phase, RunStatus, SynthesisJob, Timestamp, check,
 };
@@ -34,7 +35,7 @@ struct Step {
     observed: Observed,
 }
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "synthesize-template",
     "synthesize-sea",
     "qualify",
@@ -45,6 +46,7 @@ const KEYS: [&str; 11] = [
     "grpo",
     "sft-continued",
     "grpo-unfiltered",
+    "rollout",
     "evaluate",
 ];
 
@@ -263,8 +265,12 @@ proptest! {
     }
 
     #[test]
-    fn a_grpo_run_keeps_its_promises(steps in steps(), limit in 0u32..4, ttl in proptest::option::of(0u32..500)) {
+    fn a_grpo_run_keeps_its_promises(steps in steps(), limit in 0u32..4, ttl in proptest::option::of(0u32..500), servers in 0u32..3) {
         let Manifest::GRPORun(mut run) = manifest(RUN) else { unreachable!() };
+        if servers > 0 {
+            run.spec.topology.mode = TopologyMode::Disaggregated;
+            run.spec.topology.rollouts = servers;
+        }
         run.spec.run_policy.backoff_limit = limit;
         run.spec.run_policy.ttl_seconds_after_finished = ttl;
         hold(*run, Default::default(), &steps)?;

@@ -179,6 +179,20 @@ fn a_new_domain_runs_to_its_table_and_a_second_time_does_nothing() {
 }
 
 #[test]
+fn a_run_that_asks_for_rollout_servers_goes_without_them_on_one_machine() {
+    let run = Run::new("{}");
+    let apart = "  topology: {mode: disaggregated, rollouts: 2}\n  seed: 1";
+    run.edit("grporun.yaml", "  seed: 1", apart);
+    let output = run.up();
+    let said = text(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("plays its own rollouts"), "{said}");
+    assert!(run.starts("desk-rollout").is_empty());
+    let assignment = read(&run.out().join("work/desk-grpo/assignment.json"));
+    assert!(assignment["arguments"].get("rollouts").is_none());
+}
+
+#[test]
 fn the_status_in_the_file_is_the_one_that_the_plan_gives_for_it() {
     use agoge_cli::driver::objects::{self, Object};
     let run = Run::new("{}");

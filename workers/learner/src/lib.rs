@@ -12,6 +12,7 @@ pub mod grpo;
 pub mod loss;
 pub mod parallel;
 pub mod passk;
+pub mod players;
 mod ranks;
 pub mod rollout;
 mod schedule;
@@ -38,6 +39,9 @@ pub enum LearnerError {
     /// Another rank of the same training is gone, or nothing is heard of it.
     #[error(transparent)]
     Ranks(#[from] RanksError),
+    /// No rollout server answers.
+    #[error("{0}")]
+    Rollouts(String),
     /// What ranks told each other cannot be read.
     #[error("reading what another rank sent: {0}")]
     Message(String),

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::LearnerError;
 use crate::parallel::{self, PIECES};
+use crate::players::{deal, each};
 
 /// A language model in one role of the dialogue.
 #[derive(Clone, Copy)]
@@ -150,7 +151,7 @@ impl Arena {
         bounds: &Bounds,
         seed: u64,
     ) -> Self {
-        let each = slots.div_ceil(worlds.len().max(1)).max(1);
+        let each = each(slots, worlds.len());
         let tables = worlds
             .into_iter()
             .map(|world| Table::new(world, each, bounds.clone(), seed))
@@ -180,13 +181,13 @@ impl Arena {
         mut on_wave: impl FnMut(usize) -> Result<(), LearnerError>,
     ) -> Result<Vec<Trajectory>, LearnerError> {
         let slots: usize = self.tables.iter().map(|table| table.slots).sum();
+        let tables = self.tables.len();
         let mut finished = Vec::with_capacity(seats.len());
         for wave in seats.chunks(slots.max(1)) {
-            let share = wave.len().div_ceil(self.tables.len());
             let dealt: Vec<_> = self
                 .tables
                 .iter_mut()
-                .zip(wave.chunks(share))
+                .zip(deal(wave, slots, tables))
                 .map(|(table, seats)| (table, seats, Agents::of(agent), Users::of(user)))
                 .collect();
             let played = parallel::run(self.threads, dealt, |(table, seats, agent, user)| {

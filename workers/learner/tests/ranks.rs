@@ -16,6 +16,7 @@ use agoge_learner::adamw::Settings;
 use agoge_learner::checkpoint;
 use agoge_learner::filter::Rule;
 use agoge_learner::grpo::{Grpo, GrpoConfig, Step};
+use agoge_learner::players::Here;
 use agoge_learner::rollout::{Arena, Bounds, Player, User};
 use agoge_learner::sft::{Sft, SftConfig, SftState, snapshot};
 use agoge_model::{Decoder, ModelConfig};
@@ -202,7 +203,7 @@ fn two_ranks_take_one_ranks_grpo_step_with_half_of_the_rollouts_each() {
         let decoder = stage.decoder(5);
         let mut grpo = Grpo::new(&decoder, None, config).among(ranks).unwrap();
         let mut step = |played: &mut usize| -> Step {
-            let player = Player {
+            let policy = Player {
                 decoder: &decoder,
                 vocab: &stage.vocab,
                 renderer: stage.renderer.as_ref(),
@@ -213,9 +214,12 @@ fn two_ranks_take_one_ranks_grpo_step_with_half_of_the_rollouts_each() {
                 *played = done;
                 Ok(())
             };
-            let (step, _) = grpo
-                .step(&mut arena, player, User::Scripted, &stage.tasks, waves)
-                .unwrap();
+            let mut here = Here {
+                arena: &mut arena,
+                policy,
+                user: User::Scripted,
+            };
+            let (step, _) = grpo.step(&mut here, &stage.tasks, waves).unwrap();
             step.timeless()
         };
         let mut played = 0;

@@ -8,6 +8,7 @@ use agoge_dialogue::{ByteVocab, Renderer, Role, Transcript, Vocab, renderer, sup
 use agoge_learner::checkpoint;
 use agoge_learner::filter::Rule;
 use agoge_learner::grpo::{Grpo, GrpoConfig, GrpoState, Step};
+use agoge_learner::players::Here;
 use agoge_learner::rollout::{Arena, Bounds, Player, User};
 use agoge_learner::sft::{Sft, SftConfig, SftState, snapshot};
 use agoge_model::{Decoder, ModelConfig};
@@ -149,14 +150,20 @@ fn grpo_goes_on_bit_for_bit_from_a_checkpoint_and_trains_on_the_tokens_it_sample
         )
     };
     let step = |grpo: &mut Grpo<'_>, arena: &mut Arena, decoder: &Decoder| -> Step {
-        let player = Player {
+        let policy = Player {
             decoder,
             vocab: &stage.vocab,
             renderer: stage.renderer.as_ref(),
             temperature: 1.0,
             version: 0,
         };
-        grpo.step(arena, player, User::Scripted, &stage.tasks, |_| Ok(()))
+        let user = User::Scripted;
+        let mut here = Here {
+            arena,
+            policy,
+            user,
+        };
+        grpo.step(&mut here, &stage.tasks, |_| Ok(()))
             .unwrap()
             .0
             .timeless()

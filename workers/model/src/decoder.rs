@@ -181,6 +181,42 @@ impl Decoder {
         self.config.save(dir)
     }
 
+    /// The weights as the content of a `model.safetensors`: the same weights give the same bytes.
+    ///
+    /// # Errors
+    /// When a tensor cannot be read.
+    pub fn weights(&self) -> Result<Vec<u8>, ModelError> {
+        weights::to_bytes(&self.parameters()).map_err(ModelError::Weights)
+    }
+
+    /// Takes over what [`Decoder::weights`] of a policy of the same shape gave. Every handle on these weights sees it.
+    ///
+    /// # Errors
+    /// When they do not fit; then nothing has changed.
+    pub fn take_over(&self, content: &[u8]) -> Result<(), ModelError> {
+        let tensors = weights::of_bytes(content).map_err(ModelError::Weights)?;
+        let found = |name: &String, parameter: &Tensor| {
+            let tensor = tensors.get(name);
+            tensor
+                .filter(|tensor| tensor.size() == parameter.size())
+                .ok_or_else(|| {
+                    let size = parameter.size();
+                    ModelError::Weights(format!("{name} is missing or not of shape {size:?}"))
+                })
+        };
+        let parameters = self.parameters();
+        let pairs: Vec<(&Tensor, &Tensor)> = parameters
+            .iter()
+            .map(|(name, parameter)| Ok((parameter, found(name, parameter)?)))
+            .collect::<Result<_, ModelError>>()?;
+        tch::no_grad(|| {
+            for (parameter, tensor) in pairs {
+                parameter.shallow_clone().copy_(tensor);
+            }
+        });
+        Ok(())
+    }
+
     fn from_tensors(
         config: ModelConfig,
         mut tensors: HashMap<String, Tensor>,

@@ -36,19 +36,21 @@ pub(crate) fn load(dir: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
     let mut tensors = HashMap::new();
     for name in names {
         let path = dir.join(name);
-        let content = files::read(&path)?;
-        let broken = |reason: String| ModelError::Read {
-            path: path.clone(),
-            reason,
-        };
-        let views = SafeTensors::deserialize(&content)
-            .map_err(|e| broken(format!("it is no whole safetensors file: {e}")))?;
-        for (name, view) in views.tensors() {
-            let tensor = to_tensor(&view).map_err(|e| broken(format!("tensor {name}: {e}")))?;
-            tensors.insert(name, tensor);
-        }
+        let read = of_bytes(&files::read(&path)?);
+        tensors.extend(read.map_err(|reason| ModelError::Read { path, reason })?);
     }
     Ok(tensors)
+}
+
+/// Every tensor of a safetensors file's content as float32.
+pub(crate) fn of_bytes(content: &[u8]) -> Result<HashMap<String, Tensor>, String> {
+    let views = SafeTensors::deserialize(content)
+        .map_err(|e| format!("it is no whole safetensors file: {e}"))?;
+    let named = views.tensors().into_iter().map(|(name, view)| {
+        let tensor = to_tensor(&view).map_err(|e| format!("tensor {name}: {e}"))?;
+        Ok((name, tensor))
+    });
+    named.collect()
 }
 
 fn to_tensor(view: &TensorView<'_>) -> Result<Tensor, String> {
@@ -67,28 +69,28 @@ fn to_tensor(view: &TensorView<'_>) -> Result<Tensor, String> {
 /// Writes tensors as one file with the metadata that transformers asks for.
 pub(crate) fn save(dir: &Path, tensors: &[(String, Tensor)]) -> Result<(), ModelError> {
     let path = dir.join(FILE);
-    let failed = |reason: String| ModelError::Write {
+    let content = to_bytes(tensors).map_err(|reason| ModelError::Write {
         path: path.clone(),
         reason,
-    };
+    })?;
+    files::write(&path, &content)
+}
+
+/// What that file holds: a function of names and values alone.
+pub(crate) fn to_bytes(tensors: &[(String, Tensor)]) -> Result<Vec<u8>, String> {
     let mut raw = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
         let shape: Vec<usize> = tensor.size().iter().map(|d| *d as usize).collect();
         let values = Vec::<f32>::try_from(tensor.detach().contiguous().view(-1))
-            .map_err(|e| failed(e.to_string()))?;
+            .map_err(|e| e.to_string())?;
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         raw.push((name.as_str(), shape, bytes));
     }
     let mut views = Vec::with_capacity(raw.len());
     for (name, shape, bytes) in &raw {
         let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-        views.push((
-            *name,
-            view.map_err(|e| failed(format!("tensor {name}: {e}")))?,
-        ));
+        views.push((*name, view.map_err(|e| format!("tensor {name}: {e}"))?));
     }
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let content =
-        safetensors::serialize(views, Some(metadata)).map_err(|e| failed(e.to_string()))?;
-    files::write(&path, &content)
+    safetensors::serialize(views, Some(metadata)).map_err(|e| e.to_string())
 }

@@ -47,6 +47,8 @@ pub enum Reason {
     RecordingMissing,
     /// Another rank of the same training is gone, or nothing is heard of it.
     RankLost,
+    /// No rollout server plays.
+    RolloutsDown,
     /// Another worker goes on with the same work.
     TakenOver,
     /// Manifest, domain or assignment is at fault.
@@ -79,6 +81,7 @@ impl Reason {
             Self::BudgetExhausted => "BudgetExhausted",
             Self::RecordingMissing => "RecordingMissing",
             Self::RankLost => "RankLost",
+            Self::RolloutsDown => "RolloutsDown",
             Self::TakenOver => "TakenOver",
             Self::BadInput => "BadInput",
             Self::UserModelNotCertified => "UserModelNotCertified",
@@ -146,6 +149,7 @@ impl From<agoge_learner::LearnerError> for Failure {
             agoge_learner::LearnerError::Stopped => Self::Stopped,
             agoge_learner::LearnerError::NoTasks => Self::Input(error.to_string()),
             agoge_learner::LearnerError::Ranks(lost) => lost.into(),
+            agoge_learner::LearnerError::Rollouts(why) => Self::Known(Reason::RolloutsDown, why),
             agoge_learner::LearnerError::Model(_) | agoge_learner::LearnerError::Message(_) => {
                 Self::Infra(error.to_string())
             }

@@ -19,9 +19,11 @@ mod synthesize;
 mod train;
 mod words;
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use agoge_plan::ROLLOUT_PORT;
 use clap::{Args, Parser};
 use serde_json::Value;
 use tracing_subscriber::EnvFilter;
@@ -42,6 +44,8 @@ enum Command {
     Score(Work),
     /// Train, certify or evaluate: one stage of a GRPORun.
     Train(Work),
+    /// Play rollouts for the trainer of a GRPORun, until asked to stop.
+    Rollout(Rollout),
     /// Train several seeds of one run and compare its arms: `make learn`.
     Learn(learn::Options),
     /// Serve a trained policy behind the OpenAI chat API.
@@ -56,6 +60,16 @@ struct Work {
     /// The assignment, a JSON file.
     #[arg(long)]
     assignment: PathBuf,
+}
+
+/// The same with an address.
+#[derive(Args)]
+struct Rollout {
+    #[command(flatten)]
+    work: Work,
+    /// Where to listen.
+    #[arg(long, default_value_t = SocketAddr::from((Ipv4Addr::UNSPECIFIED, ROLLOUT_PORT)))]
+    listen: SocketAddr,
 }
 
 fn main() -> ExitCode {
@@ -84,6 +98,9 @@ fn run(command: Command, stop: Stop) -> Result<Option<Value>, Failure> {
         Command::Qualify(work) => role(&work, stop, qualify::run),
         Command::Score(work) => role(&work, stop, score::run),
         Command::Train(work) => role(&work, stop, train::run),
+        Command::Rollout(Rollout { work, listen }) => {
+            role(&work, stop, |job| train::rollouts::run(job, listen))
+        }
         Command::Learn(options) => learn::run(&options, stop).map(|()| None),
         Command::Serve(options) => serve::run(&options, stop).map(|()| None),
         Command::Replay(options) => replay::run(&options, stop).map(|()| None),

@@ -176,11 +176,16 @@ fn result(message: &str) -> Option<Value> {
 }
 
 fn failed(reason: &str, message: &str, pods: &[&PodFacts], rules: &[FailureRule]) -> ChildState {
-    // The first that ended badly by itself; those that the Job ended afterwards only followed.
+    // The first that ended badly by itself; those that the Job ended afterwards only followed. Where the Job says that an
+    // exit code failed it, none before it did: they were replaced.
+    let other = |ended: &Ended| reason == "PodFailurePolicy" && !matches!(ended.exit_code, 2 | 4);
     let first = pods
         .iter()
         .filter_map(|pod| Some((pod, pod.ended.as_ref().filter(|e| e.exit_code != 0)?)))
-        .min_by_key(|(pod, ended)| (pod.disrupted, stopped(ended.exit_code), ended.at));
+        .min_by_key(|(pod, ended)| {
+            let followed = stopped(ended.exit_code);
+            (pod.disrupted, followed, other(ended), ended.at)
+        });
     let Some((pod, ended)) = first else {
         return judge(None, reason, message.to_owned(), true, false, rules);
     };

@@ -242,3 +242,16 @@ fn a_job_that_is_being_deleted_runs_until_its_pods_have_stopped() {
         matches!(see(&going, &[], &[]), ChildState::Pending { reason: Some(r), .. } if r == "Terminating")
     );
 }
+
+#[test]
+fn a_job_that_an_exit_code_failed_is_told_by_the_pod_that_had_it_and_not_by_one_that_was_replaced()
+{
+    let job = JobFacts {
+        failed: Some(("PodFailurePolicy".into(), "exit code 2".into())),
+        ..job()
+    };
+    let mut late = pod(2, "Error", "error: the suite has no such task");
+    late.ended.as_mut().unwrap().at = 9;
+    let (code, reason, ..) = of(see(&job, &[pod(3, "Error", ""), late], &[]));
+    assert_eq!((code, reason.as_str()), (Some(2), "BadInput"));
+}

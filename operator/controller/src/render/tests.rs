@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use agoge_crds::Phase;
+use agoge_crds::grpo_run::StageStatus;
 use agoge_crds::{Manifest, Timestamp, check};
 use agoge_plan::{Child, Observed, Plannable as _, SuiteSeen, SynthesisSeen};
 
@@ -81,7 +82,11 @@ fn site(domain: DomainFrom) -> Site {
 }
 
 fn children(gang: &str, queue: &str) -> Vec<Child> {
-    let text = MANIFESTS.replace("GANG", gang).replace("QUEUE", queue);
+    plans(MANIFESTS, gang, queue)
+}
+
+fn plans(manifests: &str, gang: &str, queue: &str) -> Vec<Child> {
+    let text = manifests.replace("GANG", gang).replace("QUEUE", queue);
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     let observed = Observed {
         synthesis: Some(SynthesisSeen {
@@ -96,7 +101,16 @@ fn children(gang: &str, queue: &str) -> Vec<Child> {
         }),
         ..Observed::default()
     };
-    let manifests = check(&text, "golden").unwrap();
+    let mut manifests = check(&text, "golden").unwrap();
+    for manifest in &mut manifests {
+        if let Manifest::GRPORun(run) = manifest
+            && run.spec.topology.rollouts > 0
+        {
+            // Its next stage is GRPO.
+            let stages = [("agentSFT".to_owned(), StageStatus::default())].into();
+            run.status.get_or_insert_default().stages = stages;
+        }
+    }
     manifests
         .iter()
         .flat_map(|manifest| match manifest {
@@ -158,4 +172,18 @@ fn volcano_queues_claims_and_image_volumes_render_as_the_golden_files_say() {
         &train,
         &DomainFrom::Image("registry.example/desk:1".into()),
     );
+}
+
+#[test]
+fn rollout_servers_and_their_trainer_render_as_the_golden_file_says() {
+    let apart = MANIFESTS.replace(
+        "topology: {trainers: 2}",
+        "topology: {mode: disaggregated, rollouts: 3}",
+    );
+    let both: Vec<Child> = plans(&apart, "podGroup", "")
+        .into_iter()
+        .filter(|child| child.owner.kind == "GRPORun")
+        .collect();
+    assert_eq!(both.len(), 2);
+    golden("rollouts", &both, &DomainFrom::Store("sha256:d".into()));
 }

@@ -111,6 +111,12 @@ impl Driver {
         let store = Store::open(self.out.join("store"))?;
         // Held so that `agoge gc` takes nothing that a stage in flight has put and not yet named.
         let _hold = store.hold("agoge up")?;
+        for driven in self.driven.iter().filter(|d| d.object.is_apart()) {
+            self.show.say(&format!(
+                "{}: on one machine the trainer plays its own rollouts, whatever spec.topology says",
+                driven.object.id()
+            ));
+        }
         let ended = self.rounds(interrupts);
         self.show.clear();
         if ended.is_err() {

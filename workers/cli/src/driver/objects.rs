@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use agoge_crds::grpo_run::TopologyMode;
 use agoge_crds::{Manifest, Phase, RunStatus, Time, Timestamp, conditions};
-use agoge_plan::{Child, Decision, Observed, Plan, Plannable, SuiteSeen, SynthesisSeen};
+use agoge_plan::{Child, Decision, Observed, Plan, Plannable, Role, SuiteSeen, SynthesisSeen};
 use agoge_store::write_atomic;
 use serde::Serialize;
 use serde_json::Value;
@@ -218,6 +219,15 @@ impl Object {
         Ok(write_atomic(&self.file, text)?)
     }
 
+    /// Whether it asks for rollout servers, which one machine does without.
+    #[must_use]
+    pub fn is_apart(&self) -> bool {
+        match &self.manifest {
+            Manifest::GRPORun(run) => run.spec.topology.mode == TopologyMode::Disaggregated,
+            _ => false,
+        }
+    }
+
     /// What should be done about it.
     #[must_use]
     pub fn plan(&self, observed: &Observed, now: Timestamp) -> Next {
@@ -329,10 +339,21 @@ impl Rest {
 fn rest<S>(plan: Plan<S>, keep: impl FnOnce(S)) -> Rest {
     keep(plan.status);
     Rest {
-        children: plan.children,
+        children: here(plan.children),
         requeue: plan.requeue.is_some(),
         delete: plan.delete,
     }
+}
+
+/// The children as one machine runs them: without rollout servers, since a trainer can play itself.
+fn here(mut children: Vec<Child>) -> Vec<Child> {
+    children.retain(|child| child.role != Role::Rollout);
+    for child in &mut children {
+        if let Value::Object(arguments) = &mut child.arguments {
+            arguments.remove("rollouts");
+        }
+    }
+    children
 }
 
 fn pretty(object: &impl Serialize) -> Result<Vec<u8>, serde_json::Error> {

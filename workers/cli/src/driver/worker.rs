@@ -346,6 +346,7 @@ pub fn role(role: &Role) -> &'static str {
         Role::Qualify => "qualify",
         Role::Score => "score",
         Role::Train { .. } => "train",
+        Role::Rollout => "rollout",
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Logs {
     /// KIND/NAME, or NAME where only one kind has it.
     #[arg(value_name = "KIND/NAME")]
     pub object: String,
-    /// Only pods of this role or child: synthesize, qualify, score, train, or such as grpo or synthesize-sea.
+    /// Only pods of this role or child: synthesize, qualify, score, train, rollout, or such as grpo or synthesize-sea.
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
     /// Go on with what comes, and with pods that come; ends with Ctrl-C, or when the object is deleted.

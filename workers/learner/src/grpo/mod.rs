@@ -24,8 +24,9 @@ use crate::adamw::{AdamW, Settings};
 use crate::advantage::Estimator;
 use crate::filter::{Insufficient, Refill, Rule};
 use crate::loss::Clip;
+use crate::players::Players;
 use crate::ranks::{same_weights, state_of_rank_0};
-use crate::rollout::{Agent, Arena, Player, Seat, Trajectory, User};
+use crate::rollout::{Seat, Trajectory};
 use crate::schedule;
 use crate::sft::{put_back, snapshot};
 use crate::shuffle::shuffled;
@@ -226,9 +227,7 @@ impl<'a> Grpo<'a> {
     /// What stops the whole batch; the trainer is then where it was after the last whole step only if restored from it.
     pub fn step(
         &mut self,
-        arena: &mut Arena,
-        player: Player<'_>,
-        user: User<'_>,
+        players: &mut dyn Players,
         tasks: &[Task],
         mut on_wave: impl FnMut(usize) -> Result<(), LearnerError>,
     ) -> Result<(Step, Vec<Group>), LearnerError> {
@@ -236,10 +235,6 @@ impl<'a> Grpo<'a> {
             return Err(LearnerError::NoTasks);
         }
         let number = self.state.steps.len() as u64 + 1;
-        let player = Player {
-            version: u32::try_from(number).unwrap_or(u32::MAX),
-            ..player
-        };
         let started = Instant::now();
         let mut seen = Seen::default();
         while let Some(missing) = self.pool.missing() {
@@ -259,7 +254,7 @@ impl<'a> Grpo<'a> {
                 })
                 .collect();
             self.state.groups += generate as u64;
-            let played = arena.play(&seats, Agent::Policy(player), user, number, &mut on_wave);
+            let played = players.play(&seats, number, &mut on_wave);
             let played = self.everyones(played)?;
             let batch: Vec<(Group, Vec<Option<f64>>)> = played
                 .chunks(self.config.group_size)

@@ -10,12 +10,14 @@ use agoge_learner::evaluate::evaluate;
 use agoge_learner::filter::{Insufficient, Rule};
 use agoge_learner::grpo::{Decay, Group, Grpo, GrpoConfig, GrpoState, Step};
 use agoge_learner::loss::Clip;
+use agoge_learner::players::{Here, Players};
 use agoge_learner::rollout::{Agent, Arena, Bounds, User};
 use agoge_plan::TrainStage;
 use agoge_world::Task;
 
 use super::policy::Policy;
 use super::ranks::asked_to_stop;
+use super::rollouts::Remote;
 use super::samples::Sample;
 use super::{Record, Stage, USER_TEMPERATURE, trace};
 use crate::failure::Failure;
@@ -43,7 +45,15 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
         .into_iter()
         .take(PROBE)
         .collect();
-    let slots = plan.config.group_size * plan.config.groups_per_step;
+    let slots = slots(&spec);
+    let mut servers = match &stage.arguments.rollouts {
+        Some(at) => {
+            tracing::info!(servers = at.servers, hosts = ?at.hosts, "rollout servers play");
+            let decoder = &policy.decoder;
+            Some(Remote::new(stage, &spec, at, decoder, slots)?)
+        }
+        None => None,
+    };
     let mut arena = Arena::new(
         stage.worlds()?,
         threads,
@@ -88,13 +98,16 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
         }
         let before = grpo.state.clone();
         let stop = job.stop.clone();
-        let played = grpo.step(
-            &mut arena,
-            policy.player(plan.config.temperature),
-            speaker,
-            &tasks,
-            |_| stop.check(),
-        );
+        let mut here = Here {
+            arena: &mut arena,
+            policy: policy.player(plan.config.temperature),
+            user: speaker,
+        };
+        let players: &mut dyn Players = match &mut servers {
+            Some(servers) => servers,
+            None => &mut here,
+        };
+        let played = grpo.step(players, &tasks, |_| stop.check());
         let (step, groups) = match played {
             Ok(played) => played,
             Err(LearnerError::Stopped) => {
@@ -297,6 +310,11 @@ fn config(spec: &GrpoSpec, seed: u64, filtered: bool, decay: Decay) -> GrpoConfi
         seed,
         ..GrpoConfig::default()
     }
+}
+
+/// Episodes that are played at a time: a step's, before any is refilled.
+pub fn slots(spec: &GrpoSpec) -> usize {
+    spec.group_size as usize * spec.groups_per_step as usize
 }
 
 /// Bounds of an episode.

@@ -9,6 +9,7 @@ mod policy;
 mod ranks;
 mod record;
 mod rename;
+pub mod rollouts;
 mod samples;
 mod sft_continued;
 mod suite;
@@ -66,6 +67,16 @@ pub struct Arguments {
     /// Seed of everything.
     #[serde(default)]
     pub seed: u64,
+    /// Who plays the rollouts of GRPO; none: the trainer itself. Nothing that a record depends on.
+    #[serde(default)]
+    pub rollouts: Option<rollouts::Where>,
+}
+
+impl Arguments {
+    fn of(job: &Job) -> Result<Self, Failure> {
+        serde_json::from_value(job.assignment.arguments.clone())
+            .map_err(|e| Failure::Input(format!("the assignment's arguments: {e}")))
+    }
 }
 
 /// The suite that the run pinned.
@@ -94,8 +105,7 @@ pub fn run(job: &mut Job) -> Result<(), Failure> {
 
 /// The same; gives the report.
 pub fn report(job: &mut Job) -> Result<TrainReport, Failure> {
-    let arguments: Arguments = serde_json::from_value(job.assignment.arguments.clone())
-        .map_err(|e| Failure::Input(format!("the assignment's arguments: {e}")))?;
+    let arguments = Arguments::of(job)?;
     let domain = job.domain()?;
     let inputs = record::inputs(&arguments, &domain.digest)?;
     if let Some((record, digest, seconds)) = record::find(&job.store, &inputs)? {
@@ -126,6 +136,17 @@ pub fn report(job: &mut Job) -> Result<TrainReport, Failure> {
 }
 
 impl Stage {
+    /// The surroundings of the job's stage for who takes part in it without being one of its ranks.
+    fn alone(job: &Job) -> Result<Self, Failure> {
+        let arguments = Arguments::of(job)?;
+        Ok(Self {
+            domain: job.domain()?,
+            suite: Suite::load(&job.store, &arguments)?,
+            ranks: Rc::new(Ranks::alone()),
+            arguments,
+        })
+    }
+
     /// The digest of the record that rank 0 keeps, on every rank: so all report the same, and none is done before it is kept.
     fn agreed(&self, keep: impl FnOnce() -> Result<Digest, Failure>) -> Result<Digest, Failure> {
         let kept = match self.ranks.leads() {
