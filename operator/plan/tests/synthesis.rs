@@ -151,6 +151,11 @@ fn failures_back_off_in_doubling_pauses_that_the_status_remembers_until_the_limi
         assert_eq!(plan.status.run.phase, Phase::Retrying);
         assert!(plan.children.is_empty());
         assert_eq!(plan.requeue, Some(Duration::from_secs(pause)));
+        let said = &condition(&plan.status.run.conditions, c::PROGRESSING).message;
+        assert!(
+            said.contains("(EndpointDown, exit code 3): connection refused; attempt"),
+            "{said}"
+        );
         second += i64::try_from(pause).expect("small");
         let plan = step(&mut job, &broken, second - 1);
         assert!(

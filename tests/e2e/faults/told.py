@@ -181,13 +181,13 @@ class Told:
         for name, mend in mends.items():
             mend()
             began[name] = time.monotonic()
-        for name in ("secret", "domain", "quota"):
-            namespace = FULL if name == "quota" else TEAM
-            self.goes_on(name, began[name], functools.partial(self.watch.phase, "synthesisjob", namespace, name, ENDED, 150))
         trains = lambda thing: reason(thing) == "Running" and thing["status"].get("stage") == "agentSFT"
         look = lambda: self.watch.first("grporun", TEAM, "no-suite", trains)
         self.goes_on("no-suite", began["no-suite"], lambda: self.watch.until("the run to train", look, 150))
         cluster.kubectl("delete", "grporun", "no-suite", "--wait=false")
+        for name in ("secret", "domain", "quota"):
+            namespace = FULL if name == "quota" else TEAM
+            self.goes_on(name, began[name], functools.partial(self.watch.phase, "synthesisjob", namespace, name, ENDED, 150))
 
     def goes_on(self, name, began, wait):
         what = next(fault.what for fault in self.faults if fault.name == name)
