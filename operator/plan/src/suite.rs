@@ -84,6 +84,9 @@ fn fold(
         let report: QualifyReport =
             report::read(result).map_err(|error| bad(SCORE, &error.to_string()))?;
         status.endpoints = report.endpoints.into_iter().take(8).collect();
+        for entry in &mut status.endpoints {
+            entry.endpoint = shorten(&entry.endpoint, 63);
+        }
         return Ok(true);
     }
     Ok(!status.endpoints.is_empty())

@@ -199,7 +199,7 @@ fn failed(reason: &str, message: &str, pods: &[&PodFacts], rules: &[FailureRule]
             reason.clone(),
             words.retryable.unwrap_or(!matches!(ended.exit_code, 2 | 4)),
         ),
-        ("OOMKilled", _, _) => ("OOMKilled".to_owned(), true),
+        (word @ ("OOMKilled" | "StartError"), _, _) => (word.to_owned(), true),
         (_, 2, _) => ("BadInput".to_owned(), false),
         (_, 3, _) => ("Infrastructure".to_owned(), true),
         (_, 4, _) => ("UserModelNotCertified".to_owned(), false),

@@ -99,6 +99,14 @@ fn a_failure_is_told_with_pod_code_and_last_words_whoever_spoke_them() {
         ),
         (137, "Error", "INFO step 3", "Killed", "INFO step 3", true),
         (
+            128,
+            "StartError",
+            "no such folder",
+            "StartError",
+            "no such folder",
+            true,
+        ),
+        (
             101,
             "Error",
             "thread 'main' panicked at x.rs:1:\nno such tensor\nstack backtrace:",
