@@ -381,7 +381,8 @@ impl Stage {
                         return Ok(true);
                     }
                     Some("Running") => running.push((job, pod)),
-                    _ => {}
+                    // The Job controller has not seen its end yet.
+                    _ => return Ok(false),
                 }
             }
         }
