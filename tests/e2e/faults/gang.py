@@ -5,6 +5,7 @@ import json
 import re
 import time
 
+import lose
 import objects
 from objects import labels, of, reason, state
 from stage import ENDED
@@ -115,7 +116,7 @@ class Gang:
         self.gone |= {pod["metadata"]["name"] for pod in pods.values()}
         victim, other = pods[rank], pods[1 - rank]["metadata"]["name"]
         began = time.monotonic()
-        by(victim)
+        by(self.cluster, victim)
         self.stage.say(f"{how}: rank {rank}, pod {victim['metadata']['name']}")
         ended = functools.partial(self.watch.first, "pod", TEAM, other, lambda pod: state(pod, "terminated"))
         at, pod = self.watch.until("the other rank to end", ended, 120)
@@ -124,22 +125,14 @@ class Gang:
         self.stage.figures[f"rank {rank} {how}"] = {"secondsUntilTheOtherEnds": round(at - began, 1), "otherExitCode": code, "secondsUntilBothRunAgain": round(max(moments) - began, 1)}
         return code, again
 
-    def delete(self, pod):
-        self.cluster.kubectl("delete", "pod", pod["metadata"]["name"], "--grace-period=0", "--force")
-
-    def kill(self, pod):
-        """Kills its process with -9, as the kernel does when memory is short."""
-        container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
-        self.cluster.run("ctr", "-n", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", container)
-
     def tries(self):
         return self.status().get("attempts", {}).get("grpo", {})
 
     def lost(self):
-        code, again = self.lose(1, "deleted", self.delete)
+        code, again = self.lose(1, "deleted", lose.delete)
         attempts = {labels(pod)["agoge.dev/attempt"] for pod in again.values()}
         self.stage.check("when a rank's pod is deleted both stop, and both come again without a failure", code == 130 and attempts == {"0"} and not self.tries(), (code, attempts, self.tries()))
-        code, again = self.lose(0, "killed", self.kill)
+        code, again = self.lose(0, "killed", lose.kill)
         attempts, tries = {labels(pod)["agoge.dev/attempt"] for pod in again.values()}, self.tries()
         self.stage.figures["rank 0 killed"]["reason"] = tries.get("reason")
         known = attempts == {"1"} and tries.get("failures") == 1 and tries.get("reason") in LOST

@@ -40,9 +40,7 @@ class Kueue:
 
     def pods(self, fits=lambda pod: True):
         """This object's pods that there are now, by name."""
-        names = {pod["metadata"]["name"] for _, pod in self.watch.all("pod", TEAM, of(NAME))}
-        now = {name: self.watch.now("pod", TEAM, name) for name in names}
-        return {name: pod for name, pod in now.items() if pod and fits(pod)}
+        return self.watch.there("pod", TEAM, lambda pod: of(NAME)(pod) and fits(pod))
 
     def runs(self):
         return self.pods(lambda pod: state(pod, "running") is not None)

@@ -1,7 +1,8 @@
 """Failures on a real Kubernetes: what is told of them, how soon, and that what is mended goes on.
 
-Objects with one fault each; objects that cannot be read; two ranks that start together and lose each other; a Job that a
-queue starts and takes back; reports of a million samples. See the modules beside this one.
+Objects with one fault each; objects that cannot be read; two ranks that start together and lose each other; rollout servers
+that are lost beside their trainer; a Job that a queue starts and takes back; reports of a million samples. See the modules
+beside this one.
 """
 
 import argparse
@@ -16,13 +17,14 @@ from cluster import sh  # noqa: E402
 from gang import Gang  # noqa: E402
 from kueue import Kueue  # noqa: E402
 from malformed import Malformed  # noqa: E402
+from rollouts import Rollouts  # noqa: E402
 from size import Size  # noqa: E402
 from stage import ENDED, Stage  # noqa: E402
 from told import FULL, TEAM, Told  # noqa: E402
 from watch import Watch  # noqa: E402
 
 PROGRAMS = ("agoge", "agoge-worker", "agoge-sandbox")
-PARTS = {"told": Told, "malformed": Malformed, "kueue": Kueue, "size": Size, "gang": Gang}
+PARTS = {"told": Told, "malformed": Malformed, "kueue": Kueue, "size": Size, "gang": Gang, "rollouts": Rollouts}
 
 
 class Faults(Stage):

@@ -61,6 +61,12 @@ class Watch:
             found = [s for (k, where, _), states in self.states.items() if (k, where) == (kind, namespace) for s in states]
         return sorted(((at, thing) for at, thing in found if thing and fits(thing)), key=lambda state: state[0])
 
+    def there(self, kind, namespace, fits=lambda thing: True):
+        """Every object of a kind that there is now and for which something holds, by name."""
+        with self.lock:
+            found = {name: states[-1][1] for (k, where, name), states in self.states.items() if (k, where) == (kind, namespace)}
+        return {name: thing for name, thing in found.items() if thing and fits(thing)}
+
     def first(self, kind, namespace, name, fits):
         """Moment and object of the first state for which something holds; None before there is one."""
         states = self.history(kind, namespace, name)
