@@ -18,7 +18,7 @@ use crate::names;
 const USER: u32 = 65_532;
 /// Seconds in which a worker that is asked to stop must have stopped.
 const GRACE: u32 = 60;
-/// Pods of rollout servers that may fail before all of them are given up: many, since each is replaced by itself.
+/// Times that one rollout server may fail before it is given up: many, since it is replaced by itself.
 const REPLACED: u32 = 1000;
 
 /// Where a domain comes from.
@@ -272,8 +272,10 @@ fn job(child: &Child, site: &Site) -> Result<Value, RenderError> {
             "completions": child.shards,
             "parallelism": child.shards,
             // Attempts are the plan's to count: a failed pod fails its Job, and the next attempt is another Job. But a
-            // rollout server that fails is replaced by the Job itself, while the others play on.
-            "backoffLimit": if serves(child) { REPLACED } else { 0 },
+            // rollout server that fails is replaced by the Job itself, while the others play on; it waits for its own
+            // failures only, not for those of others.
+            "backoffLimit": if serves(child) { Value::Null } else { json!(0) },
+            "backoffLimitPerIndex": serves(child).then_some(REPLACED),
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": { "rules": [
                 // Moved out of the way: nobody's fault; the Job makes another pod, which finds the kept work.
