@@ -19,6 +19,7 @@ pub struct Operator<'a> {
     client: Client,
     namespace: &'a str,
     folder: &'a Path,
+    http: reqwest::Client,
     process: Option<(Child, String)>,
 }
 
@@ -30,6 +31,7 @@ impl<'a> Operator<'a> {
             client,
             namespace,
             folder,
+            http: reqwest::Client::new(),
             process: None,
         }
     }
@@ -60,11 +62,10 @@ impl<'a> Operator<'a> {
             return false;
         };
         let url = format!("http://{address}/{path}");
-        let client = reqwest::Client::new();
         let request = if method == "GET" {
-            client.get(url)
+            self.http.get(url)
         } else {
-            client.post(url)
+            self.http.post(url)
         };
         let answer = request.timeout(Duration::from_secs(2)).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())

@@ -201,37 +201,18 @@ impl Life<'_> {
 
     /// How the attempt before this one ended, in its own words as long as it is there.
     fn failure(&self, child: &Child, reason: &str) -> String {
-        match self.observed.children.get(&child.key) {
-            Some(Seen {
-                attempt,
-                state:
-                    ChildState::Failed {
-                        exit_code,
-                        reason,
-                        message,
-                        ..
-                    },
-            }) if attempt + 1 == child.attempt => {
-                c::shorten(&told(&child.key, *exit_code, reason, message), SAID)
-            }
-            _ => format!("{} failed ({reason})", child.key),
-        }
+        let seen = self.observed.children.get(&child.key);
+        seen.filter(|seen| seen.attempt + 1 == child.attempt)
+            .and_then(|seen| failed(&child.key, seen))
+            .map_or_else(
+                || format!("{} failed ({reason})", child.key),
+                |told| c::shorten(&told, SAID),
+            )
     }
 
     fn last_failure(&self) -> String {
-        let failed = self
-            .observed
-            .children
-            .iter()
-            .find_map(|(key, seen)| match &seen.state {
-                ChildState::Failed {
-                    exit_code,
-                    reason,
-                    message,
-                    ..
-                } => Some(told(key, *exit_code, reason, message)),
-                _ => None,
-            });
+        let mut children = self.observed.children.iter();
+        let failed = children.find_map(|(key, seen)| failed(key, seen));
         failed.unwrap_or_else(|| "see the children's logs".to_owned())
     }
 
@@ -359,6 +340,19 @@ impl Life<'_> {
                 false,
             ),
         }
+    }
+}
+
+/// How a child failed, if it did.
+fn failed(key: &str, seen: &Seen) -> Option<String> {
+    match &seen.state {
+        ChildState::Failed {
+            exit_code,
+            reason,
+            message,
+            ..
+        } => Some(told(key, *exit_code, reason, message)),
+        _ => None,
     }
 }
 

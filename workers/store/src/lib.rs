@@ -23,4 +23,5 @@ pub use folder::Folder;
 pub use gc::{GcOptions, GcReport, RunLock};
 pub use kept::Kept;
 pub use ledger::{Entry, Ledger, LedgerError, Torn};
+pub use lock::FileLock;
 pub use objects::{Store, StoreError};

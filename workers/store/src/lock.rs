@@ -6,7 +6,7 @@ use std::fs::File;
 /// Closing the file would not do: a process that another thread is just starting holds a duplicate of the descriptor until
 /// it is executed, and the lock with it.
 #[derive(Debug)]
-pub(crate) struct FileLock(pub(crate) File);
+pub struct FileLock(pub File);
 
 impl Drop for FileLock {
     fn drop(&mut self) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use agoge_crds::Timestamp;
+use agoge_store::FileLock;
 use agoge_store::write_atomic;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ const BEAT: Duration = Duration::from_secs(5);
 /// The lock on a run's folder. It goes with the process, whatever ends it.
 #[derive(Debug)]
 pub struct Session {
-    _lock: File,
+    _lock: FileLock,
     file: PathBuf,
     before: f64,
     begun: Instant,
@@ -87,7 +88,7 @@ impl Session {
             .ok()
             .map(at);
         let mut session = Self {
-            _lock: lock,
+            _lock: FileLock(lock),
             file,
             before: driven.seconds,
             begun: Instant::now(),
