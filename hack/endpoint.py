@@ -1,4 +1,4 @@
-"""Serves a GGUF model OpenAI-compatible with llama.cpp: endpoint.py MODEL PORT. Started by hack/endpoint."""
+"""Serves a GGUF model OpenAI-compatible with llama.cpp: endpoint.py MODEL PORT [HOST]. Started by hack/endpoint."""
 import os
 import signal
 import sys
@@ -9,7 +9,7 @@ import xllamacpp
 model, port = sys.argv[1], int(sys.argv[2])
 params = xllamacpp.CommonParams()
 params.model.path = model
-params.hostnames = ["127.0.0.1"]
+params.hostnames = [sys.argv[3] if len(sys.argv) > 3 else "127.0.0.1"]
 params.port = port
 # Slots share the context. A second slot lets a rollout's agent and user each keep their own prompt prefix.
 params.n_parallel = int(os.environ.get("AGOGE_ENDPOINT_SLOTS", "2"))

@@ -44,8 +44,10 @@ class Run(Stage):
     def servers(self):
         self.s3(True)
         if self.real:
-            self.endpoint = os.environ.get("AGOGE_ENDPOINT", f"http://{NODE}:8177")
-            self.start("endpoint", "hack/endpoint", "8177", NODE)
+            self.endpoint = os.environ.get("AGOGE_ENDPOINT")
+            if not self.endpoint:
+                self.endpoint = f"http://{NODE}:8177"
+                self.start("endpoint", "env", f"AGOGE_ENDPOINT_HOST={NODE}", "hack/endpoint", "serve")
         else:
             self.endpoint = f"http://{NODE}:8177"
             self.start("replay", "target/release/agoge-worker", "replay", "--recordings", "examples/courier/recordings", "--listen", f"{NODE}:8177")
@@ -77,8 +79,11 @@ class Run(Stage):
 
     def synthesis(self):
         pod = self.running(key="synthesize-sea")
+        if self.real:
+            # Not before the model has been asked: what it answered must outlive the shard.
+            wait("an attempt of sea", lambda: self.cluster.status("synthesisjob").get("strategies", {}).get("sea", {}).get("attempted"), 900)
         self.kill("a shard", pod)
-        wait("the SynthesisJob's end", lambda: self.cluster.status("synthesisjob").get("phase") in ENDED, 600)
+        wait("the SynthesisJob's end", lambda: self.cluster.status("synthesisjob").get("phase") in ENDED, 3600 if self.real else 600)
         status = self.cluster.status("synthesisjob")
         self.check("synthesis is Complete though a shard was killed", status["phase"] == "Complete", status.get("conditions"))
         self.check("generations are status", len(status.get("lineage", [])) >= 1, status.get("lineage"))
@@ -189,7 +194,7 @@ class Run(Stage):
 
     def quiet(self):
         """Nothing is written when nothing changes, also after a restart of the operator."""
-        versions = lambda: {(o["kind"], o["metadata"]["name"]): o["metadata"]["resourceVersion"] for o in self.cluster.items("synthesisjobs,checkersuites,grporuns,jobs,configmaps")}
+        versions = lambda: {(o["kind"], o["metadata"]["name"]): o["metadata"]["resourceVersion"] for o in self.cluster.items("synthesisjobs,checkersuites,grporuns,jobs")}
         before = versions()
         self.inside("agoge").kubectl("rollout", "restart", "deployment")
         self.inside("agoge").kubectl("rollout", "status", "deployment", "--timeout=120s")

@@ -29,7 +29,7 @@ type row struct {
 
 const (
 	world = "the API server, the pods and the loop that runs them share the two cores, for both sides alike"
-	more  = "ours watches three kinds, holds a lease and makes a ConfigMap beside each Job; the peer only one kind and the Job"
+	more  = "ours watches three kinds, holds a lease and gives pods their assignment in the template; the peer watches one kind"
 )
 
 func rows(o options, sides map[string]*found) []row {
@@ -85,7 +85,7 @@ func rows(o options, sides map[string]*found) []row {
 	add("p99 of a no-op reconcile", "ms", 10, false, "each side's own histogram; read off between its bounds in a straight line", noops(func(n noop) float64 { return n.P99 }))
 	add(fmt.Sprintf("%d objects ready", o.large), "s", -1, false, world+"; "+more, func(f *found) (float64, bool) { return median(f.Large) })
 	add(fmt.Sprintf("%d objects ready", o.small), "s", 1, false, world+"; "+more, func(f *found) (float64, bool) { return median(f.Small) })
-	add("API writes of a lifetime", "writes", -1, false, "the peer makes no ConfigMap, no events and no finalizers; leases are left out", lives(func(l *lifetime) float64 { return l.Writes }))
+	add("API writes of a lifetime", "writes", -1, false, "ours tells the end in an event, the peer tells none; neither has a finalizer; leases are left out", lives(func(l *lifetime) float64 { return l.Writes }))
 	add("API writes of a lifetime beside its children", "writes", 6, false, "the peer writes no events", lives(func(l *lifetime) float64 { return l.Writes - l.Children }))
 	add("status writes of a lifetime", "writes", -1, false, "", lives(func(l *lifetime) float64 { return l.Status }))
 	add("writes after a restart", "writes", 0, false, "leases and the leader's own label are left out", scales(func(s *scale) float64 { return float64(s.RestartWrites) }))

@@ -174,6 +174,7 @@ fn generations(before: &[Generation], after: &[Generation]) -> Vec<Event> {
             );
             Some(Event {
                 warning: false,
+                routine: false,
                 reason: reason.to_owned(),
                 message,
             })

@@ -39,7 +39,7 @@ use kube::runtime::reflector::{ObjectRef, Store, store};
 use kube::runtime::{Controller, WatchStreamExt, controller, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
 use index::{Index, Pokes};
@@ -125,6 +125,7 @@ pub async fn run(options: Options) -> Result<(), OperatorError> {
         metrics: metrics.clone(),
         reports: progress.reports(),
         bundle: progress.bundle(),
+        statuses: Semaphore::new(reconcile::STATUSES),
         warm: AtomicBool::new(false),
     });
 

@@ -22,6 +22,10 @@ pub const COMPONENT: &str = "app.kubernetes.io/component";
 pub const LEADER: &str = "agoge.dev/leader";
 /// Annotation: a digest of what the child was asked. Another digest never changes a child that exists.
 pub const SPEC_HASH: &str = "agoge.dev/spec-hash";
+/// Annotation of pods: the assignment, which they find as a file.
+pub const ASSIGNMENT: &str = "agoge.dev/assignment";
+/// Annotation of pods: the certificate authority of the address where they report, which they find as a file.
+pub const CA: &str = "agoge.dev/ca";
 /// Label that Kueue reads.
 pub const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 /// The worker's container.

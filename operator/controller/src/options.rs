@@ -64,7 +64,7 @@ pub struct Options {
     #[arg(long, env = "AGOGE_HTTP_LISTEN", default_value = "0.0.0.0:8080")]
     pub http_listen: SocketAddr,
     /// Objects of a kind that are looked at at once.
-    #[arg(long, env = "AGOGE_CONCURRENCY", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    #[arg(long, env = "AGOGE_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
     /// How logs are written.
     #[arg(long, env = "AGOGE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]

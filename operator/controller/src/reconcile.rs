@@ -4,7 +4,9 @@
 //! 1. Take the newest there is of the object: the watch's, or what this process wrote since.
 //! 2. Observe children ([`Index`]) and references; a child that could not be started last time counts as pending.
 //! 3. Ask the plan. Resolve and render what should be started; what cannot be is observed as such, and the plan is asked again.
-//! 4. Write the status if it differs: it carries the attempt's number, which has to be known before the attempt begins.
+//! 4. Write the status if it differs: it says what children are made from (digests, attempts), and has to before they begin.
+//!    Where children need nothing of it, they begin first. A few statuses are written at a time; one whose turn comes late
+//!    is asked for again, so that under load several transitions are one write.
 //! 5. Start children, stop what should not run, delete what has outlived its time.
 //!
 //! Guarantees: a replica that does not lead writes nothing. What exists is never changed. Nothing is written when nothing
@@ -16,12 +18,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use agoge_crds::{CheckerSuite, GRPORun, SynthesisJob, Timestamp};
-use agoge_plan::{Child, ChildState, Decision, Observed, Seen, SuiteSeen, SynthesisSeen, events};
+use agoge_plan::{
+    Child, ChildState, Decision, Observed, Plan, Seen, SuiteSeen, SynthesisSeen, events,
+};
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::runtime::reflector::{ObjectRef, Store};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use crate::index::{ChildFacts, Index};
@@ -37,6 +42,8 @@ use crate::write::{WriteError, Writer};
 /// A kind's objects, the broken ones too.
 pub type Guarded<K> = DeserializeGuard<K>;
 
+/// Statuses that are written at a time, of all kinds: as many as keep an API server busy.
+pub const STATUSES: usize = 4;
 /// When what stands in the way of a child is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -96,6 +103,8 @@ pub struct Shared {
     pub reports: Reports,
     /// The certificate authority.
     pub bundle: Bundle,
+    /// Turns to write a status.
+    pub statuses: Semaphore,
     /// Whether the first lists are there, and the authority had its time.
     pub warm: AtomicBool,
 }
@@ -222,94 +231,54 @@ async fn look<K: Ours>(
         return Ok((Action::await_change(), "standby"));
     }
     let object = context.newest(seen);
-    let (target, uid) = (object.target(), object.uid().unwrap_or_default());
+    let uid = object.uid().unwrap_or_default();
     if object.meta().deletion_timestamp.is_some() {
         // Its children go with it.
         return Ok((Action::await_change(), "deleting"));
     }
-    let children = shared.index.children(&target, &uid);
-    let mut observed = references(&*object, shared);
-    observed.children = states(&*object, &children, context);
-    let now = Timestamp::now();
-    let mut plan = object.plan(&observed, now);
-    let mut ready: Vec<Rendered> = vec![];
-    let start: Vec<&Child> = plan
-        .children
-        .iter()
-        .filter(|child| !exists(&children, child))
-        .collect();
-    if !start.is_empty() {
-        let mut blocked = vec![];
-        for child in start {
-            match prepare(&*object, child, shared).await? {
-                Ok(rendered) => ready.push(rendered),
-                Err(state) => blocked.push((child.key.clone(), child.attempt, state)),
-            }
-        }
-        if !blocked.is_empty() {
-            let mut known = lock(&context.obstacles);
-            for (key, attempt, state) in blocked {
-                known.insert((uid.clone(), key.clone(), attempt), state.clone());
-                observed.children.insert(key, Seen { attempt, state });
-            }
-            drop(known);
-            plan = object.plan(&observed, now);
-        }
-    }
-    let mut result = "unchanged";
-    let before = object.status().cloned().unwrap_or_default();
-    if object.status() != Some(&plan.status) {
-        result = "written";
-        let written = shared.writer.status(&*object, &plan.status).await?;
-        milestones::<K>(&written, &before, &plan.status, shared);
-        lock(&context.written).insert(uid.clone(), Arc::new(written));
-        let notes = events(K::run(&before), K::run(&plan.status))
-            .into_iter()
-            .chain(K::notes(&before, &plan.status));
-        for note in notes {
-            shared.writer.tell(&*object, &note).await;
-        }
-    }
-    let mut again = plan.requeue;
-    let known: Vec<(String, u32)> = lock(&context.obstacles)
-        .keys()
-        .filter(|(of, ..)| *of == uid)
-        .map(|(_, key, attempt)| (key.clone(), *attempt))
-        .collect();
-    for rendered in &ready {
-        // Asked again, the plan may want it no more.
-        let wanted = plan
-            .children
-            .iter()
-            .any(|child| child.name == rendered.job.name_any());
-        if !wanted {
+    let mut turn = None;
+    let mut begun: Option<Begun> = None;
+    let asked = loop {
+        let asked = ask(&*object, context).await?;
+        if begun.is_none() && !asked.plan.status_first && !asked.ready.is_empty() {
+            begun = Some(begin(&*object, &asked, context).await?);
             continue;
         }
-        match shared.writer.create(rendered).await {
-            Ok(Some(job)) => {
-                result = "written";
-                shared.index.wrote(&job);
-                lock(&context.obstacles).retain(|(of, ..), _| *of != uid);
-                if let Some(age) = age(&*object) {
-                    shared.metrics.reached(K::KIND, Milestone::Pods, age);
-                }
-            }
-            Ok(None) => {}
-            Err(error) => {
-                let state = refused(&error).ok_or(error)?;
-                let (key, attempt) = (
-                    label(rendered, crate::names::KEY),
-                    label(rendered, crate::names::ATTEMPT).parse().unwrap_or(0),
-                );
-                if !known.contains(&(key.clone(), attempt)) {
-                    // To be told at once; after that it is looked at now and then.
-                    again = Some(Duration::ZERO);
-                }
-                lock(&context.obstacles).insert((uid.clone(), key, attempt), state);
-            }
+        if turn.is_some() || object.status() == Some(&asked.plan.status) {
+            break asked;
         }
+        if let Ok(free) = shared.statuses.try_acquire() {
+            turn = Some(free);
+            break asked;
+        }
+        // Others are being written. What is there when its turn comes is what will be written.
+        turn = shared.statuses.acquire().await.ok();
+    };
+    let (plan, children) = (&asked.plan, &asked.children);
+    let mut result = "unchanged";
+    if object.status() != Some(&plan.status) {
+        result = "written";
+        tell(&*object, &plan.status, context).await?;
     }
-    for child in &children {
+    drop(turn);
+    let begun = match begun {
+        // A refusal was told with the status.
+        Some(early) => Begun {
+            refused: false,
+            ..early
+        },
+        None => begin(&*object, &asked, context).await?,
+    };
+    if begun.wrote {
+        result = "written";
+    }
+    // A refusal is to be told at once; after that it is looked at now and then.
+    let mut again = if begun.refused {
+        Some(Duration::ZERO)
+    } else {
+        plan.requeue
+    };
+    for child in children {
         if runs(child) && !wanted(&plan.children, child) {
             result = "written";
             shared.writer.stop(&child.job).await?;
@@ -328,6 +297,113 @@ async fn look<K: Ours>(
     }
     let action = again.map_or_else(Action::await_change, Action::requeue);
     Ok((action, result))
+}
+
+/// What the plan says of what is there now.
+struct Asked<S> {
+    children: Vec<ChildFacts>,
+    plan: Plan<S>,
+    /// The children to start.
+    ready: Vec<Rendered>,
+}
+
+/// Observes and asks the plan; asks it again where a child cannot be started.
+async fn ask<K: Ours>(
+    object: &K,
+    context: &Context<K>,
+) -> Result<Asked<K::Status>, ReconcileError> {
+    let shared = &context.shared;
+    let uid = object.uid().unwrap_or_default();
+    let children = shared.index.children(&object.target(), &uid);
+    let mut observed = references(object, shared);
+    observed.children = states(object, &children, context);
+    let now = Timestamp::now();
+    let mut plan = object.plan(&observed, now);
+    let mut ready: Vec<Rendered> = vec![];
+    let mut blocked = vec![];
+    for child in plan.children.iter().filter(|c| !exists(&children, c)) {
+        match prepare(object, child, shared).await? {
+            Ok(rendered) => ready.push(rendered),
+            Err(state) => blocked.push((child.key.clone(), child.attempt, state)),
+        }
+    }
+    if !blocked.is_empty() {
+        let mut known = lock(&context.obstacles);
+        for (key, attempt, state) in blocked {
+            known.insert((uid.clone(), key.clone(), attempt), state.clone());
+            observed.children.insert(key, Seen { attempt, state });
+        }
+        drop(known);
+        plan = object.plan(&observed, now);
+        // Asked again, the plan may want one no more.
+        ready.retain(|r| plan.children.iter().any(|c| c.name == r.job.name_any()));
+    }
+    Ok(Asked {
+        children,
+        plan,
+        ready,
+    })
+}
+
+/// Writes a status, and tells what happened since the one before.
+async fn tell<K: Ours>(
+    object: &K,
+    status: &K::Status,
+    context: &Context<K>,
+) -> Result<(), ReconcileError> {
+    let shared = &context.shared;
+    let before = object.status().cloned().unwrap_or_default();
+    let written = shared.writer.status(object, status).await?;
+    milestones::<K>(&written, &before, status, shared);
+    lock(&context.written).insert(object.uid().unwrap_or_default(), Arc::new(written));
+    let notes = events(K::run(&before), K::run(status))
+        .into_iter()
+        .filter(|note| !note.routine)
+        .chain(K::notes(&before, status));
+    for note in notes {
+        shared.writer.tell(object, &note).await;
+    }
+    Ok(())
+}
+
+/// What came of starting children.
+#[derive(Default)]
+struct Begun {
+    wrote: bool,
+    /// Whether one was refused that was not refused before.
+    refused: bool,
+}
+
+/// Starts the children that are ready.
+async fn begin<K: Ours>(
+    object: &K,
+    asked: &Asked<K::Status>,
+    context: &Context<K>,
+) -> Result<Begun, ReconcileError> {
+    let shared = &context.shared;
+    let uid = object.uid().unwrap_or_default();
+    let mut begun = Begun::default();
+    for rendered in &asked.ready {
+        match shared.writer.create(rendered).await {
+            Ok(Some(job)) => {
+                begun.wrote = true;
+                shared.index.wrote(&job);
+                lock(&context.obstacles).retain(|(of, ..), _| *of != uid);
+                if let Some(age) = age(object) {
+                    shared.metrics.reached(K::KIND, Milestone::Pods, age);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                let state = refused(&error).ok_or(error)?;
+                let key = label(rendered, crate::names::KEY);
+                let attempt = label(rendered, crate::names::ATTEMPT).parse().unwrap_or(0);
+                let known = lock(&context.obstacles).insert((uid.clone(), key, attempt), state);
+                begun.refused |= known.is_none();
+            }
+        }
+    }
+    Ok(begun)
 }
 
 /// The objects of a child, or why it cannot be started.

@@ -1,5 +1,8 @@
-//! What a child becomes in a cluster: a ConfigMap with its assignment, an Indexed Job, and where its pods must meet or
-//! start together, a Service and a PodGroup. Pure; what is rendered once for a child is never changed.
+//! What a child becomes in a cluster: an Indexed Job, and where its pods must meet or start together, a Service and a
+//! PodGroup. Pure; what is rendered once for a child is never changed.
+//!
+//! The assignment travels in the pod template, as an annotation that the pod finds as a file: a child that needs no other
+//! object is made by one write, and is there with all that it needs or not at all.
 
 pub mod overlay;
 
@@ -8,7 +11,7 @@ use std::path::PathBuf;
 use agoge_crds::shared::Gang;
 use agoge_plan::{Assignment, Child, Endpoint, ROLLOUT_PORT, Resolved, Role};
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::core::v1::Service;
 use kube::api::DynamicObject;
 use serde_json::{Map, Value, json};
 
@@ -84,8 +87,6 @@ pub struct Site {
 /// A child's objects.
 #[derive(Clone, Debug)]
 pub struct Rendered {
-    /// The assignment.
-    pub config: ConfigMap,
     /// Where trainer ranks meet, or rollout servers are found.
     pub service: Option<Service>,
     /// What lets pods start together: a PodGroup of Kubernetes or of Volcano.
@@ -117,7 +118,6 @@ pub enum RenderError {
 pub fn render(child: &Child, site: &Site) -> Result<Rendered, RenderError> {
     let shape = |what| move |source| RenderError::Shape { what, source };
     Ok(Rendered {
-        config: serde_json::from_value(config(child, site)?).map_err(shape("the ConfigMap"))?,
         service: service(child)
             .map(serde_json::from_value)
             .transpose()
@@ -189,19 +189,6 @@ fn assignment(child: &Child, site: &Site) -> Assignment {
 
 fn key_variable(n: usize) -> String {
     format!("AGOGE_ENDPOINT_KEY_{n}")
-}
-
-fn config(child: &Child, site: &Site) -> Result<Value, RenderError> {
-    let text =
-        serde_json::to_string(&assignment(child, site)).map_err(|source| RenderError::Shape {
-            what: "the assignment",
-            source,
-        })?;
-    Ok(json!({
-        "apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": metadata(child),
-        "data": { "assignment.json": text, "ca.crt": site.ca },
-    }))
 }
 
 fn service(child: &Child) -> Option<Value> {
@@ -285,12 +272,12 @@ fn job(child: &Child, site: &Site) -> Result<Value, RenderError> {
             ] },
             // A queue lets it start.
             "suspend": queue.is_some(),
-            "template": overlay::merge(template(child, site), child.needs.template.overlay.as_ref())?,
+            "template": overlay::merge(template(child, site)?, child.needs.template.overlay.as_ref())?,
         },
     }))
 }
 
-fn template(child: &Child, site: &Site) -> Value {
+fn template(child: &Child, site: &Site) -> Result<Value, RenderError> {
     let wishes = &child.needs.template;
     let mut spec = json!({
         "restartPolicy": "Never",
@@ -317,7 +304,7 @@ fn template(child: &Child, site: &Site) -> Value {
             "terminationMessagePolicy": "FallbackToLogsOnError",
             "volumeMounts": mounts(site),
         }],
-        "volumes": volumes(child, site),
+        "volumes": volumes(site),
     });
     if !wishes.node_selector.is_empty() {
         spec["nodeSelector"] = json!(wishes.node_selector);
@@ -341,7 +328,14 @@ fn template(child: &Child, site: &Site) -> Value {
             "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 3,
         });
     }
+    let text =
+        serde_json::to_string(&assignment(child, site)).map_err(|source| RenderError::Shape {
+            what: "the assignment",
+            source,
+        })?;
     let mut annotations = Map::new();
+    annotations.insert(names::ASSIGNMENT.into(), json!(text));
+    annotations.insert(names::CA.into(), json!(site.ca));
     match gang(child) {
         Gang::None => {}
         Gang::PodGroup => spec["schedulingGroup"] = json!({ "podGroupName": child.name }),
@@ -350,7 +344,9 @@ fn template(child: &Child, site: &Site) -> Value {
             annotations.insert("scheduling.k8s.io/group-name".into(), json!(child.name));
         }
     }
-    json!({ "metadata": { "labels": names::labels(child), "annotations": annotations }, "spec": spec })
+    Ok(
+        json!({ "metadata": { "labels": names::labels(child), "annotations": annotations }, "spec": spec }),
+    )
 }
 
 fn env(child: &Child, site: &Site) -> Vec<Value> {
@@ -430,9 +426,16 @@ fn mounts(site: &Site) -> Vec<Value> {
     mounts
 }
 
-fn volumes(child: &Child, site: &Site) -> Vec<Value> {
+fn annotated(path: &str, annotation: &str) -> Value {
+    json!({ "path": path, "fieldRef": { "fieldPath": format!("metadata.annotations['{annotation}']") } })
+}
+
+fn volumes(site: &Site) -> Vec<Value> {
     let mut volumes = vec![
-        json!({ "name": "run", "configMap": { "name": child.name } }),
+        json!({ "name": "run", "downwardAPI": { "items": [
+            annotated("assignment.json", names::ASSIGNMENT),
+            annotated("ca.crt", names::CA),
+        ] } }),
         json!({ "name": "token", "projected": { "sources": [{ "serviceAccountToken": {
             "path": "token", "audience": names::AUDIENCE, "expirationSeconds": 3600,
         } }] } }),

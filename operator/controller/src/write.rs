@@ -3,8 +3,7 @@
 //! What becomes of a write that still arrives after another replica has taken over:
 //! - **status**: carries the resourceVersion it was made from; the API server refuses it (409) when anything changed.
 //! - **Job**: created, never applied; its name says owner, key and attempt, so a second one is refused (409, exists).
-//! - **ConfigMap, Service, PodGroup** of a child: applied with the content that the other replica applies too (but for the
-//!   time that is left); nothing changes.
+//! - **Service, PodGroup** of a child: applied with the content that the other replica applies too; nothing changes.
 //! - **deletion**: names the uid; what was made anew under the name is refused (409).
 //! - **event**: tells what did happen; it changes nothing.
 //! - **leader label**: of this replica's own pod; see `leader`.
@@ -14,7 +13,7 @@ use std::sync::Arc;
 use agoge_plan::Event as Note;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::core::v1::Service;
 use kube::api::{
     ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
     PropagationPolicy, TypeMeta,
@@ -135,14 +134,6 @@ impl Writer {
     pub async fn create(&self, rendered: &Rendered) -> Result<Option<Job>, WriteError> {
         let namespace = rendered.job.namespace().unwrap_or_default();
         let apply = PatchParams::apply(MANAGER).force();
-        let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), &namespace);
-        let name = rendered.config.name_any();
-        let patch = Patch::Apply(&rendered.config);
-        self.send(
-            ("apply a ConfigMap", "patch", "configmaps"),
-            maps.patch(&name, &apply, &patch),
-        )
-        .await?;
         if let Some(service) = &rendered.service {
             let services: Api<Service> = Api::namespaced(self.client.clone(), &namespace);
             let patch = Patch::Apply(service);
@@ -159,7 +150,7 @@ impl Writer {
             let patch = Patch::Apply(group);
             self.send(
                 ("apply a PodGroup", "patch", "podgroups"),
-                groups.patch(&name, &apply, &patch),
+                groups.patch(&group.name_any(), &apply, &patch),
             )
             .await?;
         }
@@ -222,6 +213,7 @@ impl Writer {
         let message = agoge_crds::conditions::shorten(error, agoge_crds::conditions::MAX_MESSAGE);
         let note = Note {
             warning: true,
+            routine: false,
             reason: agoge_crds::conditions::reason::INVALID_SPEC.to_owned(),
             message: message.clone(),
         };

@@ -8,6 +8,8 @@ use agoge_crds::{Condition, RunStatus};
 pub struct Event {
     /// Whether something is wrong.
     pub warning: bool,
+    /// Whether it is a start that went well: the conditions tell it, and an API server need not keep it twice.
+    pub routine: bool,
     /// One word.
     pub reason: String,
     /// For a person.
@@ -40,12 +42,21 @@ pub fn events(before: &RunStatus, after: &RunStatus) -> Vec<Event> {
             ];
             let warning =
                 warning || (type_ == c::PROGRESSING && !calm.contains(&condition.reason.as_str()));
+            let routine = condition.reason == c::reason::STARTING
+                || condition.reason == c::reason::RUNNING && smooth(before);
             events.push(Event {
                 warning,
+                routine,
                 reason: condition.reason.clone(),
                 message: condition.message.clone(),
             });
         }
     }
     events
+}
+
+/// Whether nothing was in its way so far.
+fn smooth(before: &RunStatus) -> bool {
+    c::get(&before.conditions, c::PROGRESSING)
+        .is_none_or(|was| [c::reason::STARTING, c::reason::RUNNING].contains(&was.reason.as_str()))
 }

@@ -49,6 +49,7 @@ impl Plannable for GRPORun {
             life.conclude(&mut status.run, verdict)
         });
         Plan {
+            status_first: true,
             children: outcome.children,
             status,
             requeue: outcome.requeue,

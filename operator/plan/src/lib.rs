@@ -7,7 +7,8 @@
 //! Expected flow of a driver:
 //! 1. Observe the children it made (by key and attempt) and the objects that are referred to.
 //! 2. Call [`Plannable::plan`].
-//! 3. Write the status if it differs from the one there is. Nothing else is ever written to the object.
+//! 3. Write the status if it differs from the one there is. Nothing else is ever written to the object. Children may begin
+//!    before it is written unless [`Plan::status_first`] says otherwise.
 //! 4. Start each child of the plan that does not exist. Ask each running child that is not in the plan to stop; leave
 //!    finished ones alone. A child that exists is never changed, whatever its template looks like now.
 //! 5. Delete the object if the plan says so. Look again after `requeue`, and whenever something observed changes.
@@ -41,6 +42,9 @@ pub struct Plan<S> {
     pub children: Vec<Child>,
     /// The status that should be written, if it differs from the one there is.
     pub status: S,
+    /// Whether the children are made from what the status says (a digest that is pinned, an attempt that is counted): it
+    /// has to be written before they begin.
+    pub status_first: bool,
     /// When to look again though nothing observed has changed.
     pub requeue: Option<Duration>,
     /// Whether the object has outlived its `ttlSecondsAfterFinished`.

@@ -40,6 +40,7 @@ impl Plannable for CheckerSuite {
             life.conclude(&mut status.run, verdict)
         });
         Plan {
+            status_first: true,
             children: outcome.children,
             status,
             requeue: outcome.requeue,

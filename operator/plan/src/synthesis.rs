@@ -43,6 +43,8 @@ impl Plannable for SynthesisJob {
             life.conclude(&mut status.run, verdict)
         });
         Plan {
+            status_first: status.decided.is_some()
+                || status.run.attempts.values().any(|a| a.current > 0),
             children: outcome.children,
             status,
             requeue: outcome.requeue,

@@ -349,16 +349,19 @@ fn events_tell_transitions_once() {
         told.extend(
             events(&before, &plan.status.run)
                 .into_iter()
-                .map(|e| (e.warning, e.reason)),
+                .map(|e| (e.warning, e.routine, e.reason)),
         );
         before = plan.status.run;
     }
     let expected = [
-        (false, "Starting"),
-        (false, "Running"),
-        (true, "EndpointDown"),
+        (false, true, "Starting"),
+        (false, true, "Running"),
+        (true, false, "EndpointDown"),
     ];
-    assert_eq!(told, expected.map(|(w, r)| (w, r.to_owned())));
+    assert_eq!(
+        told,
+        expected.map(|(warning, routine, reason)| (warning, routine, reason.to_owned()))
+    );
 }
 
 #[test]

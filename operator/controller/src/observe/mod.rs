@@ -17,6 +17,8 @@ use serde_json::Value;
 
 pub use facts::{Ended, JobFacts, PodFacts};
 
+use crate::names;
+
 /// A result is at most this large when it is unpacked.
 const MAX_RESULT: u64 = 256 << 10;
 
@@ -61,6 +63,12 @@ pub fn state(
         let reports = reports.values().cloned().collect();
         return ChildState::Running {
             progress: together(&job.component, reports),
+        };
+    }
+    if all_ended(job, pods) {
+        // What became of them is the Job's to say, in a moment.
+        return ChildState::Running {
+            progress: Value::Null,
         };
     }
     if job.suspended {
@@ -122,6 +130,16 @@ pub fn together(component: &str, reports: Vec<Value>) -> Value {
         _ => Role::Qualify,
     };
     agoge_plan::together(&role, reports)
+}
+
+/// Whether every shard has a pod that ended, and none of them is to be replaced, as rollout servers are.
+fn all_ended(job: &JobFacts, pods: &[&PodFacts]) -> bool {
+    job.component != names::component(&Role::Rollout)
+        && pods.len() == job.shards as usize
+        && pods.iter().all(|pod| {
+            let ended = pod.ended.as_ref();
+            !pod.disrupted && ended.is_some_and(|ended| !stopped(ended.exit_code))
+        })
 }
 
 fn succeeded(job: &JobFacts, pods: &[&PodFacts]) -> ChildState {

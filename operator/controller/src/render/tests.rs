@@ -129,7 +129,6 @@ fn golden(name: &str, children: &[Child], domain: &DomainFrom) {
             text.push_str("---\n");
             text.push_str(&serde_yaml::to_string(&value).unwrap());
         };
-        put(serde_json::to_value(&rendered.config).unwrap());
         rendered
             .service
             .iter()

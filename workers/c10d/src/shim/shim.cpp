@@ -11,7 +11,13 @@ static_assert(
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include <cstdlib>
+
 namespace {
+
+// c10d's flight recorder keeps the groups of a process in one map, which two groups of one process change at once without
+// a lock: that ends in a crash. Nobody here reads it. Set before main, when there is no other thread yet.
+[[maybe_unused]] const int unrecorded = setenv("TORCH_FR_BUFFER_SIZE", "0", 0);
 
 thread_local std::string last_error;
 

@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use agoge_controller::kinds::Ours;
-use agoge_controller::names::{KIND, OWNER, SELECTOR};
+use agoge_controller::names::{KIND, OWNER};
 use agoge_controller::render::StoreFrom;
 use agoge_crds::Manifest;
 use clap::Args;
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::batch::v1::Job;
 use kube::ResourceExt;
-use kube::api::ListParams;
 use serde_json::Value;
 
 use super::cluster::{Cluster, Where, id, refused};
@@ -55,22 +54,19 @@ pub async fn fetch(report: &Report, at: &Where) -> Result<Fetched, Failure> {
             cluster.namespace
         )));
     }
-    let maps = cluster
-        .api::<ConfigMap>()
-        .list(&ListParams::default().labels(SELECTOR))
+    let jobs = store::children(&cluster)
         .await
-        .map_err(|error| refused("list", "ConfigMaps", &error))?
-        .items;
-    let ours = |map: &&ConfigMap| {
-        let label = |name: &str| map.labels().get(name).map_or("", String::as_str);
+        .map_err(|error| refused("list", "Jobs", &error))?;
+    let ours = |job: &&Job| {
+        let label = |name: &str| job.labels().get(name).map_or("", String::as_str);
         objects
             .iter()
             .any(|object| label(KIND) == object.kind() && label(OWNER) == object.name())
     };
-    let assignments = maps
+    let assignments = jobs
         .iter()
         .filter(ours)
-        .filter_map(|map| serde_json::from_str(map.data.as_ref()?.get("assignment.json")?).ok())
+        .filter_map(store::assignment)
         .collect();
     let name = objects.iter().find_map(|object| match object {
         Manifest::SynthesisJob(object) => object.store(),

@@ -6,12 +6,14 @@
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 
+use agoge_controller::names;
 use agoge_controller::render::StoreFrom;
 use agoge_controller::resolve::Resolver;
 use agoge_store::{Digest, Folder, Store, write_atomic};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::ListParams;
+use serde_json::Value;
 
 use super::cluster::{Cluster, refused};
 use super::resolved;
@@ -49,18 +51,30 @@ pub async fn find(
     }
 }
 
+/// The Jobs that the operator made in this namespace.
+///
+/// # Errors
+/// The API server refuses.
+pub async fn children(cluster: &Cluster) -> Result<Vec<Job>, kube::Error> {
+    let ours = ListParams::default().labels(names::SELECTOR);
+    Ok(cluster.api::<Job>().list(&ours).await?.items)
+}
+
+/// What a Job's pods were assigned.
+#[must_use]
+pub fn assignment(job: &Job) -> Option<Value> {
+    let template = job.spec.as_ref()?.template.metadata.as_ref()?;
+    let text = template.annotations.as_ref()?.get(names::ASSIGNMENT)?;
+    serde_json::from_str(text).ok()
+}
+
 /// The store that a child in this namespace was given.
 async fn of_a_child(cluster: &Cluster) -> Option<StoreFrom> {
-    let ours = ListParams::default().labels(agoge_controller::names::SELECTOR);
-    let jobs = cluster.api::<Job>().list(&ours).await.ok()?.items;
-    let maps = cluster.api::<ConfigMap>().list(&ours).await.ok()?.items;
-    let text = maps
-        .iter()
-        .find_map(|map| map.data.as_ref()?.get("assignment.json"))?;
-    let assignment: serde_json::Value = serde_json::from_str(text).ok()?;
+    let jobs = children(cluster).await.ok()?;
+    let (job, assignment) = jobs.iter().find_map(|job| Some((job, assignment(job)?)))?;
     let variable = |name: &str| {
-        let job = jobs.first()?.spec.as_ref()?;
-        let container = job.template.spec.as_ref()?.containers.first()?;
+        let template = &job.spec.as_ref()?.template;
+        let container = template.spec.as_ref()?.containers.first()?;
         container
             .env
             .as_ref()?

@@ -328,7 +328,7 @@ async fn verdicts(
         .namespace
         .as_deref()
         .unwrap_or(&cluster.namespace);
-    let mut all = vec![("ConfigMap", taken(cluster, namespace, &made.config).await)];
+    let mut all = vec![];
     if let Some(service) = &made.service {
         all.push(("Service", taken(cluster, namespace, service).await));
     }
@@ -371,7 +371,6 @@ fn yaml(made: &Rendered) -> Result<String, Failure> {
         text.push_str(&document.map_err(Failure::input)?);
         Ok(())
     };
-    add(serde_yaml::to_string(&made.config))?;
     if let Some(service) = &made.service {
         add(serde_yaml::to_string(service))?;
     }
