@@ -109,7 +109,7 @@ bench-operator: setup ## The operator beside one on controller-runtime, on one A
 test-ranks: setup ## Trainer ranks over c10d: gradients beside one rank's, a killed rank: out/ranks/result.json
 	@hack/test-ranks
 
-.PHONY: e2e e2e-real e2e-faults
+.PHONY: e2e e2e-real e2e-faults e2e-netpol e2e-upgrade
 e2e: build ## The main job on a real Kubernetes, disturbed, and the same by agoge up: out/e2e/result.json
 	@tests/e2e/run
 
@@ -118,3 +118,9 @@ e2e-real: build ## The same with the real language model: out/e2e-real/result.js
 
 e2e-faults: build ## Failures on a real Kubernetes, what is told of them and how soon: out/e2e-faults/result.json
 	@tests/e2e/faults/run
+
+e2e-netpol: build ## The chart's NetworkPolicies, enforced on a real Kubernetes: out/e2e-netpol/result.json
+	@tests/e2e/netpol/run
+
+e2e-upgrade: build ## The operator and the charts of the version before, replaced during a run: out/e2e-upgrade/result.json
+	@tests/e2e/upgrade/run

@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 DEFAULT_VERSION=1.37.2
 # shellcheck disable=SC2034  # used by the scripts that source this
-HELM_VERSION=v3.19.5 COREDNS_VERSION=v1.15.0 VERSITYGW_VERSION=v1.8.0 KWOK_VERSION=v0.8.0
+HELM_VERSION=v3.19.5 COREDNS_VERSION=v1.15.0 VERSITYGW_VERSION=v1.8.0 KWOK_VERSION=v0.8.0 KUBE_ROUTER_VERSION=v2.1.0
 CLUSTER_CACHE=${AGOGE_CACHE:-$HOME/.cache/agoge}/cluster
 # shellcheck disable=SC2034
 TOOLS=$CLUSTER_CACHE/tools
