@@ -17,8 +17,8 @@ const OWN: [&str; 6] = [
     "generateName",
     "selfLink",
 ];
-/// Durations and rates: times by another name.
-const TIMES: [&str; 5] = ["activeSeconds", "rate", "eta", "timeLeft", "ca.crt"];
+/// Durations and rates, times by another name; and the authority, which is made anew in every life.
+const TIMES: [&str; 5] = ["activeSeconds", "rate", "eta", "timeLeft", "agoge.dev/ca"];
 
 /// Every object of a namespace, by kind and name.
 pub async fn of(client: &Client, namespace: &str) -> anyhow::Result<BTreeMap<String, Value>> {
