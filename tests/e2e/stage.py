@@ -92,13 +92,13 @@ class Stage:
                 "--set", "store.url=s3://agoge/e2e", "--set", f"store.endpoint=http://{NODE}:7070", "--set", "store.region=us-east-1",
                 "--set", "store.allowHttp=true", "--set", "store.secret=s3", "--set", f"networkPolicy.workers.namespaces={{{workers}}}"]
 
-    def charts(self):
-        """The charts, and namespaces for runs."""
+    def charts(self, folder="charts", *more):
+        """The charts of this folder, with more flags than the usual values, and namespaces for runs."""
         for namespace in self.namespaces:
             self.cluster.run("kubectl", "create", "namespace", namespace)
             self.cluster.run("kubectl", "label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted")
-        self.helm("install", "agoge-crds", "charts/agoge-crds")
-        self.helm("install", "agoge", "charts/agoge", "--namespace", "agoge", "--create-namespace", "--wait", "--timeout", "3m", *self.values())
+        self.helm("install", "agoge-crds", f"{folder}/agoge-crds")
+        self.helm("install", "agoge", f"{folder}/agoge", "--namespace", "agoge", "--create-namespace", "--wait", "--timeout", "3m", *self.values(), *more)
 
     def s3_secret(self, name="s3"):
         """The Secret with which pods reach the store."""

@@ -42,12 +42,8 @@ class Upgrade(Stage):
 
     def install(self):
         self.s3(True)
-        self.cluster.run("kubectl", "create", "namespace", TEAM)
-        self.cluster.run("kubectl", "label", "namespace", TEAM, "pod-security.kubernetes.io/enforce=restricted")
-        charts = self.older / "charts"
         tags = [part for name in ("operator", "worker") for part in ("--set", f"image.{name}.tag={OLD}")]
-        self.helm("install", "agoge-crds", str(charts / "agoge-crds"))
-        self.helm("install", "agoge", str(charts / "agoge"), "--namespace", "agoge", "--create-namespace", "--wait", "--timeout", "3m", *self.values(), *tags)
+        self.charts(self.older / "charts", *tags)
         run = objects.run(RUN, {"name": "desk"}, seed=5)
         run["spec"]["stages"]["grpo"] |= {"wallClock": "75s", "checkpointEvery": 10}
         domain = objects.packed(objects.desk(self.out / "desk"))
