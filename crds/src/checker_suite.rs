@@ -17,7 +17,7 @@ use crate::status::RunStatus;
     namespaced, status = "CheckerSuiteStatus", category = "agoge", derive = "PartialEq",
     doc = "Tasks whose checkers were qualified, under one digest.",
     selectable = ".spec.runPolicy.suspend", selectable = ".status.phase",
-    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Complete")].status"#),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Checkers", type_ = "integer", json_path = ".status.checkers"),
     printcolumn(name = "Qualified", type_ = "integer", json_path = ".status.qualified"),
     printcolumn(name = "Mutation", type_ = "string", json_path = ".status.mutationScore"),
@@ -25,7 +25,6 @@ use crate::status::RunStatus;
     printcolumn(name = "P95", type_ = "string", json_path = ".status.p95"),
     printcolumn(name = "Digest", type_ = "string", json_path = ".status.digest"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
-    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase", priority = 1),
     cel,
     validation = Rule::new("size(self.metadata.name) <= 40").message("the name is too long for its children's names; use at most 40 characters")
 )]

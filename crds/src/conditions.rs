@@ -1,6 +1,7 @@
 //! Conditions: their types and reasons, and the merge that keeps `lastTransitionTime` while nothing changes.
 //!
-//! Every condition carries the generation it was judged at. `docs/status.md` is the contract for people; the words are here.
+//! Every condition carries the generation it was judged at. Suspended, Complete and Failed are there only while they are True:
+//! an API server pays for each condition of each write, a reader too. `docs/status.md` is the contract for people; the words are here.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -55,8 +56,6 @@ pub mod reason {
     pub const AWAITING_PROMOTION: &str = "AwaitingPromotion";
     /// `runPolicy.suspend` is set.
     pub const SUSPENDED: &str = "Suspended";
-    /// `runPolicy.suspend` is not set.
-    pub const RESUMED: &str = "Resumed";
     /// Nothing is left to do.
     pub const FINISHED: &str = "Finished";
     /// Every target was reached.
@@ -83,10 +82,6 @@ pub mod reason {
     pub const CHILD_FAILED: &str = "ChildFailed";
     /// A child's result could not be read.
     pub const BAD_RESULT: &str = "BadResult";
-    /// Not over yet.
-    pub const NOT_DONE: &str = "NotDone";
-    /// Not failed.
-    pub const NOT_FAILED: &str = "NotFailed";
     /// Nothing is in the way.
     pub const NOT_STALLED: &str = "NotStalled";
 }

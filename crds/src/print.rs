@@ -2,10 +2,12 @@
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use crate::Phase;
 use crate::checker_suite::CheckerSuite;
 use crate::grpo_run::GRPORun;
+use crate::status::UNSEEN;
 use crate::synthesis_job::SynthesisJob;
 
 /// The three definitions.
@@ -23,6 +25,7 @@ pub(crate) fn crd<T: CustomResourceExt>() -> CustomResourceDefinition {
     let derived = T::crd();
     let plain = serde_json::to_value(&derived).map(|mut value| {
         plain(&mut value);
+        unseen(&mut value);
         value
     });
     plain.and_then(serde_json::from_value).unwrap_or(derived)
@@ -44,6 +47,17 @@ pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
         text.push_str(&serde_yaml::to_string(&crd)?);
     }
     Ok(text)
+}
+
+/// What the API server says of an object that no operator has looked at: kstatus takes one without a status for ready, and
+/// one whose status speaks of another generation for in progress.
+fn unseen(definition: &mut Value) {
+    let versions = definition.pointer_mut("/spec/versions");
+    for version in versions.and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(status) = version.pointer_mut("/schema/openAPIV3Schema/properties/status") {
+            status["default"] = json!({ "phase": Phase::Pending, "observedGeneration": UNSEEN });
+        }
+    }
 }
 
 /// Takes out what the derive writes and the API does not want: number formats that Kubernetes warns about (`uint32`), and

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Condition, Phase, Time};
 
+/// The `observedGeneration` of an object that no operator has looked at: what the API server puts there.
+pub const UNSEEN: i64 = -1;
+
 /// The part of every status that the life cycle owns.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -56,6 +59,13 @@ pub struct Attempts {
 }
 
 impl RunStatus {
+    /// Whether no operator has judged the object yet.
+    #[must_use]
+    pub fn is_unseen(&self) -> bool {
+        self.observed_generation
+            .is_none_or(|generation| generation == UNSEEN)
+    }
+
     /// Active time up to now.
     #[must_use]
     pub fn active(&self, now: Timestamp) -> std::time::Duration {

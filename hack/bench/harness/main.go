@@ -67,7 +67,12 @@ func run(ctx context.Context, o options) (err error) {
 		sides = append(sides, oursProfile(o.ours, folder))
 	}
 	if o.peer != "" {
-		sides = append(sides, peerProfile(o.peer))
+		sides = append(sides, peerProfile(o.peer, ""))
+	}
+	// The Job that ours makes, for the yardstick to make too. Ours begins.
+	job := filepath.Join(folder, "job.json")
+	if o.ours != "" && o.peer != "" {
+		sides = append(sides, peerProfile(o.peer, job))
 	}
 	server, err := startAPI(o.binaries, o.crds, folder, "bench-ours", "bench-peer")
 	if err != nil {
@@ -84,14 +89,16 @@ func run(ctx context.Context, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &bench{api: server, kubelet: kubelet}
+	b := &bench{api: server, kubelet: kubelet, job: job}
 	if err := b.system(ctx); err != nil {
 		return err
 	}
 	configs, all := map[string]string{}, map[string]*found{}
 	for _, p := range sides {
-		if configs[p.name], err = server.kubeconfig(p.user); err != nil {
-			return err
+		if configs[p.user] == "" {
+			if configs[p.user], err = server.kubeconfig(p.user); err != nil {
+				return err
+			}
 		}
 		all[p.name] = &found{}
 	}
@@ -101,7 +108,7 @@ func run(ctx context.Context, o options) (err error) {
 	for round := range o.rounds {
 		for i := range sides {
 			p := sides[(i+round)%len(sides)]
-			if err := b.round(ctx, p, configs[p.name], o, round == 0, all[p.name]); err != nil {
+			if err := b.round(ctx, p, configs[p.user], o, round == 0, all[p.name]); err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
 			if err := save(); err != nil {
@@ -111,7 +118,10 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	if o.scale > 0 {
 		for _, p := range sides {
-			s, err := b.atScale(ctx, p, configs[p.name], o.scale)
+			if p.readyOnly {
+				continue
+			}
+			s, err := b.atScale(ctx, p, configs[p.user], o.scale)
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
@@ -147,7 +157,7 @@ func (b *bench) round(ctx context.Context, p profile, kubeconfig string, options
 		return err
 	}
 	defer o.stop()
-	if err := b.lead(ctx); err != nil {
+	if err := b.lead(ctx, p); err != nil {
 		return err
 	}
 	for _, n := range []int{options.small, options.large} {
@@ -168,6 +178,9 @@ func (b *bench) round(ctx context.Context, p profile, kubeconfig string, options
 		if err := b.clear(ctx, namespace); err != nil {
 			return err
 		}
+	}
+	if p.readyOnly {
+		return nil
 	}
 	namespace, err := b.namespace(ctx, p.name+"-noop")
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -29,6 +30,7 @@ var synthesisJobs = schema.GroupVersionResource{Group: "agoge.dev", Version: "v1
 type bench struct {
 	*api
 	kubelet *kubelet
+	job     string // the file for the Job that ours makes
 	serial  int
 }
 
@@ -122,8 +124,8 @@ func (b *bench) running(ctx context.Context, namespace string, n, pods int) (tim
 	return time.Since(start), err
 }
 
-// lead waits until the operator acts: it holds its lease, and is warm.
-func (b *bench) lead(ctx context.Context) error {
+// lead waits until the operator acts: it holds its lease, and is warm. A Job of ours is kept for the yardstick to copy.
+func (b *bench) lead(ctx context.Context, p profile) error {
 	namespace, err := b.namespace(ctx, "warm")
 	if err != nil {
 		return err
@@ -131,7 +133,31 @@ func (b *bench) lead(ctx context.Context) error {
 	if _, err := b.running(ctx, namespace, 20, 1); err != nil {
 		return err
 	}
+	if p.name == "ours" {
+		if err := b.keepJob(ctx, namespace); err != nil {
+			return err
+		}
+	}
 	return b.clear(ctx, namespace)
+}
+
+// keepJob writes one of the namespace's Jobs as it was sent: without what the API server adds.
+func (b *bench) keepJob(ctx context.Context, namespace string) error {
+	jobs, err := b.typed.BatchV1().Jobs(namespace).List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return err
+	}
+	if len(jobs.Items) == 0 {
+		return fmt.Errorf("%s has no Job", namespace)
+	}
+	made := jobs.Items[0]
+	job := batchv1.Job{ObjectMeta: metav1.ObjectMeta{Labels: made.Labels, Annotations: made.Annotations}, Spec: made.Spec}
+	job.Spec.Selector = nil
+	for _, label := range []string{batchv1.JobNameLabel, batchv1.ControllerUidLabel, "job-name", "controller-uid"} {
+		delete(job.Labels, label)
+		delete(job.Spec.Template.Labels, label)
+	}
+	return writeJSON(b.job, job)
 }
 
 // settle waits until nothing was reconciled for this long.
@@ -289,7 +315,7 @@ func (b *bench) atScale(ctx context.Context, p profile, kubeconfig string, n int
 		return s, err
 	}
 	defer func() { o.stop() }()
-	if err := b.lead(ctx); err != nil {
+	if err := b.lead(ctx, p); err != nil {
 		return s, err
 	}
 	namespace, err := b.namespace(ctx, p.name+"-scale")

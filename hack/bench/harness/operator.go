@@ -21,13 +21,14 @@ import (
 
 // profile is what tells one operator from the other; everything else is the same.
 type profile struct {
-	name      string // ours or peer
+	name      string // ours, peer or same
 	user      string // as the API server knows it
 	command   func(listen string) []string
 	env       []string
 	requeue   string // POST there reconciles every object once
 	ready     string // GET there answers 200
 	histogram string // of the duration of reconciles
+	readyOnly bool   // time to ready alone is measured of it
 }
 
 func oursProfile(binary, folder string) profile {
@@ -43,12 +44,17 @@ func oursProfile(binary, folder string) profile {
 	}
 }
 
-func peerProfile(binary string) profile {
-	return profile{
+// peerProfile is the yardstick: with the least Job, or with the Job in that file.
+func peerProfile(binary, job string) profile {
+	p := profile{
 		name: "peer", user: "bench-peer",
-		command: func(listen string) []string { return []string{binary, "--http-listen", listen} },
+		command: func(listen string) []string { return []string{binary, "--http-listen", listen, "--job", job} },
 		requeue: "/requeue", ready: "/metrics", histogram: "controller_runtime_reconcile_time_seconds",
 	}
+	if job != "" {
+		p.name, p.readyOnly = "same", true
+	}
+	return p
 }
 
 type operator struct {

@@ -29,17 +29,19 @@ type row struct {
 
 const (
 	world = "the API server, the pods and the loop that runs them share the two cores, for both sides alike"
+	idle  = "the peer's pods have no domain, assignment or token: a worker could do nothing in them"
 	more  = "ours watches three kinds, holds a lease and gives pods their assignment in the template; the peer watches one kind"
 )
 
 func rows(o options, sides map[string]*found) []row {
 	var all []row
+	beside := "peer"
 	add := func(name, unit string, aim float64, higher bool, notSame string, figure func(*found) (float64, bool)) {
 		r := row{Name: name, Unit: unit, NotSame: notSame}
 		if aim >= 0 {
 			r.Aim = &aim
 		}
-		r.Ours, r.Peer = of(sides["ours"], figure), of(sides["peer"], figure)
+		r.Ours, r.Peer = of(sides["ours"], figure), of(sides[beside], figure)
 		if r.Ours != nil && r.Peer != nil {
 			better, worse := *r.Peer, *r.Ours
 			if higher {
@@ -83,8 +85,14 @@ func rows(o options, sides map[string]*found) []row {
 	add("no-op reconciles", "1/s", 1500, true, more, noops(func(n noop) float64 { return n.PerSecond }))
 	add("no-op reconciles of a second of processor time", "1/s", -1, true, more, noops(func(n noop) float64 { return n.PerCPUSecond }))
 	add("p99 of a no-op reconcile", "ms", 10, false, "each side's own histogram; read off between its bounds in a straight line", noops(func(n noop) float64 { return n.P99 }))
-	add(fmt.Sprintf("%d objects ready", o.large), "s", -1, false, world+"; "+more, func(f *found) (float64, bool) { return median(f.Large) })
-	add(fmt.Sprintf("%d objects ready", o.small), "s", 1, false, world+"; "+more, func(f *found) (float64, bool) { return median(f.Small) })
+	beside = "same"
+	large := func(f *found) (float64, bool) { return median(f.Large) }
+	small := func(f *found) (float64, bool) { return median(f.Small) }
+	add(fmt.Sprintf("%d objects ready", o.large), "s", -1, false, world+"; the peer makes the same Jobs", large)
+	add(fmt.Sprintf("%d objects ready", o.small), "s", 1, false, world+"; the peer makes the same Jobs", small)
+	beside = "peer"
+	add(fmt.Sprintf("%d objects ready, beside least Jobs", o.large), "s", -1, false, world+"; "+idle, large)
+	add(fmt.Sprintf("%d objects ready, beside least Jobs", o.small), "s", 1, false, world+"; "+idle, small)
 	add("API writes of a lifetime", "writes", -1, false, "ours tells the end in an event, the peer tells none; neither has a finalizer; leases are left out", lives(func(l *lifetime) float64 { return l.Writes }))
 	add("API writes of a lifetime beside its children", "writes", 6, false, "the peer writes no events", lives(func(l *lifetime) float64 { return l.Writes - l.Children }))
 	add("status writes of a lifetime", "writes", -1, false, "", lives(func(l *lifetime) float64 { return l.Status }))

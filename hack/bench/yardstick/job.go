@@ -1,9 +1,12 @@
 package main
 
-// The Job of a SynthesisJob: Indexed, restricted pods, as Agoge's own, without what only a worker needs.
+// The Job of a SynthesisJob: Indexed, restricted pods, as Agoge's own. Without a pattern it lacks what a worker needs to
+// work (domain, assignment, token); with one it is that Job, for this owner.
 
 import (
+	"encoding/json"
 	"fmt"
+	"os"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -17,7 +20,32 @@ const (
 	ownerLabel = "agoge.dev/owner"
 )
 
-func jobFor(owner *SynthesisJob) *batchv1.Job {
+// readPattern reads a Job that was written as JSON.
+func readPattern(path string) (*batchv1.Job, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pattern := &batchv1.Job{}
+	if err := json.Unmarshal(text, pattern); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return pattern, nil
+}
+
+// like is the pattern for this owner.
+func like(pattern *batchv1.Job, owner *SynthesisJob) *batchv1.Job {
+	job := pattern.DeepCopy()
+	job.Namespace, job.Name = owner.Namespace, jobName(owner)
+	for _, labels := range []map[string]string{job.Labels, job.Spec.Template.Labels} {
+		labels[managedBy], labels[ownerLabel] = manager, owner.Name
+	}
+	shards := max(owner.Spec.Parallelism, 1)
+	job.Spec.Completions, job.Spec.Parallelism = &shards, &shards
+	return job
+}
+
+func least(owner *SynthesisJob) *batchv1.Job {
 	labels := map[string]string{
 		"app.kubernetes.io/name":      "agoge",
 		"app.kubernetes.io/component": "synthesize",

@@ -23,15 +23,24 @@ import (
 func main() {
 	listen := flag.String("http-listen", "127.0.0.1:8080", "where /metrics and POST /requeue are")
 	concurrency := flag.Int("concurrency", 16, "reconciles at once")
+	job := flag.String("job", "", "file with the Job that each is to have, as JSON; empty: the least one")
 	flag.Parse()
 	ctrl.SetLogger(zap.New())
-	if err := run(*listen, *concurrency); err != nil {
+	if err := run(*listen, *concurrency, *job); err != nil {
 		ctrl.Log.Error(err, "ended")
 		os.Exit(1)
 	}
 }
 
-func run(listen string, concurrency int) error {
+func run(listen string, concurrency int, jobFile string) error {
+	var pattern *batchv1.Job
+	if jobFile != "" {
+		read, err := readPattern(jobFile)
+		if err != nil {
+			return err
+		}
+		pattern = read
+	}
 	scheme := runtime.NewScheme()
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, addToScheme} {
 		if err := add(scheme); err != nil {
@@ -70,7 +79,7 @@ func run(listen string, concurrency int) error {
 	if err != nil {
 		return err
 	}
-	if err := (&reconciler{mgr.GetClient()}).setup(mgr, poke, concurrency); err != nil {
+	if err := (&reconciler{mgr.GetClient(), pattern}).setup(mgr, poke, concurrency); err != nil {
 		return err
 	}
 	return mgr.Start(ctrl.SetupSignalHandler())

@@ -27,6 +27,8 @@ import (
 
 type reconciler struct {
 	client.Client
+	// What Jobs look like; none: the least.
+	pattern *batchv1.Job
 }
 
 func (r *reconciler) setup(mgr ctrl.Manager, poke <-chan event.GenericEvent, concurrency int) error {
@@ -61,7 +63,10 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	job := &batchv1.Job{}
 	err := r.Get(ctx, client.ObjectKey{Namespace: owner.Namespace, Name: jobName(owner)}, job)
 	if apierrors.IsNotFound(err) {
-		job = jobFor(owner)
+		job = least(owner)
+		if r.pattern != nil {
+			job = like(r.pattern, owner)
+		}
 		if err := controllerutil.SetControllerReference(owner, job, r.Scheme()); err != nil {
 			return ctrl.Result{}, err
 		}

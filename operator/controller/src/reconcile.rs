@@ -6,7 +6,8 @@
 //! 3. Ask the plan. Resolve and render what should be started; what cannot be is observed as such, and the plan is asked again.
 //! 4. Write the status if it differs: it says what children are made from (digests, attempts), and has to before they begin.
 //!    Where children need nothing of it, they begin first. A few statuses are written at a time; one whose turn comes late
-//!    is asked for again, so that under load several transitions are one write.
+//!    is asked for again, so that under load several transitions are one write. That a new object starts is told two
+//!    seconds later: most run by then.
 //! 5. Start children, stop what should not run, delete what has outlived its time.
 //!
 //! Guarantees: a replica that does not lead writes nothing. What exists is never changed. Nothing is written when nothing
@@ -17,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use agoge_crds::{CheckerSuite, GRPORun, SynthesisJob, Timestamp};
+use agoge_crds::{CheckerSuite, GRPORun, Phase, SynthesisJob, Timestamp, conditions};
 use agoge_plan::{
     Child, ChildState, Decision, Observed, Plan, Seen, SuiteSeen, SynthesisSeen, events,
 };
@@ -45,6 +46,8 @@ pub type Guarded<K> = DeserializeGuard<K>;
 /// Statuses that are written at a time, of all kinds. With more, under load, states are written that are over by then: 500
 /// new objects took 839 writes until they ran with four at a time, 689 with two, 530 with one, which held them up.
 pub const STATUSES: usize = 2;
+/// How long it takes at most until a new object is told to be starting: most run by then, and say so at once.
+const STARTING: Duration = Duration::from_secs(2);
 /// When what stands in the way of a child is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
@@ -116,6 +119,8 @@ pub struct Context<K: Ours> {
     pub shared: Arc<Shared>,
     /// Objects as this process wrote them last, by uid, until the watch has them.
     written: Mutex<HashMap<String, Arc<K>>>,
+    /// Since when objects wait for their first status, by uid.
+    starting: Mutex<HashMap<String, Instant>>,
     /// Why children could not be started, by owner's uid, key and attempt.
     obstacles: Mutex<HashMap<(String, String, u32), ChildState>>,
     /// Failures in a row, by object: the pause grows with them.
@@ -131,6 +136,7 @@ impl<K: Ours> Context<K> {
         Self {
             shared,
             written: Mutex::default(),
+            starting: Mutex::default(),
             obstacles: Mutex::default(),
             failures: Mutex::default(),
             told: Mutex::default(),
@@ -149,6 +155,37 @@ impl<K: Ours> Context<K> {
             }
             None => Arc::new(seen.clone()),
         }
+    }
+}
+
+impl<K: Ours> Context<K> {
+    /// How long the first status of an object may still wait, which says no more than that its children start.
+    fn starting(&self, object: &K, plan: &Plan<K::Status>) -> Option<Duration> {
+        let new = object
+            .status()
+            .is_none_or(|status| K::run(status).is_unseen());
+        let run = K::run(&plan.status);
+        let starts = run.phase == Phase::Pending
+            && conditions::reason(&run.conditions, conditions::PROGRESSING)
+                == Some(conditions::reason::STARTING);
+        if !new || !starts || plan.status_first {
+            return None;
+        }
+        let mut all = lock(&self.starting);
+        all.retain(|_, since| since.elapsed() < 2 * STARTING);
+        let since = *all
+            .entry(object.uid().unwrap_or_default())
+            .or_insert_with(Instant::now);
+        STARTING
+            .checked_sub(since.elapsed())
+            .filter(|left| !left.is_zero())
+    }
+}
+
+fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 
@@ -245,7 +282,10 @@ async fn look<K: Ours>(
             begun = Some(begin(&*object, &asked, context).await?);
             continue;
         }
-        if turn.is_some() || object.status() == Some(&asked.plan.status) {
+        if turn.is_some()
+            || object.status() == Some(&asked.plan.status)
+            || context.starting(&*object, &asked.plan).is_some()
+        {
             break asked;
         }
         if let Ok(free) = shared.statuses.try_acquire() {
@@ -257,7 +297,8 @@ async fn look<K: Ours>(
     };
     let (plan, children) = (&asked.plan, &asked.children);
     let mut result = "unchanged";
-    if object.status() != Some(&plan.status) {
+    let starting = context.starting(&*object, plan);
+    if object.status() != Some(&plan.status) && starting.is_none() {
         result = "written";
         tell(&*object, &plan.status, context).await?;
     }
@@ -277,7 +318,7 @@ async fn look<K: Ours>(
     let mut again = if begun.refused {
         Some(Duration::ZERO)
     } else {
-        plan.requeue
+        sooner(plan.requeue, starting)
     };
     for child in children {
         if runs(child) && !wanted(&plan.children, child) {
@@ -294,7 +335,7 @@ async fn look<K: Ours>(
         lock(&context.obstacles).retain(|(of, ..), _| *of != uid);
     }
     if lock(&context.obstacles).keys().any(|(of, ..)| *of == uid) {
-        again = Some(again.map_or(LOOK_AGAIN, |again| again.min(LOOK_AGAIN)));
+        again = sooner(again, Some(LOOK_AGAIN));
     }
     let action = again.map_or_else(Action::await_change, Action::requeue);
     Ok((action, result))

@@ -9,7 +9,7 @@ pub mod overlay;
 use std::path::PathBuf;
 
 use agoge_crds::shared::Gang;
-use agoge_plan::{Assignment, Child, Endpoint, ROLLOUT_PORT, Resolved, Role};
+use agoge_plan::{Assignment, Child, Endpoint, ProgressServer, ROLLOUT_PORT, Resolved, Role};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::DynamicObject;
@@ -21,6 +21,11 @@ use crate::names;
 const USER: u32 = 65_532;
 /// Seconds in which a worker that is asked to stop must have stopped.
 const GRACE: u32 = 60;
+/// Where a pod finds what it was given, and the files there.
+const RUN: &str = "/etc/agoge/run";
+const ASSIGNMENT: &str = "assignment.json";
+const AUTHORITY: &str = "ca.crt";
+const TOKEN: &str = "token";
 /// Times that one rollout server may fail before it is given up: many, since it is replaced by itself.
 const REPLACED: u32 = 1000;
 
@@ -183,6 +188,11 @@ fn assignment(child: &Child, site: &Site) -> Assignment {
     assignment.time_left = assignment
         .time_left
         .map(|left| (left - (left / 10.0).min(10.0)).max(1.0));
+    assignment.progress = Some(ProgressServer {
+        url: site.progress_url.clone(),
+        token: PathBuf::from(format!("{RUN}/{TOKEN}")),
+        authority: Some(PathBuf::from(format!("{RUN}/{AUTHORITY}"))),
+    });
     assignment.keep = (!serves(child)).then(|| format!("work/{}/{}", child.owner.uid, child.key));
     assignment
 }
@@ -293,7 +303,7 @@ fn template(child: &Child, site: &Site) -> Result<Value, RenderError> {
             "name": names::CONTAINER,
             "image": wishes.image.as_deref().unwrap_or(&site.image),
             "imagePullPolicy": site.pull_policy,
-            "args": [names::component(&child.role), "--assignment", "/etc/agoge/run/assignment.json"],
+            "args": [names::component(&child.role), "--assignment", format!("{RUN}/{ASSIGNMENT}")],
             "env": env(child, site),
             "resources": resources(child),
             "securityContext": {
@@ -352,13 +362,7 @@ fn template(child: &Child, site: &Site) -> Result<Value, RenderError> {
 fn env(child: &Child, site: &Site) -> Vec<Value> {
     let plain = |name: &str, value: &str| json!({ "name": name, "value": value });
     let secret = |name: &str, secret: &str, key: &str| json!({ "name": name, "valueFrom": { "secretKeyRef": { "name": secret, "key": key } } });
-    let mut env = vec![
-        plain("AGOGE_TERMINATION_LOG", "/dev/termination-log"),
-        plain("AGOGE_PROGRESS_URL", &site.progress_url),
-        plain("AGOGE_PROGRESS_TOKEN_FILE", "/var/run/agoge/token"),
-        plain("AGOGE_PROGRESS_CA_FILE", "/etc/agoge/run/ca.crt"),
-        plain("HOME", "/tmp"),
-    ];
+    let mut env = vec![plain("AGOGE_TERMINATION_LOG", "/dev/termination-log")];
     let store = &site.store;
     if let Some(endpoint) = &store.endpoint {
         env.push(plain("AWS_ENDPOINT", endpoint));
@@ -410,8 +414,7 @@ fn resources(child: &Child) -> Value {
 
 fn mounts(site: &Site) -> Vec<Value> {
     let mut mounts = vec![
-        json!({ "name": "run", "mountPath": "/etc/agoge/run", "readOnly": true }),
-        json!({ "name": "token", "mountPath": "/var/run/agoge", "readOnly": true }),
+        json!({ "name": "run", "mountPath": RUN, "readOnly": true }),
         json!({ "name": "work", "mountPath": "/work" }),
         json!({ "name": "tmp", "mountPath": "/tmp" }),
     ];
@@ -432,13 +435,13 @@ fn annotated(path: &str, annotation: &str) -> Value {
 
 fn volumes(site: &Site) -> Vec<Value> {
     let mut volumes = vec![
-        json!({ "name": "run", "downwardAPI": { "items": [
-            annotated("assignment.json", names::ASSIGNMENT),
-            annotated("ca.crt", names::CA),
+        json!({ "name": "run", "projected": { "sources": [
+            { "downwardAPI": { "items": [
+                annotated(ASSIGNMENT, names::ASSIGNMENT),
+                annotated(AUTHORITY, names::CA),
+            ] } },
+            { "serviceAccountToken": { "path": TOKEN, "audience": names::AUDIENCE, "expirationSeconds": 3600 } },
         ] } }),
-        json!({ "name": "token", "projected": { "sources": [{ "serviceAccountToken": {
-            "path": "token", "audience": names::AUDIENCE, "expirationSeconds": 3600,
-        } }] } }),
         json!({ "name": "work", "emptyDir": {} }),
         json!({ "name": "tmp", "emptyDir": {} }),
     ];

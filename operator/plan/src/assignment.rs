@@ -54,6 +54,9 @@ pub struct Assignment {
     /// Model answers that are recorded or replayed; none: live, and not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recordings: Option<Recordings>,
+    /// Where it tells how far it is, beside the file in its work folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<ProgressServer>,
     /// Threads it may keep busy; 0: all.
     #[serde(default)]
     pub threads: u32,
@@ -72,6 +75,19 @@ pub struct Endpoint {
     /// Environment variable with the API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_variable: Option<String>,
+}
+
+/// A server that takes progress over HTTPS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProgressServer {
+    /// Base URL, without `/v1`.
+    pub url: String,
+    /// The file with the worker's token. It is replaced now and then, and read each time.
+    pub token: PathBuf,
+    /// The only authority that is believed, PEM; none: those of the system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<PathBuf>,
 }
 
 /// Recorded model answers.
@@ -127,6 +143,7 @@ impl Assignment {
             work,
             endpoints: resolved.endpoints.clone(),
             recordings: resolved.recordings.clone(),
+            progress: None,
             threads,
         }
     }

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use agoge_crds::Timestamp;
 
-pub use assignment::{Assignment, Endpoint, RecordingMode, Recordings, Resolved};
+pub use assignment::{Assignment, Endpoint, ProgressServer, RecordingMode, Recordings, Resolved};
 pub use child::{Child, Needs, Owner, ROLLOUT_PORT, Role, TrainStage, together};
 pub use event::{Event, events};
 pub use observed::{ChildState, Decision, Observed, Seen, SuiteSeen, SynthesisSeen};

@@ -13,6 +13,8 @@ use crate::observed::{ChildState, Observed, Seen};
 const BACKOFF: u64 = 10;
 /// Bytes of a failure's own words in the message of a pause: when it ends must still fit.
 const SAID: usize = 400;
+/// Conditions that are there only while they are True.
+const PASSING: [&str; 3] = [c::SUSPENDED, c::COMPLETE, c::FAILED];
 /// A digest is 71 bytes; whatever a worker says instead is cut.
 pub(crate) const DIGEST_BYTES: usize = 80;
 /// Longest pause.
@@ -373,7 +375,7 @@ fn is_reason(word: &str) -> bool {
         && word.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-/// Writes all seven conditions at once, so that they never contradict each other.
+/// Writes all conditions at once, so that they never contradict each other.
 struct Say<'a> {
     run: &'a mut RunStatus,
     generation: Option<i64>,
@@ -390,30 +392,30 @@ impl Say<'_> {
         );
     }
 
-    /// Neither accepted otherwise, nor over: the part that most states share.
-    fn common(&mut self) {
+    /// Accepted, not stalled, and of what is there only while it is so no more than `state`.
+    fn common(&mut self, state: Option<&str>) {
+        self.run
+            .conditions
+            .retain(|c| !PASSING.contains(&c.type_.as_str()) || Some(c.type_.as_str()) == state);
         self.set(c::ACCEPTED, true, reason::ACCEPTED, "");
-        self.set(c::SUSPENDED, false, reason::RESUMED, "");
-        self.set(c::COMPLETE, false, reason::NOT_DONE, "");
-        self.set(c::FAILED, false, reason::NOT_FAILED, "");
         self.set(c::STALLED, false, reason::NOT_STALLED, "");
     }
 
     fn going(&mut self, why: &str, message: &str, bringing_up: bool) {
-        self.common();
+        self.common(None);
         self.set(c::PROGRESSING, true, why, message);
         self.set(c::RECONCILING, bringing_up, why, "");
     }
 
     fn waiting(&mut self, why: &Because) {
-        self.common();
+        self.common(None);
         self.set(c::ACCEPTED, false, &why.reason, &why.message);
         self.set(c::PROGRESSING, false, &why.reason, "");
         self.set(c::RECONCILING, true, &why.reason, "");
     }
 
     fn suspended(&mut self) {
-        self.common();
+        self.common(Some(c::SUSPENDED));
         self.set(
             c::SUSPENDED,
             true,
@@ -425,13 +427,9 @@ impl Say<'_> {
     }
 
     fn ended(&mut self, well: bool, why: &Because) {
-        self.common();
-        self.set(
-            if well { c::COMPLETE } else { c::FAILED },
-            true,
-            &why.reason,
-            &why.message,
-        );
+        let state = if well { c::COMPLETE } else { c::FAILED };
+        self.common(Some(state));
+        self.set(state, true, &why.reason, &why.message);
         self.set(c::PROGRESSING, false, reason::FINISHED, "");
         self.set(c::RECONCILING, false, reason::FINISHED, "");
         if !well {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use agoge_crds::conditions as c;
 use agoge_crds::grpo_run::TopologyMode;
 use agoge_crds::{
     CheckerSuite, GRPORun, Manifest, Phase, RunStatus, SynthesisJob, Timestamp, check,
@@ -192,6 +193,15 @@ fn hold<K: Kind>(mut object: K, fresh: K::Status, steps: &[Step]) -> Result<(), 
             Phase::of(&run.conditions),
             "the phase is what the conditions say"
         );
+        for always in [c::ACCEPTED, c::PROGRESSING, c::RECONCILING, c::STALLED] {
+            prop_assert!(
+                c::get(&run.conditions, always).is_some(),
+                "{always} is missing"
+            );
+        }
+        for passing in [c::SUSPENDED, c::COMPLETE, c::FAILED] {
+            prop_assert!(c::get(&run.conditions, passing).is_none_or(|c| c.status == "True"));
+        }
         prop_assert_eq!(run.observed_generation, Some(step.generation));
         prop_assert!(
             run.conditions

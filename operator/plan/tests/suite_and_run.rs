@@ -183,26 +183,27 @@ fn a_run_refuses_a_suite_that_is_weak_or_not_the_one_pinned_and_waits_for_one_th
         assert!(plan.children.is_empty());
         (
             plan.status.run.phase,
-            condition(&plan.status.run.conditions, c::FAILED)
-                .reason
-                .clone(),
+            c::reason(&plan.status.run.conditions, c::FAILED).map(str::to_owned),
         )
     };
     let mut run = run();
     assert_eq!(
         fails(&run, ready("sha256:q", 0.89)),
-        (Phase::Failed, reason::SUITE_BELOW_THRESHOLD.to_owned())
+        (
+            Phase::Failed,
+            Some(reason::SUITE_BELOW_THRESHOLD.to_owned())
+        )
     );
-    assert_eq!(fails(&run, None).0, Phase::Waiting);
+    assert_eq!(fails(&run, None), (Phase::Waiting, None));
     let half = SuiteSeen {
         phase: Phase::Running,
         ..SuiteSeen::default()
     };
-    assert_eq!(fails(&run, Some(half)).0, Phase::Waiting);
+    assert_eq!(fails(&run, Some(half)), (Phase::Waiting, None));
     run.spec.suite.digest = Some("sha256:p".into());
     assert_eq!(
         fails(&run, ready("sha256:q", 0.97)),
-        (Phase::Failed, reason::DIGEST_CHANGED.to_owned())
+        (Phase::Failed, Some(reason::DIGEST_CHANGED.to_owned()))
     );
 
     run.spec.suite.digest = None;
@@ -222,7 +223,7 @@ fn a_run_refuses_a_suite_that_is_weak_or_not_the_one_pinned_and_waits_for_one_th
     );
     assert_eq!(
         fails(&run, ready("sha256:r", 0.97)),
-        (Phase::Failed, reason::DIGEST_CHANGED.to_owned())
+        (Phase::Failed, Some(reason::DIGEST_CHANGED.to_owned()))
     );
 }
 

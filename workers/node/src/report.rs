@@ -1,13 +1,13 @@
 //! Tells a progress server over TLS how far the work is: at most once a second, from a thread of its own.
 //!
-//! `AGOGE_PROGRESS_URL` turns it on; `AGOGE_PROGRESS_TOKEN_FILE` holds the pod's token, which the kubelet replaces, so that
-//! it is read each time; `AGOGE_PROGRESS_CA_FILE` the only authority that is believed. A report that is lost costs nothing.
+//! The assignment names the server; the pod's token is read each time, since the kubelet replaces it. A report that is lost
+//! costs nothing.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use agoge_plan::assignment::Assignment;
+use agoge_plan::{Assignment, ProgressServer};
 use serde_json::{Value, json};
 
 const PAUSE: Duration = Duration::from_secs(1);
@@ -15,10 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where to post, and as whom.
 #[derive(Clone, Debug)]
-struct Server {
-    url: String,
-    token: Option<PathBuf>,
-    authority: Option<PathBuf>,
+struct Sender {
+    server: ProgressServer,
     child: String,
     attempt: u32,
     shard: u32,
@@ -39,29 +37,23 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// Starts it, if the environment names a server.
+    /// Starts it, if the assignment names a server.
     #[must_use]
     pub fn of(assignment: &Assignment) -> Option<Self> {
-        let url = std::env::var("AGOGE_PROGRESS_URL")
-            .ok()
-            .filter(|u| !u.is_empty())?;
-        let file = |name| std::env::var_os(name).map(PathBuf::from);
-        Self::start(Server {
-            url: format!("{}/v1/progress", url.trim_end_matches('/')),
-            token: file("AGOGE_PROGRESS_TOKEN_FILE"),
-            authority: file("AGOGE_PROGRESS_CA_FILE"),
+        Self::start(Sender {
+            server: assignment.progress.clone()?,
             child: assignment.name.clone(),
             attempt: assignment.attempt,
             shard: assignment.shard,
         })
     }
 
-    fn start(server: Server) -> Option<Self> {
+    fn start(sender: Sender) -> Option<Self> {
         let waiting = Arc::new((Mutex::new(Waiting::default()), Condvar::new()));
         let theirs = waiting.clone();
         let thread = std::thread::Builder::new()
             .name("report".into())
-            .spawn(move || work(&server, &theirs))
+            .spawn(move || work(&sender, &theirs))
             .ok()?;
         Some(Self {
             waiting,
@@ -89,7 +81,7 @@ impl Drop for Reporter {
     }
 }
 
-fn work(server: &Server, (waiting, woken): &(Mutex<Waiting>, Condvar)) {
+fn work(sender: &Sender, (waiting, woken): &(Mutex<Waiting>, Condvar)) {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -105,10 +97,10 @@ fn work(server: &Server, (waiting, woken): &(Mutex<Waiting>, Condvar)) {
             (guard.next.take(), guard.ended)
         };
         if let Some(report) = report
-            && let Err(why) = runtime.block_on(post(server, &report))
+            && let Err(why) = runtime.block_on(post(sender, &report))
         {
             tracing::debug!(
-                url = server.url,
+                url = sender.server.url,
                 why,
                 "progress was not told; the work goes on"
             );
@@ -121,23 +113,23 @@ fn work(server: &Server, (waiting, woken): &(Mutex<Waiting>, Condvar)) {
     }
 }
 
-async fn post(server: &Server, report: &Value) -> Result<(), String> {
+async fn post(sender: &Sender, report: &Value) -> Result<(), String> {
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let server = &sender.server;
+    let read = |file: &Path| std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()));
     let mut client = reqwest::Client::builder().timeout(PATIENCE).no_proxy();
     if let Some(file) = &server.authority {
-        let pem = std::fs::read(file).map_err(|e| format!("{}: {e}", file.display()))?;
-        let authority = reqwest::Certificate::from_pem(&pem).map_err(|e| e.to_string())?;
+        let authority = reqwest::Certificate::from_pem(&read(file)?).map_err(|e| e.to_string())?;
         client = client.tls_certs_only([authority]);
     }
     let client = client.build().map_err(|e| e.to_string())?;
-    let mut request = client.post(&server.url).json(&json!({
-        "child": server.child, "attempt": server.attempt, "shard": server.shard, "report": report,
-    }));
-    if let Some(file) = &server.token {
-        let token =
-            std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
-        request = request.bearer_auth(token.trim());
-    }
+    let token = read(&server.token)?;
+    let request = client
+        .post(format!("{}/v1/progress", server.url.trim_end_matches('/')))
+        .bearer_auth(String::from_utf8_lossy(&token).trim())
+        .json(&json!({
+            "child": sender.child, "attempt": sender.attempt, "shard": sender.shard, "report": report,
+        }));
     let response = request.send().await.map_err(|e| format!("{e:?}"))?;
     match response.status() {
         status if status.is_success() => Ok(()),
@@ -157,15 +149,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let token = dir.path().join("token");
         std::fs::write(&token, "of-the-pod\n").unwrap();
-        let server = Server {
-            url: format!("http://{}/v1/progress", listener.local_addr().unwrap()),
-            token: Some(token),
-            authority: None,
+        let sender = Sender {
+            server: ProgressServer {
+                url: format!("http://{}", listener.local_addr().unwrap()),
+                token,
+                authority: None,
+            },
             child: "courier-grpo".into(),
             attempt: 1,
             shard: 2,
         };
-        let reporter = Reporter::start(server.clone()).unwrap();
+        let reporter = Reporter::start(sender.clone()).unwrap();
         reporter.tell(json!({"done": 7}));
         let (mut stream, _) = listener.accept().unwrap();
         let mut told = Vec::new();
@@ -187,7 +181,7 @@ mod tests {
             told.ends_with(r#"{"child":"courier-grpo","attempt":1,"shard":2,"report":{"done":7}}"#)
         );
         drop((reporter, stream, listener));
-        let reporter = Reporter::start(server).unwrap();
+        let reporter = Reporter::start(sender).unwrap();
         reporter.tell(json!({"done": 8}));
         drop(reporter);
     }

@@ -47,7 +47,7 @@ const WORKER: [&str; 7] = [
     "envFrom",
 ];
 /// Volumes of ours.
-const VOLUMES: [&str; 6] = ["run", "domain", "token", "work", "tmp", "store"];
+const VOLUMES: [&str; 5] = ["run", "domain", "work", "tmp", "store"];
 
 /// The template with the overlay merged over it.
 ///
@@ -122,7 +122,7 @@ fn worker(container: &Value, path: &str) -> Result<(), OverlayError> {
     for mount in named(container, "volumeMounts") {
         let name = mount["name"].as_str().unwrap_or_default();
         let place = mount["mountPath"].as_str().unwrap_or_default();
-        let ours = ["/etc/agoge", "/var/run/agoge", "/work", "/tmp"];
+        let ours = ["/etc/agoge", "/work", "/tmp"];
         if VOLUMES.contains(&name) || ours.iter().any(|ours| place.starts_with(ours)) {
             refuse(format!("{path}.volumeMounts[{name:?}]"))?;
         }
@@ -208,8 +208,8 @@ mod tests {
                 "spec.containers[\"worker\"].image",
             ),
             (
-                json!({ "spec": { "containers": [{ "name": "worker", "env": [{ "name": "AGOGE_PROGRESS_URL" }] }] } }),
-                "spec.containers[\"worker\"].env[\"AGOGE_PROGRESS_URL\"]",
+                json!({ "spec": { "containers": [{ "name": "worker", "env": [{ "name": "AGOGE_TERMINATION_LOG" }] }] } }),
+                "spec.containers[\"worker\"].env[\"AGOGE_TERMINATION_LOG\"]",
             ),
             (
                 json!({ "spec": { "volumes": [{ "name": "etc", "hostPath": { "path": "/etc" } }] } }),

@@ -86,7 +86,7 @@ pub fn failed(reason: &str, retryable: bool) -> ChildState {
 }
 
 pub fn condition<'a>(conditions: &'a [Condition], type_: &str) -> &'a Condition {
-    c::get(conditions, type_).expect("every condition is always there")
+    c::get(conditions, type_).expect("the condition is there")
 }
 
 pub fn keys<S>(plan: &Plan<S>) -> Vec<&str> {

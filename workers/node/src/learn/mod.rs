@@ -223,6 +223,7 @@ fn assignment(options: &Options, key: &str, role: Role, arguments: Value) -> Ass
         work: options.out.join("work").join(key),
         endpoints: BTreeMap::new(),
         recordings: None,
+        progress: None,
         threads: options.threads,
     }
 }
