@@ -165,15 +165,19 @@ func (b *bench) round(ctx context.Context, p profile, kubeconfig string, options
 		if err != nil {
 			return err
 		}
+		own, server := o.cpu(), serverCPU()
 		took, err := b.running(ctx, namespace, n, 1)
 		if err != nil {
 			return err
 		}
-		log.Printf("%s: %d objects ready after %.2f s", p.name, n, took.Seconds())
+		own, server = o.cpu()-own, serverCPU()-server
+		log.Printf("%s: %d objects ready after %.2f s; processor time: %.2f s of the operator, %.2f s of the API server", p.name, n,
+			took.Seconds(), own, server)
 		if n == options.small {
 			found.Small = append(found.Small, took.Seconds())
 		} else {
 			found.Large = append(found.Large, took.Seconds())
+			found.Server = append(found.Server, server/float64(n)*1e3)
 		}
 		if err := b.clear(ctx, namespace); err != nil {
 			return err

@@ -217,8 +217,23 @@ func (o *operator) memory() (rss, peak float64, err error) {
 }
 
 // cpu is the processor time of all its threads, in seconds.
-func (o *operator) cpu() float64 {
-	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", o.process.Process.Pid))
+func (o *operator) cpu() float64 { return cpuOf(o.process.Process.Pid) }
+
+// serverCPU is that of etcd and the API server.
+func serverCPU() (seconds float64) {
+	names, _ := filepath.Glob("/proc/[0-9]*/comm")
+	for _, name := range names {
+		comm, _ := os.ReadFile(name)
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		if program := strings.TrimSpace(string(comm)); err == nil && (program == "kube-apiserver" || program == "etcd") {
+			seconds += cpuOf(pid)
+		}
+	}
+	return seconds
+}
+
+func cpuOf(pid int) float64 {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 	if len(fields) < 13 {
 		return 0

@@ -1,4 +1,5 @@
-//! The statuses in `tests/charts/status`, which Argo CD's and Flux's judgement is tested on, are what plans really write.
+//! The statuses in `tests/charts/status`, which Argo CD's and Flux's judgement is tested on, are what plans really write, and
+//! what the API server says of an object that none has looked at.
 //! `UPDATE=1` records them anew.
 
 mod common;
@@ -16,11 +17,15 @@ struct Tape {
 
 impl Tape {
     fn record<S: Serialize>(&mut self, kind: &str, state: &str, plan: &Plan<S>) {
+        self.keep(kind, state, &json!(plan.status));
+    }
+
+    fn keep(&mut self, kind: &str, state: &str, status: &Value) {
         let object = json!({
             "apiVersion": "agoge.dev/v1alpha1",
             "kind": kind,
             "metadata": { "name": "courier", "namespace": "team-a", "generation": 3 },
-            "status": plan.status,
+            "status": status,
         });
         let name = format!("{}-{state}.json", kind.to_lowercase());
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -45,8 +50,17 @@ fn pending(reason: &str, message: &str) -> ChildState {
 }
 
 #[test]
-fn the_recorded_statuses_are_what_plans_write() {
+fn the_recorded_statuses_are_what_the_api_server_and_plans_write() {
     let mut tape = Tape { different: vec![] };
+    for definition in agoge_crds::crds() {
+        let definition = json!(definition);
+        let status =
+            &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
+        let kind = definition["spec"]["names"]["kind"]
+            .as_str()
+            .expect("a kind has a name");
+        tape.keep(kind, "unseen", &status["default"]);
+    }
     let all = |state: ChildState| {
         seen(&[
             ("synthesize-template", 0, state.clone()),

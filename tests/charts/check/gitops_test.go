@@ -17,6 +17,7 @@ const argo = "../../../examples/gitops/argocd/argocd-cm.yaml"
 
 // By state of a recording: kstatus' word, Argo CD's word, and how Argo CD's message begins.
 var expected = map[string][3]string{
+	"unseen":      {"InProgress", "Progressing", "not looked at yet"},
 	"waiting":     {"InProgress", "Progressing", "Waiting ("},
 	"bringing-up": {"InProgress", "Progressing", "Pending ("},
 	"blocked":     {"InProgress", "Progressing", "Pending ("},
