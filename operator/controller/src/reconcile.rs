@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use agoge_crds::{CheckerSuite, GRPORun, Phase, SynthesisJob, Timestamp, conditions};
 use agoge_plan::{
-    Child, ChildState, Decision, Observed, Plan, Seen, SuiteSeen, SynthesisSeen, events,
+    Child, ChildState, Decision, Observed, Plan, Seen, SuiteSeen, SynthesisSeen, events, sooner,
 };
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
@@ -182,13 +182,6 @@ impl<K: Ours> Context<K> {
     }
 }
 
-fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -276,28 +269,28 @@ async fn look<K: Ours>(
     }
     let mut turn = None;
     let mut begun: Option<Begun> = None;
-    let asked = loop {
+    let (asked, starting) = loop {
         let asked = ask(&*object, context).await?;
         if begun.is_none() && !asked.plan.status_first && !asked.ready.is_empty() {
             begun = Some(begin(&*object, &asked, context).await?);
             continue;
         }
-        if turn.is_some()
-            || object.status() == Some(&asked.plan.status)
-            || context.starting(&*object, &asked.plan).is_some()
-        {
-            break asked;
+        if turn.is_some() || object.status() == Some(&asked.plan.status) {
+            break (asked, None);
+        }
+        let starting = context.starting(&*object, &asked.plan);
+        if starting.is_some() {
+            break (asked, starting);
         }
         if let Ok(free) = shared.statuses.try_acquire() {
             turn = Some(free);
-            break asked;
+            break (asked, None);
         }
         // Others are being written. What is there when its turn comes is what will be written.
         turn = shared.statuses.acquire().await.ok();
     };
     let (plan, children) = (&asked.plan, &asked.children);
     let mut result = "unchanged";
-    let starting = context.starting(&*object, plan);
     if object.status() != Some(&plan.status) && starting.is_none() {
         result = "written";
         tell(&*object, &plan.status, context).await?;

@@ -33,6 +33,7 @@ use agoge_crds::Timestamp;
 pub use assignment::{Assignment, Endpoint, ProgressServer, RecordingMode, Recordings, Resolved};
 pub use child::{Child, Needs, Owner, ROLLOUT_PORT, Role, TrainStage, together};
 pub use event::{Event, events};
+pub use life::sooner;
 pub use observed::{ChildState, Decision, Observed, Seen, SuiteSeen, SynthesisSeen};
 
 /// What should be done.

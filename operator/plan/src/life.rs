@@ -90,7 +90,9 @@ fn until(at: Timestamp, now: Timestamp) -> Duration {
     Duration::from_secs(u64::try_from(at.as_second() - now.as_second()).unwrap_or(0))
 }
 
-fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
+/// The sooner of two times to look again, where there are any.
+#[must_use]
+pub fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
