@@ -1,7 +1,8 @@
 //! Conditions: their types and reasons, and the merge that keeps `lastTransitionTime` while nothing changes.
 //!
-//! Every condition carries the generation it was judged at. Suspended, Complete and Failed are there only while they are True:
-//! an API server pays for each condition of each write, a reader too. `docs/status.md` is the contract for people; the words are here.
+//! Every condition carries the generation it was judged at. Accepted and Progressing are always there, the others only while
+//! they are True, as kstatus asks of Reconciling and Stalled: an API server pays for each condition of each write, a reader
+//! too. `docs/status.md` is the contract for people; the words are here.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -82,8 +83,6 @@ pub mod reason {
     pub const CHILD_FAILED: &str = "ChildFailed";
     /// A child's result could not be read.
     pub const BAD_RESULT: &str = "BadResult";
-    /// Nothing is in the way.
-    pub const NOT_STALLED: &str = "NotStalled";
 }
 
 /// A message's longest length in bytes: a status stays small whatever a child says.

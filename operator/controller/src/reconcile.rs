@@ -6,7 +6,7 @@
 //! 3. Ask the plan. Resolve and render what should be started; what cannot be is observed as such, and the plan is asked again.
 //! 4. Write the status if it differs: it says what children are made from (digests, attempts), and has to before they begin.
 //!    Where children need nothing of it, they begin first. A few statuses are written at a time; one whose turn comes late
-//!    is asked for again, so that under load several transitions are one write. That a new object starts is told two
+//!    is asked for again, so that under load several transitions are one write. That a new object starts is told ten
 //!    seconds later: most run by then.
 //! 5. Start children, stop what should not run, delete what has outlived its time.
 //!
@@ -47,7 +47,7 @@ pub type Guarded<K> = DeserializeGuard<K>;
 /// new objects took 839 writes until they ran with four at a time, 689 with two, 530 with one, which held them up.
 pub const STATUSES: usize = 2;
 /// How long it takes at most until a new object is told to be starting: most run by then, and say so at once.
-const STARTING: Duration = Duration::from_secs(2);
+const STARTING: Duration = Duration::from_secs(10);
 /// When what stands in the way of a child is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 

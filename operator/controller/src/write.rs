@@ -8,22 +8,24 @@
 //! - **event**: tells what did happen; it changes nothing.
 //! - **leader label**: of this replica's own pod; see `leader`.
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
+use agoge_crds::conditions;
 use agoge_plan::Event as Note;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{
     ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions,
-    PropagationPolicy, TypeMeta,
+    PropagationPolicy, TypeMeta, ValidationDirective,
 };
 use kube::core::{DeserializeGuard, GroupVersionKind};
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::kinds::Ours;
 use crate::metrics::Metrics;
@@ -176,26 +178,37 @@ impl Writer {
     ///
     /// # Errors
     /// [`WriteError`]; a conflict when it is not.
-    pub async fn status<K>(&self, object: &K, status: &impl Serialize) -> Result<K, WriteError>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-            + Clone
-            + DeserializeOwned
-            + std::fmt::Debug,
-    {
+    pub async fn status<K: Ours>(&self, object: &K, status: &K::Status) -> Result<K, WriteError> {
+        // Not compared with the schema field by field, for which the API server would parse it once more: both are made from
+        // the same types.
+        let params = PatchParams::apply(MANAGER)
+            .force()
+            .validation(ValidationDirective::Ignore);
+        let body = addressed(object, &json!(status));
+        let written = self
+            .patch_status(object, &params, &Patch::Apply(&body))
+            .await?;
+        if !left_over::<K>(&written, status) {
+            return Ok(written);
+        }
+        let conditions = json!({ "conditions": K::run(status).conditions });
+        let body = addressed(&written, &conditions);
+        self.patch_status(object, &merge(), &Patch::Merge(&body))
+            .await
+    }
+
+    async fn patch_status<K: Ours, B: Serialize + Debug>(
+        &self,
+        object: &K,
+        params: &PatchParams,
+        patch: &Patch<B>,
+    ) -> Result<K, WriteError> {
         let api: Api<K> =
             Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
-        let body = json!({
-            "apiVersion": K::api_version(&()),
-            "kind": K::kind(&()),
-            "metadata": { "name": object.name_any(), "resourceVersion": object.resource_version() },
-            "status": status,
-        });
-        let (params, patch) = (PatchParams::apply(MANAGER).force(), Patch::Apply(&body));
         let name = object.name_any();
         self.send(
             ("write the status", "patch", "status"),
-            api.patch_status(&name, &params, &patch),
+            api.patch_status(&name, params, patch),
         )
         .await
     }
@@ -210,11 +223,11 @@ impl Writer {
         error: &str,
         generation: i64,
     ) -> Result<(), WriteError> {
-        let message = agoge_crds::conditions::shorten(error, agoge_crds::conditions::MAX_MESSAGE);
+        let message = conditions::shorten(error, conditions::MAX_MESSAGE);
         let note = Note {
             warning: true,
             routine: false,
-            reason: agoge_crds::conditions::reason::INVALID_SPEC.to_owned(),
+            reason: conditions::reason::INVALID_SPEC.to_owned(),
             message: message.clone(),
         };
         self.tell(guard, &note).await;
@@ -224,27 +237,19 @@ impl Writer {
                 "observedGeneration": generation, "lastTransitionTime": agoge_crds::Time(agoge_crds::Timestamp::now()),
             })
         };
-        let body = json!({
-            "apiVersion": K::api_version(&()),
-            "kind": K::kind(&()),
-            "metadata": { "name": guard.name_any(), "resourceVersion": guard.resource_version() },
-            "status": {
-                "phase": "Waiting",
-                "observedGeneration": generation,
-                "conditions": [condition("Accepted", "False"), condition("Stalled", "True")],
-            },
+        let status = json!({
+            "phase": "Waiting",
+            "observedGeneration": generation,
+            "conditions": [condition("Accepted", "False"), condition("Stalled", "True")],
         });
+        let body = addressed(guard, &status);
         let api: Api<DynamicObject> = Api::namespaced_with(
             self.client.clone(),
             &guard.namespace().unwrap_or_default(),
             &ApiResource::erase::<K>(&()),
         );
         // Not applied: the API server applies nothing to an object whose fields are not of their types. What was done stays.
-        let params = PatchParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        let patch = Patch::Merge(&body);
+        let (params, patch) = (merge(), Patch::Merge(&body));
         let name = guard.name_any();
         self.send(
             ("write the status", "patch", "status"),
@@ -306,7 +311,7 @@ impl Writer {
                 EventType::Normal
             },
             reason: note.reason.clone(),
-            note: Some(agoge_crds::conditions::shorten(&note.message, 1000)),
+            note: Some(conditions::shorten(&note.message, 1000)),
             action: "Reconcile".into(),
             secondary: None,
         };
@@ -321,6 +326,35 @@ impl Writer {
             tracing::debug!(%error, reason = note.reason, "an event was not told");
         }
     }
+}
+
+/// A status to write to the object that it was made from, and to no other state of it.
+fn addressed<K: Resource<DynamicType = ()>>(object: &K, status: &Value) -> Value {
+    json!({
+        "apiVersion": K::api_version(&()),
+        "kind": K::kind(&()),
+        "metadata": { "name": object.name_any(), "resourceVersion": object.resource_version() },
+        "status": status,
+    })
+}
+
+/// A merge is ours too.
+fn merge() -> PatchParams {
+    PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
+}
+
+/// Whether an object has a condition that its status does not say: a refusal is merged, and what was merged does not go by
+/// applying.
+fn left_over<K: Ours>(object: &K, status: &K::Status) -> bool {
+    let says = &K::run(status).conditions;
+    object.status().is_some_and(|has| {
+        let has = &K::run(has).conditions;
+        has.iter()
+            .any(|c| conditions::get(says, &c.type_).is_none())
+    })
 }
 
 fn resource(types: &TypeMeta) -> ApiResource {

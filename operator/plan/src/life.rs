@@ -14,7 +14,13 @@ const BACKOFF: u64 = 10;
 /// Bytes of a failure's own words in the message of a pause: when it ends must still fit.
 const SAID: usize = 400;
 /// Conditions that are there only while they are True.
-const PASSING: [&str; 3] = [c::SUSPENDED, c::COMPLETE, c::FAILED];
+const PASSING: [&str; 5] = [
+    c::SUSPENDED,
+    c::COMPLETE,
+    c::FAILED,
+    c::RECONCILING,
+    c::STALLED,
+];
 /// A digest is 71 bytes; whatever a worker says instead is cut.
 pub(crate) const DIGEST_BYTES: usize = 80;
 /// Longest pause.
@@ -394,30 +400,34 @@ impl Say<'_> {
         );
     }
 
-    /// Accepted, not stalled, and of what is there only while it is so no more than `state`.
-    fn common(&mut self, state: Option<&str>) {
-        self.run
-            .conditions
-            .retain(|c| !PASSING.contains(&c.type_.as_str()) || Some(c.type_.as_str()) == state);
+    /// Accepted, and of what is there only while it is so no more than `states`.
+    fn common(&mut self, states: &[&str]) {
+        self.run.conditions.retain(|c| {
+            let type_ = c.type_.as_str();
+            !PASSING.contains(&type_) || states.contains(&type_)
+        });
         self.set(c::ACCEPTED, true, reason::ACCEPTED, "");
-        self.set(c::STALLED, false, reason::NOT_STALLED, "");
     }
 
     fn going(&mut self, why: &str, message: &str, bringing_up: bool) {
-        self.common(None);
+        if bringing_up {
+            self.common(&[c::RECONCILING]);
+            self.set(c::RECONCILING, true, why, "");
+        } else {
+            self.common(&[]);
+        }
         self.set(c::PROGRESSING, true, why, message);
-        self.set(c::RECONCILING, bringing_up, why, "");
     }
 
     fn waiting(&mut self, why: &Because) {
-        self.common(None);
+        self.common(&[c::RECONCILING]);
         self.set(c::ACCEPTED, false, &why.reason, &why.message);
         self.set(c::PROGRESSING, false, &why.reason, "");
         self.set(c::RECONCILING, true, &why.reason, "");
     }
 
     fn suspended(&mut self) {
-        self.common(Some(c::SUSPENDED));
+        self.common(&[c::SUSPENDED]);
         self.set(
             c::SUSPENDED,
             true,
@@ -425,17 +435,17 @@ impl Say<'_> {
             "nothing runs and the clock stands still",
         );
         self.set(c::PROGRESSING, false, reason::SUSPENDED, "");
-        self.set(c::RECONCILING, false, reason::SUSPENDED, "");
     }
 
     fn ended(&mut self, well: bool, why: &Because) {
-        let state = if well { c::COMPLETE } else { c::FAILED };
-        self.common(Some(state));
-        self.set(state, true, &why.reason, &why.message);
-        self.set(c::PROGRESSING, false, reason::FINISHED, "");
-        self.set(c::RECONCILING, false, reason::FINISHED, "");
-        if !well {
-            self.set(c::STALLED, true, &why.reason, &why.message);
+        let states: &[&str] = match well {
+            true => &[c::COMPLETE],
+            false => &[c::FAILED, c::STALLED],
+        };
+        self.common(states);
+        for state in states {
+            self.set(state, true, &why.reason, &why.message);
         }
+        self.set(c::PROGRESSING, false, reason::FINISHED, "");
     }
 }

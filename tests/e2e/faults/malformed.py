@@ -72,6 +72,12 @@ class Malformed:
         patch = json.dumps({"spec": {"budget": {"wallClock": "1h"}}})
         self.cluster.kubectl("patch", "synthesisjob", name, "--type=merge", "-p", patch)
 
+    def mend(self, name):
+        """Its field is of its type again: it runs, and what was said of it is gone."""
+        self.cluster.kubectl("patch", "synthesisjob", name, "--type=merge", "-p", json.dumps({"spec": {"parallelism": 1}}))
+        _, thing = self.watch.phase("synthesisjob", TEAM, name, ENDED)
+        return thing["status"]["phase"] == "Complete" and not condition(thing, "Stalled"), thing["status"]
+
     def strict(self):
         refused = self.cluster.kubectl("create", "--dry-run=server", "-f", "-", text=json.dumps(objects.synthesis("no", parallelism="plenty")), check=False)
         return not refused
@@ -91,6 +97,7 @@ class Malformed:
         self.touch(TYPED)
         self.check_told("an unknown strategy is told under the strict schema", STRANGE, 2)
         self.check_told("a text for a number is told under the strict schema", TYPED, 2)
+        self.stage.check("one that is mended goes on, and is Stalled no more", *self.mend(TYPED))
         operator = self.stage.inside("agoge")
         operator.kubectl("rollout", "restart", "deployment")
         operator.kubectl("rollout", "status", "deployment", "--timeout=120s")
