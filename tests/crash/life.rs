@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::objects;
 use crate::operator::Operator;
-use crate::proxy::{Cut, Proxy};
+use crate::proxy::{Cut, Proxy, Write};
 
 /// The operator has nothing to write when it wrote nothing for so long.
 const QUIET: Duration = Duration::from_millis(350);
@@ -59,7 +59,7 @@ pub struct Ended {
     /// What was told, how often.
     pub events: BTreeMap<String, i32>,
     /// The operator's writes.
-    pub writes: Vec<String>,
+    pub writes: Vec<Write>,
     /// Whether the cut was made.
     pub cut: bool,
     /// How long it took.

@@ -11,7 +11,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use kube::Client;
 use kube::client::Body;
@@ -61,6 +61,15 @@ pub struct Cut {
     pub how: How,
 }
 
+/// A write of the operator.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// Method and resource.
+    pub what: String,
+    /// Whether what it was meant for was gone: it comes or not as watches are slow or quick, and changes nothing.
+    pub late: bool,
+}
+
 /// The proxy of one operator.
 pub struct Proxy {
     /// Where it listens.
@@ -73,7 +82,7 @@ struct Shared {
     client: Client,
     cut: Option<Cut>,
     done: AtomicBool,
-    writes: Mutex<Vec<String>>,
+    writes: Mutex<Vec<Write>>,
     under_way: AtomicUsize,
     quiet_since: Mutex<Instant>,
     /// Whether watches flow.
@@ -111,7 +120,7 @@ impl Proxy {
     }
 
     /// The writes so far.
-    pub fn writes(&self) -> Vec<String> {
+    pub fn writes(&self) -> Vec<Write> {
         lock(&self.shared.writes).clone()
     }
 
@@ -170,7 +179,8 @@ async fn answer(
             .query()
             .is_some_and(|query| query.contains("watch=true"));
     let counts = !reads && !path.contains("/leases") && !path.contains("reviews");
-    let how = counts.then(|| shared.number(&request, &path)).flatten();
+    let number = counts.then(|| shared.number(&request, &path));
+    let how = number.and_then(|at| shared.cut_at(at));
     if how == Some(How::Before) {
         shared.kill();
         return Err("cut off before the write".into());
@@ -186,6 +196,9 @@ async fn answer(
         .client
         .send(Request::from_parts(parts, Body::from(body)))
         .await?;
+    if let Some(at) = number.filter(|_| answer.status() == StatusCode::NOT_FOUND) {
+        lock(&shared.writes)[at].late = true;
+    }
     match how {
         Some(How::After) => {
             shared.kill();
@@ -218,12 +231,18 @@ fn held(body: Body, shared: &Shared) -> UnsyncBoxBody<Bytes, Error> {
 }
 
 impl Shared {
-    /// Numbers a write; what is to happen at it.
-    fn number(&self, request: &Request<Incoming>, path: &str) -> Option<How> {
+    /// Numbers a write.
+    fn number(&self, request: &Request<Incoming>, path: &str) -> usize {
         let mut writes = lock(&self.writes);
-        let at = writes.len();
-        writes.push(format!("{} {}", request.method(), resource(path)));
-        drop(writes);
+        writes.push(Write {
+            what: format!("{} {}", request.method(), resource(path)),
+            late: false,
+        });
+        writes.len() - 1
+    }
+
+    /// What is to happen at the write of this number.
+    fn cut_at(&self, at: usize) -> Option<How> {
         let cut = self.cut.filter(|cut| cut.at == at)?;
         self.done.store(true, Ordering::SeqCst);
         Some(cut.how)
