@@ -88,7 +88,7 @@ test-charts: ## Lint, schema, golden renders, dashboards, and health checks of A
 test-admission: ## The charts on a real API server: all of it is taken, and the admission policy refuses what it must
 	@tests/charts/admission/run
 
-test-flux: ## Flux's own kustomize-controller waits for a SynthesisJob (builds it first: several minutes, once; unproved)
+test-flux: ## Flux's own kustomize-controller waits for a SynthesisJob (builds it first: several minutes, once)
 	@tests/charts/flux/run
 
 .PHONY: test-s3
