@@ -22,6 +22,10 @@ lint: setup ## Format, clippy and docs checks
 	$(ENV) cargo clippy --release --workspace --all-targets -- -D warnings
 	$(ENV) RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
 
+.PHONY: lint-scripts
+lint-scripts: ## shellcheck on every script, hadolint on every Containerfile
+	@hack/lint-scripts
+
 test: build test-charts ## Run every test
 	$(ENV) cargo test --release --workspace
 
