@@ -171,13 +171,15 @@ impl<K: Ours> Context<K> {
         if !new || !starts || plan.status_first {
             return None;
         }
+        let (uid, now) = (object.uid().unwrap_or_default(), Instant::now());
         let mut all = lock(&self.starting);
-        all.retain(|_, since| since.elapsed() < 2 * STARTING);
-        let since = *all
-            .entry(object.uid().unwrap_or_default())
-            .or_insert_with(Instant::now);
+        let since = all.get(&uid).copied().unwrap_or_else(|| {
+            all.retain(|_, since| now - *since < 2 * STARTING);
+            all.insert(uid, now);
+            now
+        });
         STARTING
-            .checked_sub(since.elapsed())
+            .checked_sub(now - since)
             .filter(|left| !left.is_zero())
     }
 }

@@ -8,7 +8,6 @@
 //! - **event**: tells what did happen; it changes nothing.
 //! - **leader label**: of this replica's own pod; see `leader`.
 
-use std::fmt::Debug;
 use std::sync::Arc;
 
 use agoge_crds::conditions;
@@ -184,7 +183,7 @@ impl Writer {
         let params = PatchParams::apply(MANAGER)
             .force()
             .validation(ValidationDirective::Ignore);
-        let body = addressed(object, &json!(status));
+        let body = addressed(object, status);
         let written = self
             .patch_status(object, &params, &Patch::Apply(&body))
             .await?;
@@ -197,11 +196,11 @@ impl Writer {
             .await
     }
 
-    async fn patch_status<K: Ours, B: Serialize + Debug>(
+    async fn patch_status<K: Ours>(
         &self,
         object: &K,
         params: &PatchParams,
-        patch: &Patch<B>,
+        patch: &Patch<&Value>,
     ) -> Result<K, WriteError> {
         let api: Api<K> =
             Api::namespaced(self.client.clone(), &object.namespace().unwrap_or_default());
@@ -329,7 +328,7 @@ impl Writer {
 }
 
 /// A status to write to the object that it was made from, and to no other state of it.
-fn addressed<K: Resource<DynamicType = ()>>(object: &K, status: &Value) -> Value {
+fn addressed<K: Resource<DynamicType = ()>>(object: &K, status: &impl Serialize) -> Value {
     json!({
         "apiVersion": K::api_version(&()),
         "kind": K::kind(&()),

@@ -400,34 +400,36 @@ impl Say<'_> {
         );
     }
 
-    /// Accepted, and of what is there only while it is so no more than `states`.
-    fn common(&mut self, states: &[&str]) {
+    /// Accepted unless it waits, and of what is there only while it is so no more than `states`.
+    fn common(&mut self, waits: Option<&Because>, states: &[&str]) {
         self.run.conditions.retain(|c| {
             let type_ = c.type_.as_str();
             !PASSING.contains(&type_) || states.contains(&type_)
         });
-        self.set(c::ACCEPTED, true, reason::ACCEPTED, "");
+        match waits {
+            None => self.set(c::ACCEPTED, true, reason::ACCEPTED, ""),
+            Some(why) => self.set(c::ACCEPTED, false, &why.reason, &why.message),
+        }
     }
 
     fn going(&mut self, why: &str, message: &str, bringing_up: bool) {
         if bringing_up {
-            self.common(&[c::RECONCILING]);
+            self.common(None, &[c::RECONCILING]);
             self.set(c::RECONCILING, true, why, "");
         } else {
-            self.common(&[]);
+            self.common(None, &[]);
         }
         self.set(c::PROGRESSING, true, why, message);
     }
 
     fn waiting(&mut self, why: &Because) {
-        self.common(&[c::RECONCILING]);
-        self.set(c::ACCEPTED, false, &why.reason, &why.message);
+        self.common(Some(why), &[c::RECONCILING]);
         self.set(c::PROGRESSING, false, &why.reason, "");
         self.set(c::RECONCILING, true, &why.reason, "");
     }
 
     fn suspended(&mut self) {
-        self.common(&[c::SUSPENDED]);
+        self.common(None, &[c::SUSPENDED]);
         self.set(
             c::SUSPENDED,
             true,
@@ -442,7 +444,7 @@ impl Say<'_> {
             true => &[c::COMPLETE],
             false => &[c::FAILED, c::STALLED],
         };
-        self.common(states);
+        self.common(None, states);
         for state in states {
             self.set(state, true, &why.reason, &why.message);
         }

@@ -208,6 +208,14 @@ fn hold<K: Kind>(mut object: K, fresh: K::Status, steps: &[Step]) -> Result<(), 
         ] {
             prop_assert!(c::get(&run.conditions, passing).is_none_or(|c| c.status == "True"));
         }
+        for was in &before.conditions {
+            let same = c::get(&run.conditions, &was.type_).filter(|is| is.status == was.status);
+            prop_assert!(
+                same.is_none_or(|is| is.last_transition_time == was.last_transition_time),
+                "the transition time of {} moves with its status only",
+                was.type_
+            );
+        }
         prop_assert_eq!(run.observed_generation, Some(step.generation));
         prop_assert!(
             run.conditions
