@@ -1,4 +1,4 @@
-//! CheckerSuite: tasks whose checkers earned trust, under one digest.
+//! CheckerSuite: tasks with qualified checkers, under one digest.
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -10,7 +10,7 @@ use crate::rules::{DIGEST, NAME, cel};
 use crate::shared::{EndpointBinding, RunPolicy, WorkerTemplate};
 use crate::status::RunStatus;
 
-/// What a CheckerSuite asks for.
+/// The specification of a CheckerSuite.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "agoge.dev", version = "v1alpha1", kind = "CheckerSuite", plural = "checkersuites", shortname = "suite",
@@ -40,7 +40,7 @@ pub struct CheckerSuiteSpec {
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the domain cannot be changed; make a new CheckerSuite"))]
     pub domain: String,
-    /// Where its tasks come from.
+    /// The source of its tasks.
     #[x_kube(validation = Rule::new("has(self.synthesisJob) == has(oldSelf.synthesisJob) && (!has(self.synthesisJob) || self.synthesisJob == oldSelf.synthesisJob) && has(self.path) == has(oldSelf.path) && (!has(self.path) || self.path == oldSelf.path)")
         .message("the source cannot be changed; make a new CheckerSuite"))]
     pub source: Source,
@@ -48,15 +48,15 @@ pub struct CheckerSuiteSpec {
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("limits cannot be changed; make a new CheckerSuite"))]
     pub sandbox: SandboxLimits,
-    /// What a checker must do to be trusted.
+    /// Thresholds that a checker must reach to be trusted.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("thresholds cannot be changed; make a new CheckerSuite"))]
     pub qualification: QualificationSpec,
-    /// The digest it must come to; unset takes what comes and pins it in the status.
+    /// The digest that the qualified suite must have; unset accepts any digest and pins it in the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = DIGEST))]
     pub digest: Option<String>,
-    /// Endpoints to score on its tasks, for a table of comparison.
+    /// Endpoints to score on its tasks, for comparison.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub evaluate: Vec<EndpointBinding>,
@@ -64,20 +64,20 @@ pub struct CheckerSuiteSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
     pub store: Option<String>,
-    /// When to run, how long, and how often to try again.
+    /// Suspension, deadlines and retries.
     #[serde(default)]
     pub run_policy: RunPolicy,
-    /// What a worker gets.
+    /// Pod settings of its workers.
     #[serde(default)]
     pub worker: WorkerTemplate,
 }
 
-/// Where tasks come from: exactly one.
+/// The source of tasks: exactly one field is set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = cel(&[
     ("[has(self.synthesisJob), has(self.path), has(self.inline)].filter(x, x).size() == 1",
-        "it has not exactly one source; name one of synthesisJob, path and inline", ""),
+        "exactly one source must be set; set one of synthesisJob, path and inline", ""),
 ])))]
 pub struct Source {
     /// A SynthesisJob of the same namespace. The suite waits until it is complete.
@@ -88,7 +88,7 @@ pub struct Source {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub path: Option<String>,
-    /// Tasks, written here.
+    /// Tasks, written inline.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "tasks")]
     pub inline: Option<Vec<Value>>,
@@ -107,13 +107,13 @@ pub struct SandboxLimits {
     pub wall: Span,
     /// Address space of the process.
     pub memory: Size,
-    /// Depth of calls.
+    /// Maximum call depth.
     #[schemars(range(min = 10, max = 1000))]
     pub recursion: u32,
-    /// Reads and writes of the state.
+    /// Maximum number of reads and writes of the state.
     #[schemars(range(min = 1, max = 100_000_000))]
     pub host_calls: u64,
-    /// What it may return or print.
+    /// Bytes that it may return or print.
     pub output: Size,
 }
 
@@ -129,14 +129,14 @@ impl Default for SandboxLimits {
     }
 }
 
-/// What a checker must do to be trusted.
+/// Thresholds that a checker must reach to be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct QualificationSpec {
-    /// Non-equivalent single-edit mutants a task, where it has so many.
+    /// Non-equivalent single-edit mutants per task, where it has that many.
     #[schemars(range(min = 1, max = 1000))]
     pub mutants: u32,
-    /// Share of mutants a checker must fail.
+    /// Share of mutants that the checkers must fail.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub min_mutation_score: f64,
     /// Replays of gold that must agree.
@@ -165,18 +165,18 @@ impl Default for QualificationSpec {
     }
 }
 
-/// What became of a CheckerSuite so far.
+/// The observed state of a CheckerSuite.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct CheckerSuiteStatus {
-    /// Life cycle.
+    /// The part that all kinds share.
     #[serde(flatten)]
     pub run: RunStatus,
-    /// Tasks with checkers that were tried.
+    /// Tasks whose checkers were tested.
     pub checkers: u64,
     /// Those that qualified.
     pub qualified: u64,
-    /// Share of all mutants that were failed, such as `0.97`.
+    /// Share of all mutants that the checkers failed, such as `0.97`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub mutation_score: Option<String>,
@@ -188,11 +188,11 @@ pub struct CheckerSuiteStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub p95: Option<String>,
-    /// The suite's digest: what a run pins.
+    /// The suite's digest, which a run pins.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 80))]
     pub digest: Option<String>,
-    /// The most frequent reasons of quarantine; the eight most frequent.
+    /// The eight most frequent reasons of quarantine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub quarantined: Vec<Quarantine>,
@@ -202,18 +202,18 @@ pub struct CheckerSuiteStatus {
     pub endpoints: Vec<EndpointScore>,
 }
 
-/// How many checkers were quarantined for one reason.
+/// The number of checkers quarantined for one reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Quarantine {
-    /// Why.
+    /// The reason.
     #[schemars(length(max = 160))]
     pub reason: String,
-    /// How many.
+    /// The number of checkers.
     pub count: u64,
 }
 
-/// What an endpoint scored.
+/// The score of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EndpointScore {

@@ -1,45 +1,45 @@
 //! Conditions: their types and reasons, and the merge that keeps `lastTransitionTime` while nothing changes.
 //!
-//! Every condition carries the generation it was judged at. Accepted and Progressing are always there, the others only while
-//! they are True, as kstatus asks of Reconciling and Stalled: an API server pays for each condition of each write, a reader
-//! too. `docs/status.md` is the contract for people; the words are here.
+//! Every condition carries the generation it was judged at. Accepted and Progressing are always present, the others only
+//! while they are True, as kstatus requires for Reconciling and Stalled; fewer conditions are also cheaper to write and
+//! read. `docs/status.md` explains every word of this file.
 
 use k8s_openapi::jiff::Timestamp;
 
 use crate::{Condition, Time};
 
-/// The spec is valid and what it refers to is there.
+/// The spec is valid and the objects it refers to exist.
 pub const ACCEPTED: &str = "Accepted";
-/// Work is being done towards the end.
+/// Work is in progress.
 pub const PROGRESSING: &str = "Progressing";
 /// Suspended on request, and nothing runs any more.
 pub const SUSPENDED: &str = "Suspended";
-/// Done.
+/// Finished.
 pub const COMPLETE: &str = "Complete";
-/// Given up.
+/// Failed for good.
 pub const FAILED: &str = "Failed";
-/// kstatus: the driver is still bringing it up.
+/// kstatus: children are still starting.
 pub const RECONCILING: &str = "Reconciling";
-/// kstatus: it will not move without help.
+/// kstatus: no progress is possible without help.
 pub const STALLED: &str = "Stalled";
 
-/// Reasons: what a program may rely on.
+/// Reasons, which programs may rely on.
 pub mod reason {
-    /// The spec is valid and everything it names was found.
+    /// The spec is valid and every reference was found.
     pub const ACCEPTED: &str = "Accepted";
     /// A rule of the API refuses the spec.
     pub const INVALID_SPEC: &str = "InvalidSpec";
-    /// The SynthesisJob that is named does not exist (yet).
+    /// The SynthesisJob it names does not exist (yet).
     pub const SYNTHESIS_JOB_NOT_FOUND: &str = "SynthesisJobNotFound";
-    /// The SynthesisJob that is named is not complete (yet).
+    /// The SynthesisJob it names is not complete (yet).
     pub const SYNTHESIS_JOB_NOT_READY: &str = "SynthesisJobNotReady";
-    /// The SynthesisJob that is named has failed.
+    /// The SynthesisJob it names has failed.
     pub const SYNTHESIS_JOB_FAILED: &str = "SynthesisJobFailed";
-    /// The CheckerSuite that is named does not exist (yet).
+    /// The CheckerSuite it names does not exist (yet).
     pub const SUITE_NOT_FOUND: &str = "CheckerSuiteNotFound";
-    /// The CheckerSuite that is named is not qualified (yet).
+    /// The CheckerSuite it names is not qualified (yet).
     pub const SUITE_NOT_READY: &str = "CheckerSuiteNotReady";
-    /// The CheckerSuite that is named has failed.
+    /// The CheckerSuite it names has failed.
     pub const SUITE_FAILED: &str = "CheckerSuiteFailed";
     /// The suite's mutation score is below the run's threshold.
     pub const SUITE_BELOW_THRESHOLD: &str = "SuiteBelowThreshold";
@@ -51,21 +51,21 @@ pub mod reason {
     pub const RUNNING: &str = "Running";
     /// Children are asked to stop and have not stopped yet.
     pub const STOPPING: &str = "Stopping";
-    /// A child failed and is tried again after a pause.
+    /// A child failed and is retried after a pause.
     pub const BACKING_OFF: &str = "BackingOff";
-    /// A person must promote or roll back a plan.
+    /// A plan pair awaits manual approval.
     pub const AWAITING_PROMOTION: &str = "AwaitingPromotion";
     /// `runPolicy.suspend` is set.
     pub const SUSPENDED: &str = "Suspended";
-    /// Nothing is left to do.
+    /// No work is left.
     pub const FINISHED: &str = "Finished";
     /// Every target was reached.
     pub const TARGETS_REACHED: &str = "TargetsReached";
-    /// Tokens, cost or wall time are used up; what there is was kept.
+    /// Tokens, cost or wall time are used up; finished instances were kept.
     pub const BUDGET_EXHAUSTED: &str = "BudgetExhausted";
     /// The last allowed generation is done and a target was not reached.
     pub const GENERATIONS_EXHAUSTED: &str = "GenerationsExhausted";
-    /// Not one instance was accepted.
+    /// No instance was accepted.
     pub const NOTHING_ACCEPTED: &str = "NothingAccepted";
     /// The checkers qualified.
     pub const QUALIFIED: &str = "Qualified";
@@ -79,28 +79,28 @@ pub mod reason {
     pub const BACKOFF_LIMIT_EXCEEDED: &str = "BackoffLimitExceeded";
     /// The run was active for longer than `activeDeadlineSeconds`.
     pub const DEADLINE_EXCEEDED: &str = "DeadlineExceeded";
-    /// A child failed in a way that trying again does not mend.
+    /// A child failed in a way that a retry cannot fix.
     pub const CHILD_FAILED: &str = "ChildFailed";
     /// A child's result could not be read.
     pub const BAD_RESULT: &str = "BadResult";
 }
 
-/// A message's longest length in bytes: a status stays small whatever a child says.
+/// Maximum length of a message in bytes, which keeps a status small.
 pub const MAX_MESSAGE: usize = 512;
 
-/// The condition of this type.
+/// Returns the condition of a type.
 #[must_use]
 pub fn get<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|c| c.type_ == type_)
 }
 
-/// Whether the condition of this type is there and `True`.
+/// Tells whether the condition of a type is present and `True`.
 #[must_use]
 pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     get(conditions, type_).is_some_and(|c| c.status == "True")
 }
 
-/// The reason of the condition of this type, if there is one.
+/// Returns the reason of the condition of a type, if it is present.
 #[must_use]
 pub fn reason<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a str> {
     get(conditions, type_).map(|c| c.reason.as_str())
@@ -144,7 +144,8 @@ pub fn set(
     true
 }
 
-/// A text in at most `limit` bytes, marked where it was cut. Control characters, which logs are full of, become spaces.
+/// Shortens a text to at most `limit` bytes and marks the cut. Control characters, which are frequent in logs, become
+/// spaces.
 #[must_use]
 pub fn shorten(text: &str, limit: usize) -> String {
     const CUT: char = '…';

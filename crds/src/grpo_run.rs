@@ -13,7 +13,7 @@ use crate::status::RunStatus;
 
 pub use crate::grpo_stages::*;
 
-/// What a GRPORun asks for.
+/// The specification of a GRPORun.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "agoge.dev", version = "v1alpha1", kind = "GRPORun", plural = "grporuns", shortname = "grpo",
@@ -53,22 +53,22 @@ pub struct GRPORunSpec {
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the domain cannot be changed; make a new GRPORun"))]
     pub domain: String,
-    /// What learns.
+    /// The model to train.
     #[x_kube(validation = Rule::new("self == oldSelf").message("the policy cannot be changed; make a new GRPORun"))]
     pub policy: PolicySpec,
-    /// Who plays the user in rollouts.
+    /// The user in rollouts.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the user cannot be changed; make a new GRPORun"))]
     pub user: UserSpec,
-    /// The stages, in their order.
+    /// The stages, in order of execution.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("stages cannot be changed; make a new GRPORun"))]
     pub stages: Stages,
-    /// Counter-based random numbers, fixed slots, one rank: the loss trace is bit-identical, also across kills.
+    /// Makes the loss trace bit-identical, also across kills: counter-based random numbers, fixed batches, one rank.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("deterministic cannot be changed; make a new GRPORun"))]
     pub deterministic: bool,
-    /// Seed of weights, order and sampling.
+    /// Seed of weights, task order and sampling.
     #[serde(default)]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the seed cannot be changed; make a new GRPORun"))]
@@ -77,30 +77,30 @@ pub struct GRPORunSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
     pub store: Option<String>,
-    /// Where rollouts and training run.
+    /// Placement of rollouts and training.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the topology cannot be changed; make a new GRPORun"))]
     pub topology: Topology,
-    /// When to run, how long, and how often to try again.
+    /// Suspension, deadlines and retries.
     #[serde(default)]
     pub run_policy: RunPolicy,
-    /// What a worker gets.
+    /// Pod settings of its workers.
     #[serde(default)]
     pub worker: WorkerTemplate,
 }
 
-/// A suite, and what it must be.
+/// A reference to a suite, with the requirements it must meet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SuiteRef {
     /// A CheckerSuite of the same namespace. The run waits until it is ready.
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
     pub name: String,
-    /// The digest it must have; unset pins what it has at the start in the status.
+    /// The digest it must have; unset pins the digest found at the start in the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = DIGEST))]
     pub digest: Option<String>,
-    /// The mutation score below which the run refuses it.
+    /// The run refuses a suite with a mutation score below this.
     #[serde(default = "min_mutation_score")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub min_mutation_score: f64,
@@ -110,14 +110,14 @@ fn min_mutation_score() -> f64 {
     0.9
 }
 
-/// What learns: exactly one.
+/// The model to train: exactly one field is set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = cel(&[
-    ("has(self.fresh) != has(self.path)", "it has not exactly one policy; name fresh or path", ""),
+    ("has(self.fresh) != has(self.path)", "exactly one policy must be set; set fresh or path", ""),
 ])))]
 pub struct PolicySpec {
-    /// A new one of this shape, with a tokenizer trained on the training split.
+    /// A new model of this shape, with a tokenizer trained on the training split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fresh: Option<FreshModel>,
     /// One there is: a folder of `config.json`, safetensors and `tokenizer.json`, resolved by the driver.
@@ -130,30 +130,30 @@ pub struct PolicySpec {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = cel(&[
-    ("self.hiddenSize % self.heads == 0", "hiddenSize is no multiple of heads; change one of them", ".hiddenSize"),
-    ("self.heads % self.kvHeads == 0", "heads is no multiple of kvHeads; change one of them", ".kvHeads"),
+    ("self.hiddenSize % self.heads == 0", "hiddenSize is not a multiple of heads; change one of them", ".hiddenSize"),
+    ("self.heads % self.kvHeads == 0", "heads is not a multiple of kvHeads; change one of them", ".kvHeads"),
     ("(self.hiddenSize / self.heads) % 2 == 0", "hiddenSize / heads is odd, which rotary positions cannot use; change one of them", ".hiddenSize"),
 ])))]
 pub struct FreshModel {
-    /// Width.
+    /// Width of the residual stream.
     #[schemars(range(min = 16, max = 16_384))]
     pub hidden_size: u32,
-    /// Depth.
+    /// Number of layers.
     #[schemars(range(min = 1, max = 256))]
     pub layers: u32,
-    /// Heads of attention.
+    /// Attention heads.
     #[schemars(range(min = 1, max = 256))]
     pub heads: u32,
-    /// Heads of keys and values, shared by groups of heads.
+    /// Key and value heads, each shared by a group of attention heads.
     #[schemars(range(min = 1, max = 256))]
     pub kv_heads: u32,
     /// Width of the feed-forward layers.
     #[schemars(range(min = 16, max = 65_536))]
     pub intermediate_size: u32,
-    /// Tokens of the vocabulary.
+    /// Vocabulary size in tokens.
     #[schemars(range(min = 300, max = 262_144))]
     pub vocab_size: u32,
-    /// Positions.
+    /// Maximum sequence length in tokens.
     #[schemars(range(min = 64, max = 131_072))]
     pub max_length: u32,
 }
@@ -172,23 +172,23 @@ impl Default for FreshModel {
     }
 }
 
-/// Who plays the user in rollouts.
+/// The user in rollouts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UserSpec {
-    /// Which user.
+    /// The kind of user.
     pub model: UserModel,
-    /// Share of turns that may break an instruction, invent, leak or stop early. Above it the run fails with reason
-    /// UserModelNotCertified.
+    /// Maximum share of turns that break the instruction, invent, leak or stop early. Above it the run fails with the
+    /// reason UserModelNotCertified.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_error_rate: f64,
-    /// Held-out dialogues that the certification judges.
+    /// Number of held-out dialogues in the certification.
     #[schemars(range(min = 10, max = 100_000))]
     pub certification: u32,
-    /// Dialogues it learns from.
+    /// Number of dialogues it learns from.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub demonstrations: u32,
-    /// Its shape; unset is the policy's.
+    /// Its shape; unset uses the policy's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fresh: Option<FreshModel>,
 }
@@ -205,32 +205,32 @@ impl Default for UserSpec {
     }
 }
 
-/// Which user.
+/// The kind of user.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum UserModel {
     /// A model trained on dialogues, and certified.
     #[default]
     Sft,
-    /// The domain's script; nothing to certify.
+    /// The domain's script, which needs no certification.
     Scripted,
 }
 
-/// Where rollouts and training run.
+/// Placement of rollouts and training.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = cel(&[
-    ("self.mode != 'disaggregated' || self.rollouts >= 1", "there is no rollout server to play; set rollouts to 1 or more, or use mode: colocated", ".rollouts"),
+    ("self.mode != 'disaggregated' || self.rollouts >= 1", "no rollout server is configured; set rollouts to 1 or more, or use mode: colocated", ".rollouts"),
     ("self.mode == 'disaggregated' || self.rollouts == 0", "the trainers play their own rollouts; set rollouts: 0, or use mode: disaggregated", ".rollouts"),
     ("self.mode != 'disaggregated' || self.trainers == 1", "several trainers cannot share rollout servers yet; set trainers: 1, or use mode: colocated", ".trainers"),
 ])))]
 pub struct Topology {
-    /// Together or apart.
+    /// Colocated or disaggregated.
     pub mode: TopologyMode,
-    /// Ranks of the trainer.
+    /// Number of trainer ranks.
     #[schemars(range(min = 1, max = 1024))]
     pub trainers: u32,
-    /// Rollout servers, when they run apart.
+    /// Number of rollout servers, in mode disaggregated.
     #[schemars(range(min = 0, max = 1024))]
     pub rollouts: u32,
 }
@@ -245,32 +245,32 @@ impl Default for Topology {
     }
 }
 
-/// Together or apart.
+/// Colocated or disaggregated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum TopologyMode {
     /// Each trainer plays its own rollouts.
     #[default]
     Colocated,
-    /// Rollout servers of their own play; one that fails is replaced while the trainer goes on. On a laptop the trainer
-    /// plays itself.
+    /// Separate rollout servers play; one that fails is replaced while the trainer continues. On a laptop the trainer
+    /// plays its own rollouts.
     Disaggregated,
 }
 
-/// What became of a GRPORun so far.
+/// The observed state of a GRPORun.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct GRPORunStatus {
-    /// Life cycle.
+    /// The part that all kinds share.
     #[serde(flatten)]
     pub run: RunStatus,
-    /// The stage at work.
+    /// The current stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub stage: Option<String>,
-    /// Steps of this stage done.
+    /// Finished steps of the current stage.
     pub step: u64,
-    /// Steps of this stage in all; 0 when unknown.
+    /// Total steps of the current stage; 0 when unknown.
     pub total: u64,
     /// Mean reward of the last step over all trajectories.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -280,17 +280,17 @@ pub struct GRPORunStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub pass1: Option<String>,
-    /// Trained tokens a second.
+    /// Trained tokens per second.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<u64>,
     /// Step of the last checkpoint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<u64>,
-    /// KL from the policy that sampled.
+    /// KL divergence from the policy that sampled.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub kl: Option<String>,
-    /// Entropy of sampling.
+    /// Entropy of the sampling distribution, in nats per token.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub entropy: Option<String>,
@@ -301,7 +301,7 @@ pub struct GRPORunStatus {
     /// Policy versions between sampling and training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub staleness: Option<u64>,
-    /// Children that were started again.
+    /// Number of restarted children.
     pub restarts: u32,
     /// The best evaluation: arm and pass^1.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -311,11 +311,11 @@ pub struct GRPORunStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 80))]
     pub suite_digest: Option<String>,
-    /// Stages that are done, with what they left.
+    /// Finished stages with their results.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub stages: BTreeMap<String, StageStatus>,
-    /// The table: an arm's pass^k.
+    /// The table: pass^k of each arm.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 16))]
     pub arms: BTreeMap<String, ArmStatus>,
@@ -325,7 +325,7 @@ pub struct GRPORunStatus {
     pub digest: Option<String>,
 }
 
-/// What a stage that is done left behind.
+/// The result of a finished stage.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StageStatus {
@@ -335,7 +335,7 @@ pub struct StageStatus {
     pub digest: Option<String>,
     /// Seconds it took.
     pub seconds: f64,
-    /// Steps it made.
+    /// Steps it took.
     pub steps: u64,
     /// Tokens it trained.
     pub trained_tokens: u64,
@@ -355,7 +355,7 @@ pub struct ArmStatus {
     pub low: f64,
     /// Upper end.
     pub high: f64,
-    /// Tasks.
+    /// Number of tasks.
     pub tasks: u64,
 }
 

@@ -1,7 +1,7 @@
 //! The API: the kinds `SynthesisJob`, `CheckerSuite` and `GRPORun` of `agoge.dev/v1alpha1`, and the offline check of manifests.
 //!
-//! One file per kind; what they share is in [`shared`]. [`check()`] judges manifests as the API server would, and
-//! [`mod@print`] makes the CustomResourceDefinitions from the same types.
+//! One file per kind; what they share is in [`shared`]. [`check()`] validates manifests as the API server would, and
+//! [`mod@print`] generates the CustomResourceDefinitions from the same types.
 #![forbid(unsafe_code)]
 
 pub mod check;
@@ -36,10 +36,10 @@ pub use synthesis_job::{SynthesisJob, SynthesisJobSpec, SynthesisJobStatus};
 pub const GROUP: &str = "agoge.dev";
 /// API version of every kind.
 pub const VERSION: &str = "v1alpha1";
-/// `apiVersion` as manifests say it.
+/// `apiVersion` of every manifest.
 pub const API_VERSION: &str = "agoge.dev/v1alpha1";
 
-/// `sha256:` and the hexadecimal digest of a text.
+/// Returns `sha256:` and the hexadecimal digest of a text.
 #[must_use]
 pub fn digest(text: &str) -> String {
     use sha2::{Digest, Sha256};

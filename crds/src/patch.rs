@@ -1,4 +1,4 @@
-//! Patches over manifests: the same files with a few fields changed, as an overlay would. `agoge up --patch` reads them.
+//! Patches over manifests, as `agoge up --patch` reads them: the same files with a few fields changed.
 //!
 //! A patch is a document with `kind` and `metadata.name`; its other fields are merged over the manifest of that kind and
 //! name as a JSON merge patch does it (RFC 7386): maps field by field, `null` removes, all else is replaced.
@@ -9,17 +9,17 @@ use serde_json::Value;
 /// A patch that cannot be applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatchError {
-    /// A text that is no YAML.
+    /// The text is not YAML.
     #[error("{file}: not YAML: {reason}")]
     Yaml {
         /// The file.
         file: String,
-        /// What the parser said.
+        /// The parser's message.
         reason: String,
     },
-    /// A patch that fits no manifest.
+    /// The patch matches no manifest.
     #[error(
-        "{file}: patches {kind} {name}, which is not among the manifests; correct kind or metadata.name"
+        "{file}: patches {kind} {name}, which is not one of the manifests; correct kind or metadata.name"
     )]
     NoTarget {
         /// The file.
@@ -31,7 +31,7 @@ pub enum PatchError {
     },
 }
 
-/// The text with every patch merged in. The files only name the texts in errors.
+/// Merges every patch into the text. File names are used in errors only.
 ///
 /// # Errors
 /// [`PatchError`]

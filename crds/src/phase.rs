@@ -1,4 +1,4 @@
-//! The phase: one word for people, derived from the conditions, here and nowhere else.
+//! The phase: a one-word summary derived from the conditions, only here.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,30 +6,30 @@ use serde::{Deserialize, Serialize};
 use crate::Condition;
 use crate::conditions::{self, is_true};
 
-/// Where an object is in its life.
+/// The phase of an object.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 pub enum Phase {
-    /// Accepted or not yet looked at; nothing runs.
+    /// Accepted or not yet reconciled; nothing runs.
     #[default]
     Pending,
     /// Something it needs is missing or not ready, or its spec is refused.
     Waiting,
     /// Its children run.
     Running,
-    /// Suspended; nothing runs and the clock stands still.
+    /// Suspended; nothing runs and the clock is stopped.
     Suspended,
-    /// A child failed; it is tried again after a pause.
+    /// A child failed; it is retried after a pause.
     Retrying,
-    /// Done. Terminal.
+    /// Finished. Terminal.
     Complete,
-    /// Given up. Terminal.
+    /// Failed for good. Terminal.
     Failed,
 }
 
 impl Phase {
-    /// The phase that these conditions say.
+    /// Derives the phase from conditions.
     #[must_use]
     pub fn of(conditions: &[Condition]) -> Self {
         if is_true(conditions, conditions::FAILED) {
@@ -55,7 +55,7 @@ impl Phase {
         }
     }
 
-    /// Whether nothing follows.
+    /// Tells whether the phase is terminal.
     #[must_use]
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Complete | Self::Failed)

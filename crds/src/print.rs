@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions, made from the types: what the chart ships and what the offline check reads.
+//! The CustomResourceDefinitions, generated from the types for the chart and the offline check.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -10,7 +10,7 @@ use crate::grpo_run::GRPORun;
 use crate::status::UNSEEN;
 use crate::synthesis_job::SynthesisJob;
 
-/// The three definitions.
+/// Returns the three definitions.
 #[must_use]
 pub fn crds() -> Vec<CustomResourceDefinition> {
     vec![
@@ -20,7 +20,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     ]
 }
 
-/// The definition of one kind.
+/// Returns the definition of one kind.
 pub(crate) fn crd<T: CustomResourceExt>() -> CustomResourceDefinition {
     let derived = T::crd();
     let plain = serde_json::to_value(&derived).map(|mut value| {
@@ -49,8 +49,8 @@ pub fn crd_yaml() -> Result<String, serde_yaml::Error> {
     Ok(text)
 }
 
-/// What the API server says of an object that no operator has looked at: kstatus takes one without a status for ready, and
-/// one whose status speaks of another generation for in progress.
+/// Sets the default status of an object that no operator has reconciled. kstatus considers an object without a status
+/// ready, and one whose status describes another generation in progress.
 fn unseen(definition: &mut Value) {
     let versions = definition.pointer_mut("/spec/versions");
     for version in versions.and_then(Value::as_array_mut).into_iter().flatten() {
@@ -60,8 +60,8 @@ fn unseen(definition: &mut Value) {
     }
 }
 
-/// Takes out what the derive writes and the API does not want: number formats that Kubernetes warns about (`uint32`), and
-/// `nullable`, since an optional field of ours is left out and never null.
+/// Removes parts of the derived schema that the API does not accept: number formats that Kubernetes warns about
+/// (`uint32`), and `nullable`, since an optional field is left out and never null.
 fn plain(value: &mut Value) {
     match value {
         Value::Object(map) => {

@@ -1,4 +1,4 @@
-//! Quantities as manifests write them: a length of time (`15m`, `1h30m`, `500ms`) and a size (`256Mi`).
+//! Quantities as manifests write them: a duration (`15m`, `1h30m`, `500ms`) and a size (`256Mi`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,18 +7,18 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Why a quantity was not understood.
+/// A quantity that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
-    /// Not a length of time.
-    #[error("{0:?} is not a length of time; write it like 90s, 15m or 1h30m")]
+    /// Not a duration.
+    #[error("{0:?} is not a duration; write it like 90s, 15m or 1h30m")]
     Span(String),
     /// Not a size.
     #[error("{0:?} is not a size; write it like 512Ki, 256Mi or 2Gi")]
     Size(String),
 }
 
-/// A length of time, to the millisecond.
+/// A duration, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(Duration);
 
@@ -184,7 +184,7 @@ as_text!(
     Span,
     "Span",
     "^([0-9]{1,9}(h|ms|m|s))+$",
-    "A length of time, such as 90s, 15m or 1h30m."
+    "A duration, such as 90s, 15m or 1h30m."
 );
 as_text!(
     Size,

@@ -1,6 +1,6 @@
-//! What workers tell their driver: progress while they run, and a result when they are done. Plans read it, status shows it.
+//! Reports of workers to their driver: progress while they run, and a result at the end. Plans fold them into the status.
 //!
-//! Everything is optional: a worker of another version is understood as far as it goes.
+//! Every field is optional, so that reports of other versions are read as far as possible.
 
 use std::collections::BTreeMap;
 
@@ -25,21 +25,21 @@ pub struct SynthesisReport {
     pub tokens: u64,
     /// Dollars spent.
     pub cost: f64,
-    /// Generation at work.
+    /// Current generation.
     pub generation: u32,
-    /// Digest of the plan pair at work.
+    /// Digest of the current plan pair.
     pub plan: Option<String>,
     /// Rejected by gate.
     pub rejected: BTreeMap<String, u64>,
-    /// Failures by whose fault they were.
+    /// Failures by cause.
     pub attribution: Attribution,
     /// Generations so far.
     pub lineage: Vec<Generation>,
-    /// Why it ended before its target: `BudgetExhausted`, `GenerationsExhausted`.
+    /// The reason of an end before the target: `BudgetExhausted`, `GenerationsExhausted`.
     pub ended: Option<String>,
-    /// Digest of a plan pair that a person must decide about: it ended so that somebody can.
+    /// Digest of a plan pair that awaits manual approval.
     pub awaiting_promotion: Option<String>,
-    /// Digest of what it made.
+    /// Digest of its artifact.
     pub digest: Option<String>,
 }
 
@@ -47,7 +47,7 @@ pub struct SynthesisReport {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct QualifyReport {
-    /// Tasks tried.
+    /// Tasks tested.
     pub checkers: u64,
     /// Those that qualified.
     pub qualified: u64,
@@ -71,11 +71,11 @@ pub struct QualifyReport {
 pub struct TrainReport {
     /// Steps (epochs, tasks) done.
     pub step: u64,
-    /// In all; 0 when unknown.
+    /// Total steps; 0 when unknown.
     pub total: u64,
     /// Mean reward of the last step.
     pub reward: Option<f64>,
-    /// KL from the policy that sampled.
+    /// KL divergence from the policy that sampled.
     pub kl: Option<f64>,
     /// Entropy of sampling.
     pub entropy: Option<f64>,
@@ -83,7 +83,7 @@ pub struct TrainReport {
     pub mixed: Option<f64>,
     /// Policy versions between sampling and training.
     pub staleness: Option<u64>,
-    /// Trained tokens a second.
+    /// Trained tokens per second.
     pub tokens_per_second: Option<f64>,
     /// Step of the last checkpoint.
     pub checkpoint: Option<u64>,
@@ -100,8 +100,8 @@ pub struct TrainReport {
 }
 
 impl SynthesisReport {
-    /// The report of shards that share one strategy: counts are summed, what only one can know is taken from the first
-    /// that says it, and the digest covers all of them in the order of shards.
+    /// Merges the reports of the shards of one strategy. Counts are summed, single values come from the first shard that
+    /// has them, and the digest covers all shards in order.
     #[must_use]
     pub fn of_shards(shards: &[Self]) -> Self {
         let mut all = Self::default();
@@ -134,7 +134,7 @@ impl SynthesisReport {
         all
     }
 
-    /// The digest that covers those of shards, in their order: of one, its own.
+    /// Combines the digests of shards, in order; a single shard keeps its own.
     #[must_use]
     pub fn digest_of(shards: &[&str]) -> Option<String> {
         match shards {
@@ -145,10 +145,10 @@ impl SynthesisReport {
     }
 }
 
-/// Reads a report. Figures may stand at the top or under `figures`; `done` is read as `step`.
+/// Reads a report. Figures may be at the top level or under `figures`; `done` is read as `step`.
 ///
 /// # Errors
-/// The field that is not what it should be.
+/// When a field has the wrong type.
 pub fn read<T: Default + serde::de::DeserializeOwned>(
     report: &Value,
 ) -> Result<T, serde_json::Error> {

@@ -1,15 +1,15 @@
-//! Patterns and CEL rules in the form schemas carry them.
+//! Patterns and CEL rules for schemas.
 
 use serde_json::{Value, json};
 
-/// A name of something a driver resolves: an endpoint, a domain, a store, another object.
+/// The pattern of names that a driver resolves: endpoints, domains, stores, other objects.
 pub(crate) const NAME: &str = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$";
 /// A content digest.
 pub(crate) const DIGEST: &str = "^sha256:[0-9a-f]{64}$";
 
-/// CEL rules as `x-kubernetes-validations`: (rule, message, field path below this one, or nothing).
+/// Writes CEL rules as `x-kubernetes-validations`: (rule, message, field path below this one, or nothing).
 ///
-/// kube's own derive cannot be used on structs with a container default; these rules say the same.
+/// kube's own derive cannot be used on structs with a container default; these rules have the same effect.
 pub(crate) fn cel(rules: &[(&str, &str, &str)]) -> Value {
     rules
         .iter()

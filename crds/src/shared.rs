@@ -1,4 +1,4 @@
-//! What the three kinds share in their specs: run policy, budget, endpoints, worker template.
+//! Parts of a spec that the three kinds share: run policy, budget, endpoints, worker template.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,20 @@ use serde_json::Value;
 use crate::quantity::Span;
 use crate::rules::{NAME, cel};
 
-/// When to run, how long, and how often to try again.
+/// Suspension, deadlines and retries.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct RunPolicy {
-    /// Stops all work and the clock; what was done is kept, and unsetting it goes on from there.
+    /// Stops all work and the clock. Finished work is kept; unset this field to resume.
     pub suspend: bool,
-    /// Seconds after its end when the object and its children are deleted; unset keeps them.
+    /// Seconds after the end until the object and its children are deleted; unset keeps them.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<u32>,
-    /// Failures that are tried again before the whole is Failed.
+    /// Number of failures that are retried before the object is Failed.
     #[schemars(range(min = 0, max = 100))]
     pub backoff_limit: u32,
-    /// Seconds of active time after which the whole is Failed. Suspended, waiting and queued time does not count.
+    /// Seconds of active time after which the object is Failed. Suspended, waiting and queued time does not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 31_536_000))]
     pub active_deadline_seconds: Option<u32>,
@@ -40,7 +40,7 @@ impl Default for RunPolicy {
     }
 }
 
-/// What may be spent. The first bound that is reached ends the work, with what there is.
+/// Spending limits. The first limit that is reached ends the work; finished items are kept.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Budget {
@@ -48,11 +48,11 @@ pub struct Budget {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     pub tokens: Option<u64>,
-    /// Generated tokens of one instance, over scenario, gold actions and checker.
+    /// Maximum generated tokens per instance, for scenario, gold actions and checker together.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 50, max = 1_000_000))]
     pub tokens_per_instance: Option<u32>,
-    /// US dollars, by the prices of the model bindings.
+    /// US dollars, computed from the prices of the model bindings.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 10_000_000.0))]
     pub usd: Option<f64>,
@@ -61,51 +61,51 @@ pub struct Budget {
     pub wall_clock: Option<Span>,
 }
 
-/// A model behind an endpoint.
+/// A model at an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct EndpointBinding {
-    /// The endpoint's name. The driver resolves it: a laptop to a URL, a cluster to a Service or Secret.
+    /// The endpoint's name. A laptop resolves it to a URL, a cluster to a ConfigMap with URL and Secret.
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
     pub endpoint: String,
     /// The model, where the endpoint serves several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub model: Option<String>,
-    /// Sampling temperature; unset leaves it to the stage.
+    /// Sampling temperature; unset uses the stage's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 2.0))]
     pub temperature: Option<f64>,
-    /// Requests in flight at most.
+    /// Maximum number of requests in flight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4096))]
     pub concurrency: Option<u32>,
-    /// What tokens cost, for `budget.usd`.
+    /// Token prices, for `budget.usd`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
 }
 
-/// US dollars for a million tokens.
+/// US dollars per million tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Price {
-    /// Of the prompt.
+    /// Price of prompt tokens.
     #[schemars(range(min = 0.0, max = 10_000.0))]
     pub input: f64,
-    /// Of the answer.
+    /// Price of generated tokens.
     #[schemars(range(min = 0.0, max = 10_000.0))]
     pub output: f64,
 }
 
-/// Who plays which part. A part without a binding of its own is played by `default`.
+/// Model bindings by role. A role without its own binding uses `default`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = cel(&[
     ("has(self.default) || (has(self.writer) && has(self.agent) && has(self.user) && has(self.reflector))",
-        "a part has no binding; name a default, or each of writer, agent, user and reflector", ""),
+        "a role has no binding; set a default, or each of writer, agent, user and reflector", ""),
 ])))]
 pub struct Models {
-    /// Every part that has no binding of its own.
+    /// The binding of every role that has none of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<EndpointBinding>,
     /// Writes scenario, gold actions and checker.
@@ -122,7 +122,7 @@ pub struct Models {
     pub reflector: Option<EndpointBinding>,
 }
 
-/// A part that a model plays.
+/// The role of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Part {
@@ -137,12 +137,12 @@ pub enum Part {
 }
 
 impl Part {
-    /// Every part.
+    /// Every role.
     pub const ALL: [Self; 4] = [Self::Writer, Self::Agent, Self::User, Self::Reflector];
 }
 
 impl Models {
-    /// Who plays this part.
+    /// Returns the binding of a role.
     #[must_use]
     pub fn of(&self, part: Part) -> Option<&EndpointBinding> {
         match part {
@@ -154,7 +154,7 @@ impl Models {
         .or(self.default.as_ref())
     }
 
-    /// The endpoints that are named, each once, in order of name.
+    /// Returns the names of all bound endpoints, sorted and without duplicates.
     #[must_use]
     pub fn endpoints(&self) -> Vec<String> {
         let mut names: Vec<String> = Part::ALL
@@ -168,15 +168,15 @@ impl Models {
     }
 }
 
-/// What a worker gets: on a cluster its pod, on a laptop its share of the cores.
+/// Worker settings: the pod on a cluster, the share of the cores on a laptop.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct WorkerTemplate {
-    /// Image of the worker; unset takes the driver's own. A laptop needs none.
+    /// Image of the worker; unset uses the operator's default. A laptop needs none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub image: Option<String>,
-    /// What one worker asks for and may use at most.
+    /// Resource requests and limits of one worker.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// Labels of the nodes it may run on.
@@ -191,56 +191,57 @@ pub struct WorkerTemplate {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
-    /// How pods of one stage come up together.
+    /// The gang scheduler that starts the pods of one stage together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gang: Option<Gang>,
     /// Kueue's local queue.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
     pub queue: Option<String>,
-    /// A strategic merge over the pod template, for what has no field of its own; it may not touch protected fields.
+    /// A strategic merge patch over the pod template, for settings without a field of their own. It must not change
+    /// protected fields.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub overlay: Option<Value>,
-    /// What becomes of a failure, the first rule that fits; without one, what a worker says of it decides.
+    /// Rules for failures; the first rule that matches decides. Without a match the worker's own classification decides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub failure_rules: Vec<FailureRule>,
 }
 
-/// What becomes of a child's failure.
+/// A rule for failures of children.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = cel(&[
-    ("has(self.exitCodes) || has(self.reasons)", "a rule that names neither exitCodes nor reasons would fit every failure; name some", ""),
+    ("has(self.exitCodes) || has(self.reasons)", "a rule without exitCodes and reasons would match every failure; set at least one of them", ""),
 ])))]
 pub struct FailureRule {
-    /// Exit codes it is about.
+    /// Exit codes that match.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 64), inner(range(min = 1, max = 255)))]
     pub exit_codes: Vec<u8>,
-    /// Reasons it is about, such as `OOMKilled` or `EndpointDown`.
+    /// Reasons that match, such as `OOMKilled` or `EndpointDown`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = 16), inner(length(min = 1, max = 64)))]
     pub reasons: Vec<String>,
-    /// What becomes of it.
+    /// The action on a match.
     pub action: FailureAction,
 }
 
-/// What becomes of a failure.
+/// The action on a matching failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FailureAction {
-    /// Another attempt after a pause; counted against `backoffLimit`.
+    /// Retries after a pause; counts against `backoffLimit`.
     Retry,
-    /// The whole is Failed.
+    /// The object is Failed.
     Fail,
-    /// Another attempt at once; not counted.
+    /// Retries at once; does not count.
     Ignore,
 }
 
 impl FailureRule {
-    /// Whether it is about a failure.
+    /// Tells whether the rule matches a failure.
     #[must_use]
     pub fn matches(&self, exit_code: Option<i32>, reason: &str) -> bool {
         let code = exit_code.and_then(|code| u8::try_from(code).ok());
@@ -249,11 +250,11 @@ impl FailureRule {
     }
 }
 
-/// What one worker asks for and may use at most.
+/// Resource requests and limits of one worker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Resources {
-    /// Cores, such as `2` or `500m`. A laptop rounds up to whole threads.
+    /// CPU cores, such as `2` or `500m`. A laptop rounds up to whole threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32), regex(pattern = "^([0-9]{1,6}|[0-9]{1,9}m)$"))]
     pub cpu: Option<String>,
@@ -265,11 +266,11 @@ pub struct Resources {
     pub gpus: u32,
 }
 
-/// How pods of one stage come up together.
+/// The gang scheduler that starts the pods of one stage together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Gang {
-    /// Each by itself.
+    /// Pods start independently.
     #[default]
     None,
     /// Kubernetes' own PodGroup.

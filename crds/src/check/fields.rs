@@ -1,4 +1,4 @@
-//! Names: fields that do not exist, each with the nearest one that does, and the object's own name.
+//! Checks of names: unknown fields, each with the nearest known one, and the object's own name.
 
 use serde_json::{Map, Value};
 
@@ -24,7 +24,7 @@ const METADATA: [&str; 14] = [
 
 const TOP: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 
-/// What a person probably meant.
+/// Suggests the nearest known name.
 pub(super) fn suggest(wrong: &str, known: &[&str]) -> String {
     let lower = wrong.to_lowercase();
     let near = known
@@ -44,7 +44,7 @@ pub(super) fn suggest(wrong: &str, known: &[&str]) -> String {
     }
 }
 
-/// Problems of `metadata` and of the top level.
+/// Checks `metadata` and the top level.
 pub(super) fn metadata(value: &Value) -> Vec<Finding> {
     let mut findings = vec![];
     let Value::Object(map) = value else {
@@ -64,12 +64,12 @@ pub(super) fn metadata(value: &Value) -> Vec<Finding> {
         Some(Value::String(name)) if is_label(name) => {}
         Some(Value::String(name)) => findings.push(Finding::new(
             "metadata.name",
-            format!("{name:?} is not a name"),
-            "use small letters, digits and - only, and begin and end with a letter or digit",
+            format!("{name:?} is not a valid name"),
+            "use lower-case letters, digits and - only, and begin and end with a letter or digit",
         )),
         Some(other) => findings.push(Finding::new(
             "metadata.name",
-            format!("{other} is not a text"),
+            format!("{other} is not a string"),
             "put it in quotes",
         )),
         None => findings.push(Finding::new(
@@ -88,7 +88,7 @@ fn is_label(name: &str) -> bool {
     inner && !name.is_empty() && !name.starts_with('-') && !name.ends_with('-')
 }
 
-/// Fields of the spec that the schema does not know.
+/// Finds fields of the spec that the schema does not know.
 pub(super) fn unknown(value: &Value, schema: &Value) -> Vec<Finding> {
     let mut findings = vec![];
     if let (Some(spec), Some(schema)) = (value.get("spec"), schema.pointer("/properties/spec")) {

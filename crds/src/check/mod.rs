@@ -1,7 +1,7 @@
-//! The offline check of manifests: judges a file as the API server would, and says for each problem what to do.
+//! The offline check of manifests: validates a file as the API server would, and suggests a fix for each problem.
 //!
 //! In order, each step only when the one before found nothing: YAML, kind and name; unknown fields and the schema's types
-//! and bounds; the CEL rules. Unknown fields are problems here, though a cluster would drop them without a word.
+//! and bounds; the CEL rules. Unknown fields are problems here, although a cluster would drop them silently.
 
 mod fields;
 mod schema;
@@ -58,18 +58,18 @@ impl Manifest {
     }
 }
 
-/// What is wrong with a manifest, where, and what to do about it.
+/// A problem of a manifest, with its place and a suggested fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The file.
     pub file: String,
     /// The document in it, from 1.
     pub document: usize,
-    /// The field, such as `spec.strategies[0].target`; empty when the document as a whole is meant.
+    /// The field, such as `spec.strategies[0].target`; empty for the document as a whole.
     pub field: String,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
-    /// What to do.
+    /// The suggested fix.
     pub remedy: String,
 }
 
@@ -114,7 +114,7 @@ impl Finding {
 /// Checks every document of a text. `file` only names it in problems.
 ///
 /// # Errors
-/// Every problem that was found.
+/// Every problem found.
 pub fn check(text: &str, file: &str) -> Result<Vec<Manifest>, Vec<Problem>> {
     let (mut manifests, mut problems) = (vec![], vec![]);
     let mut seen = BTreeSet::new();
@@ -142,7 +142,7 @@ pub fn check(text: &str, file: &str) -> Result<Vec<Manifest>, Vec<Problem>> {
                 report(vec![Finding::new(
                     "",
                     format!("not YAML: {error}"),
-                    "look at the line named, and at its indentation",
+                    "check that line and its indentation",
                 )]);
                 break;
             }
@@ -153,7 +153,7 @@ pub fn check(text: &str, file: &str) -> Result<Vec<Manifest>, Vec<Problem>> {
                     manifests.push(manifest);
                 } else {
                     let message = format!(
-                        "{} {} is in this file twice",
+                        "{} {} appears twice in this file",
                         manifest.kind(),
                         manifest.name()
                     );
@@ -173,7 +173,7 @@ pub fn check(text: &str, file: &str) -> Result<Vec<Manifest>, Vec<Problem>> {
             file: file.to_owned(),
             document: 1,
             field: String::new(),
-            message: "there is no manifest in it".to_owned(),
+            message: "it contains no manifest".to_owned(),
             remedy,
         });
     }
@@ -191,7 +191,7 @@ fn check_document(yaml: serde_yaml::Value) -> Result<Manifest, Vec<Finding>> {
         vec![Finding::new(
             "",
             format!("cannot be written as JSON: {error}"),
-            "use plain maps, lists, texts and numbers",
+            "use plain maps, lists, strings and numbers",
         )]
     })?;
     let Value::Object(map) = &value else {
@@ -203,7 +203,7 @@ fn check_document(yaml: serde_yaml::Value) -> Result<Manifest, Vec<Finding>> {
     };
     let text = |field: &str| map.get(field).and_then(Value::as_str).unwrap_or_default();
     if text("apiVersion") != API_VERSION {
-        let message = format!("{:?} is not served here", text("apiVersion"));
+        let message = format!("{:?} is not supported", text("apiVersion"));
         return Err(vec![Finding::new(
             "apiVersion",
             message,
@@ -259,7 +259,7 @@ where
     }
 }
 
-/// A broken CEL rule: its message already says what to do.
+/// Converts a violated CEL rule, whose message already suggests a fix.
 fn by_rule(error: &kube::core::cel::ValidationError) -> Finding {
     let (message, remedy) = error
         .message

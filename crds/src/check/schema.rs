@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Finding;
 
-/// The schema of a definition's first version, of the spec only: what a status says is no business of a manifest.
+/// Returns the schema of a definition's first version, for the spec only: manifests carry no status.
 pub(super) fn of(crd: &CustomResourceDefinition) -> Value {
     let schema = crd
         .spec
@@ -24,7 +24,7 @@ pub(super) fn of(crd: &CustomResourceDefinition) -> Value {
     schema
 }
 
-/// Everything in which the value differs from the schema.
+/// Finds every violation of the schema.
 pub(super) fn violations(value: &Value, schema: &Value) -> Vec<Finding> {
     match Validator::new(schema) {
         Ok(validator) => validator
@@ -161,15 +161,15 @@ fn nearest(value: &Value, known: &[&str]) -> String {
     )
 }
 
-/// What a pattern asks for, in words.
+/// Describes a pattern in words.
 fn looks(pattern: &str) -> String {
     if pattern == crate::rules::NAME {
-        "use small letters, digits, - and . only, and begin and end with a letter or digit"
+        "use lower-case letters, digits, - and . only, and begin and end with a letter or digit"
             .to_owned()
     } else if pattern == crate::rules::DIGEST {
-        "write sha256: and 64 hexadecimal digits, or leave it out to take what comes".to_owned()
+        "write sha256: and 64 hexadecimal digits, or leave it out to accept any".to_owned()
     } else if pattern.contains("(h|ms|m|s)") {
-        "write a length of time, such as 90s, 15m or 1h30m".to_owned()
+        "write a duration, such as 90s, 15m or 1h30m".to_owned()
     } else if pattern.contains("(Ki|Mi|Gi)") {
         "write a size, such as 512Ki, 256Mi or 2Gi".to_owned()
     } else {
