@@ -8,6 +8,7 @@
 mod calls;
 pub mod export;
 mod message;
+pub mod random;
 pub mod renderer;
 mod supervise;
 mod transcript;
@@ -15,6 +16,7 @@ mod vocab;
 
 pub use calls::{CallError, calls_in_text};
 pub use message::{Message, Role, ToolCall, ToolSpec};
+pub use random::SampleKey;
 pub use renderer::{ParseError, Renderer, renderer};
 pub use supervise::{supervise, user_view};
 pub use transcript::Transcript;

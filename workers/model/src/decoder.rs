@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use agoge_dialogue::random::hash;
 use tch::{Kind, Tensor};
 
-use crate::random::{hash, normals};
+use crate::random::normals;
 use crate::{ModelConfig, ModelError, weights};
 
 /// A policy's weights.

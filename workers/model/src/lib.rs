@@ -12,9 +12,9 @@ mod random;
 mod tokenizer;
 mod weights;
 
+pub use agoge_dialogue::SampleKey;
 pub use config::ModelConfig;
 pub use decoder::Decoder;
 pub use engine::{Engine, Generation, Request, Sampling};
 pub use error::ModelError;
-pub use random::SampleKey;
 pub use tokenizer::Tokenizer;

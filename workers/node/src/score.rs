@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use agoge_checker::Judge;
 use agoge_crds::checker_suite::EndpointScore;
 use agoge_crds::report::QualifyReport;
 use agoge_crds::shared::EndpointBinding;
-use agoge_llm::{Client, Meter};
+use agoge_llm::Meter;
 use agoge_sandbox::Limits;
 use agoge_store::Ledger;
-use agoge_synthesis::rollout::{Rules, User, play};
-use agoge_world::{Split, Task, World};
+use agoge_synthesis::rollout::{Players, Settings, User};
+use agoge_world::{SandboxBackend, Split, Task, World};
 use futures::StreamExt;
 use serde::Deserialize;
 
@@ -98,11 +99,17 @@ pub fn play_all(
     let client = Endpoints::open(&job.assignment, Meter::default())?.client(binding)?;
     let model = binding.model.as_deref().unwrap_or_default();
     let prefix = format!("{suite}/{}/{model}", binding.endpoint);
-    let rules = Rules {
+    let settings = Settings {
         temperature: binding.temperature.unwrap_or(0.0),
-        ..Rules::default()
+        ..Settings::default()
     };
-    let world = Mutex::new(World::open(job.domain()?, Limits::default())?);
+    let players = Players {
+        backend: &SandboxBackend::new(World::open(job.domain()?, Limits::default())?),
+        judge: &Mutex::new(Judge::new()),
+        agent: &client,
+        user: User::Scripted,
+        settings: &settings,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -116,7 +123,7 @@ pub fn play_all(
     job.progress.stage(&stage, "tasks", tasks.len() as u64);
     let mut done = tasks.len() - due.len();
     runtime.block_on(async {
-        let played = due.iter().map(|task| one(&world, task, &client, &rules));
+        let played = due.iter().map(|task| one(&players, task));
         let mut played = futures::stream::iter(played).buffered(client.concurrency());
         for task in &due {
             let Some(passed) = played.next().await else {
@@ -146,16 +153,12 @@ pub fn play_all(
 }
 
 /// Plays one task; whether it passed. What an endpoint spoils is played again.
-async fn one(
-    world: &Mutex<World>,
-    task: &Task,
-    client: &Client,
-    rules: &Rules,
-) -> Result<bool, Failure> {
+async fn one(players: &Players<'_>, task: &Task) -> Result<bool, Failure> {
     let mut why = String::new();
     for _ in 0..TRIES {
         let item = format!("score/{}", task.id);
-        let rollout = play(world, task, &item, client, User::Scripted, rules)
+        let rollout = players
+            .play(task, &item)
             .await
             .map_err(|error| Failure::from(&error))?;
         if let Some(reward) = rollout.reward() {

@@ -4,12 +4,12 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use agoge_checker::Cause;
+use agoge_checker::{Cause, Judge};
 use agoge_dialogue::{Message, ToolCall};
-use agoge_llm::{Client, Endpoint, Meter, Request};
+use agoge_llm::{Client, Endpoint, LlmError, Meter, Request};
 use agoge_sandbox::Limits;
-use agoge_synthesis::rollout::{End, Rollout, Rules, User, play};
-use agoge_world::{DONE, Domain, Mix, Split, Task, World, tasks};
+use agoge_synthesis::rollout::{Players, Rollout, Settings, User};
+use agoge_world::{DONE, Domain, End, Mix, SandboxBackend, Split, Task, World, tasks};
 
 fn world() -> World {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/domain");
@@ -49,11 +49,24 @@ fn user(script: fn(&Request) -> String) -> Client {
     .unwrap()
 }
 
+async fn played(
+    world: World,
+    task: &Task,
+    agent: &Client,
+    user: User<'_>,
+) -> Result<Rollout, LlmError> {
+    let players = Players {
+        backend: &SandboxBackend::new(world),
+        judge: &Mutex::new(Judge::new()),
+        agent,
+        user,
+        settings: &Settings::default(),
+    };
+    players.play(task, "item").await
+}
+
 async fn episode(world: World, task: &Task, agent: &Client, user: User<'_>) -> Rollout {
-    let world = Mutex::new(world);
-    play(&world, task, "item", agent, user, &Rules::default())
-        .await
-        .unwrap()
+    played(world, task, agent, user).await.unwrap()
 }
 
 #[tokio::test]
@@ -144,16 +157,8 @@ async fn an_endpoint_that_is_down_is_an_error_and_no_verdict() {
         ..Endpoint::new("http://127.0.0.1:9")
     };
     let gone = Client::new(gone, Arc::default()).unwrap();
-    let world = Mutex::new(world);
-    let error = play(
-        &world,
-        &task,
-        "item",
-        &gone,
-        User::Scripted,
-        &Rules::default(),
-    )
-    .await
-    .unwrap_err();
+    let error = played(world, &task, &gone, User::Scripted)
+        .await
+        .unwrap_err();
     assert!(error.is_final() && error.is_passing(), "{error}");
 }

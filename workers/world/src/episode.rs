@@ -1,5 +1,6 @@
 //! A domain being played: its tools in the sandbox, each run a set of differences over the shared data.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -118,13 +119,9 @@ impl World {
                     self.sandbox
                         .call(&episode.overlay, &self.domain.now, &call.name, &arguments);
                 episode.overlay = after;
-                told(outcome)
+                ToolResult::of(outcome)
             }
-            Err(message) => ToolResult {
-                content: format!("error: {message}"),
-                error: true,
-                killed: false,
-            },
+            Err(message) => ToolResult::error(message),
         };
         episode.calls.push((call.clone(), result.clone()));
         result
@@ -148,28 +145,34 @@ impl World {
     }
 }
 
-fn told(outcome: Outcome) -> ToolResult {
-    match outcome {
-        Outcome::Value(Value::String(content)) => ToolResult {
-            content,
-            error: false,
-            killed: false,
-        },
-        Outcome::Value(value) => ToolResult {
-            content: value.to_string(),
-            error: false,
-            killed: false,
-        },
-        Outcome::Raised { message, .. } => ToolResult {
-            content: format!("error: {message}"),
-            error: true,
-            killed: false,
-        },
-        Outcome::Killed(reason) => ToolResult {
+impl ToolResult {
+    fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Value(Value::String(content)) => Self {
+                content,
+                error: false,
+                killed: false,
+            },
+            Outcome::Value(value) => Self {
+                content: value.to_string(),
+                error: false,
+                killed: false,
+            },
+            Outcome::Raised { message, .. } => Self::error(message),
+            Outcome::Killed(reason) => Self {
+                killed: true,
+                ..Self::error(reason)
+            },
+        }
+    }
+
+    /// The result of a call that failed for this reason.
+    pub fn error(reason: impl Display) -> Self {
+        Self {
             content: format!("error: {reason}"),
             error: true,
-            killed: true,
-        },
+            killed: false,
+        }
     }
 }
 

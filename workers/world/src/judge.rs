@@ -75,6 +75,15 @@ pub fn judge_user(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault>
     faults
 }
 
+/// Every fault of the user's turns in a dialogue, in their order.
+#[must_use]
+pub fn user_faults(task: &Task, messages: &[Message]) -> Vec<UserFault> {
+    (0..messages.len())
+        .filter(|at| messages[*at].role == Role::User)
+        .flat_map(|at| judge_user(task, &messages[..at], &messages[at].content))
+        .collect()
+}
+
 /// An opening says what is wanted and tells what is not held back.
 fn opening(script: &UserScript, turn: &str) -> Vec<UserFault> {
     let mut faults = Vec::new();

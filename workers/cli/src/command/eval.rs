@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use agoge_checker::Judge;
 use agoge_checker::passk::{Estimate, pass_hat_k};
 use agoge_llm::Client;
 use agoge_plan::Endpoint;
 use agoge_sandbox::Limits;
 use agoge_store::write_atomic;
-use agoge_synthesis::rollout::{Calls, Rollout, Rules, User, play};
-use agoge_world::{Domain, Mix, Split, Task, World, tasks};
+use agoge_synthesis::rollout::{Calls, Players, Rollout, Settings, User};
+use agoge_world::{Domain, Mix, SandboxBackend, Split, Task, World, tasks};
 use clap::Args;
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -95,8 +96,8 @@ pub fn eval(eval: &Eval) -> Result<(), Failure> {
         .block_on(probe::answers(&client))
         .map_err(Failure::input)?;
     let world = World::open(Arc::new(domain), Limits::default()).map_err(Failure::input)?;
-    let world = Mutex::new(world);
-    let played = runtime.block_on(play_all(eval, &world, &chosen, &client))?;
+    let backend = SandboxBackend::new(world);
+    let played = runtime.block_on(play_all(eval, &backend, &chosen, &client))?;
     let figures = figures(eval, &chosen, &played, client.meter().spent().tokens());
     show(&figures);
     if let Some(file) = &eval.json {
@@ -163,7 +164,7 @@ fn chosen(eval: &Eval) -> Result<(Domain, Vec<Task>), Failure> {
 /// Every trial of every task, with the task's number.
 async fn play_all(
     eval: &Eval,
-    world: &Mutex<World>,
+    backend: &SandboxBackend,
     chosen: &[Task],
     client: &Client,
 ) -> Result<Vec<(usize, Rollout)>, Failure> {
@@ -182,12 +183,13 @@ async fn play_all(
     );
     let trials = (0..eval.samples).flat_map(|trial| (0..chosen.len()).map(move |at| (at, trial)));
     let bar_of = &bar;
+    let judge = &Mutex::new(Judge::new());
     let episodes = futures::stream::iter(trials).map(|(at, trial)| async move {
-        let rules = Rules {
+        let settings = Settings {
             temperature: eval.temperature,
             seed: eval.seed.wrapping_add(u64::from(trial)),
             calls,
-            ..Rules::default()
+            ..Settings::default()
         };
         let user = if eval.model_user {
             User::Model(client)
@@ -195,7 +197,14 @@ async fn play_all(
             User::Scripted
         };
         let item = format!("{}#{trial}", chosen[at].id);
-        let rollout = play(world, &chosen[at], &item, client, user, &rules).await;
+        let players = Players {
+            backend,
+            judge,
+            agent: client,
+            user,
+            settings: &settings,
+        };
+        let rollout = players.play(&chosen[at], &item).await;
         bar_of.inc(1);
         rollout.map(|rollout| (at, rollout))
     });

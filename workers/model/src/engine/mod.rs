@@ -11,9 +11,9 @@ mod sample;
 
 use std::collections::HashMap;
 
+use agoge_dialogue::SampleKey;
 use tch::Tensor;
 
-use crate::random::SampleKey;
 use crate::{Decoder, ModelError};
 use cache::Slot;
 use forward::{Row, Weights, floats};

@@ -5,11 +5,11 @@ use std::future::Future;
 use std::path::Path;
 use std::sync::Mutex;
 
-use agoge_checker::{Cause, Plausible};
+use agoge_checker::{Cause, Judge, Plausible};
 use agoge_crds::lineage;
 use agoge_llm::LlmError;
 use agoge_store::{Digest, Store};
-use agoge_world::{Split, World};
+use agoge_world::{End, SandboxBackend, Split, World};
 use futures::StreamExt;
 
 use super::book::{Book, Item, Proposal};
@@ -22,7 +22,7 @@ use super::{decide, look as looks};
 use crate::canonical::canonical;
 use crate::instance::{Attempt, Gate};
 use crate::plan::{PlanPair, PlanRecord};
-use crate::rollout::{End, Rules, User, lock, play};
+use crate::rollout::{Players, Settings, User};
 
 /// How often an instance or a rollout that an endpoint spoiled is made.
 const TRIES: u32 = 2;
@@ -39,7 +39,8 @@ enum Ended {
 struct Bench<'a> {
     config: &'a SeaConfig,
     seats: &'a Seats,
-    world: Mutex<&'a mut World>,
+    world: SandboxBackend<&'a mut World>,
+    judge: Mutex<Judge>,
     plausible: Plausible,
 }
 
@@ -71,7 +72,8 @@ pub async fn run(
         config,
         seats,
         plausible: Plausible::of(world.domain()),
-        world: Mutex::new(world),
+        world: SandboxBackend::new(world),
+        judge: Mutex::new(Judge::new()),
     };
     let book = Book::open(work)?;
     seats.writer.meter().resume(book.spent());
@@ -117,7 +119,7 @@ impl Bench<'_> {
         id: String,
         number: u64,
     ) -> Result<Result<Item, Exhausted>, LlmError> {
-        let domain = lock(&self.world).domain().clone();
+        let domain = self.world.domain().clone();
         let look = look(&domain, self.config.seed, number);
         let writer = Writer {
             world: &self.world,
@@ -372,21 +374,20 @@ impl Job<'_> {
         let Some(task) = item.attempt.task.clone() else {
             return Ok(Ok(item));
         };
-        let rules = Rules {
+        let settings = Settings {
             seed: looks::draw(&[&bench.config.seed.to_string(), &item.attempt.id]) >> 21,
-            ..Rules::default()
+            ..Settings::default()
         };
         for left in (0..TRIES).rev() {
             let seats = bench.seats;
-            let user = User::Model(&seats.user);
-            let step = play(
-                &bench.world,
-                &task,
-                &item.attempt.id,
-                &seats.agent,
-                user,
-                &rules,
-            );
+            let players = Players {
+                backend: &bench.world,
+                judge: &bench.judge,
+                agent: &seats.agent,
+                user: User::Model(&seats.user),
+                settings: &settings,
+            };
+            let step = players.play(&task, &item.attempt.id);
             let rollout = match bench.within(step).await? {
                 Ok(rollout) => rollout,
                 Err(exhausted) => return Ok(Err(exhausted)),

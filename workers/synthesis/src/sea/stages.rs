@@ -4,19 +4,18 @@
 //! while the instance has tokens left, and else ends the attempt at that gate with its reason.
 
 use std::borrow::BorrowMut;
-use std::sync::Mutex;
 
 use agoge_checker::{Plausible, Thresholds, qualify_among};
 use agoge_dialogue::{CallError, Message, ToolCall};
 use agoge_llm::{Answer, Client, Finish, Format, LlmError, Request, Spent, json_in_text};
 use agoge_sandbox::{Change, Source, lint};
-use agoge_world::{Domain, Fact, Task, UserScript, World, replay};
+use agoge_world::{Domain, Fact, SandboxBackend, Task, UserScript, World, replay};
 use serde_json::{Map, Value, json};
 
 use super::look::Look;
 use crate::instance::{Draft, Gate};
 use crate::plan::{PlanPair, fill};
-use crate::rollout::{lock, tool_list};
+use crate::rollout::tool_list;
 
 /// Fewer tokens than this are not worth a question.
 const LEAST: u32 = 24;
@@ -29,7 +28,7 @@ const LONGEST_OUTPUT: (usize, usize) = (24, 3);
 
 /// Who writes one instance, for whom, with what.
 pub(super) struct Writer<'a, W> {
-    pub world: &'a Mutex<W>,
+    pub world: &'a SandboxBackend<W>,
     pub client: &'a Client,
     pub plan: &'a PlanPair,
     pub plausible: &'a Plausible,
@@ -86,10 +85,7 @@ impl<W: BorrowMut<World>> Writer<'_, W> {
     /// # Errors
     /// When nothing more can be asked at all.
     pub async fn write(&self, id: &str, look: &Look) -> Result<Written, LlmError> {
-        let domain = {
-            let mut world = lock(self.world);
-            (*world).borrow_mut().domain().clone()
-        };
+        let domain = { self.world.domain().clone() };
         let tools = tool_list(&domain.tools);
         let system = fill(&self.plan.synthesis.system, &[("tools", &tools)]);
         let mut talk = Talk {
@@ -248,7 +244,7 @@ impl<W: BorrowMut<World>> Talk<'_, W> {
         let map = object(answer)?;
         let calls = calls(domain, map.get("calls"))?;
         let say = outputs(map.get("say"))?;
-        let mut world = lock(self.writer.world);
+        let mut world = self.writer.world.lock();
         let world: &mut World = (*world).borrow_mut();
         let episode = replay(world, &calls).map_err(|e| e.to_string())?;
         grounded(domain, scenario, &episode.calls)?;
@@ -277,7 +273,7 @@ impl<W: BorrowMut<World>> Talk<'_, W> {
             ..task.clone()
         };
         let writer = self.writer;
-        let mut world = lock(writer.world);
+        let mut world = writer.world.lock();
         let found = qualify_among(
             (*world).borrow_mut(),
             &task,

@@ -1,0 +1,230 @@
+//! Rollouts of a task with models behind endpoints: the agent's model, and the task's script or another model as the user.
+//!
+//! The episode loop is [`agoge_world::play()`]. Calls run on the executable domain, messages are kept, and the checkers
+//! judge the end. An endpoint that fails ends the episode as INFRA: it proves nothing about the agent and is never a
+//! reward.
+
+mod speakers;
+
+use std::borrow::BorrowMut;
+use std::sync::{Mutex, PoisonError};
+
+use agoge_checker::{Cause, Evidence, Judge, Qualification, Verdict, attribute};
+use agoge_dialogue::Message;
+use agoge_llm::{Client, LlmError, Request, Spent};
+use agoge_world::{
+    End, Episode, Rules, SandboxBackend, ScriptedUser, Speaker, Task, UserFault, World, user_faults,
+};
+use serde::{Deserialize, Serialize};
+
+pub use speakers::{Asker, EndpointAgent, EndpointUser, agent_prompt, tool_list};
+
+/// How calls are offered to the agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Calls {
+    /// Described in the prompt, written by the model as fenced JSON: works with every model.
+    #[default]
+    Fenced,
+    /// By the API's `tools`. What the model writes as fenced JSON is accepted too.
+    Native,
+}
+
+/// The user of a rollout.
+#[derive(Clone, Copy, Debug)]
+pub enum User<'a> {
+    /// The task's own script.
+    Scripted,
+    /// A model that gets the task's instruction.
+    Model(&'a Client),
+}
+
+/// The rules of an episode and the sampling settings of its models.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Settings {
+    /// The rules of the episode loop.
+    pub rules: Rules,
+    /// The agent's temperature.
+    pub temperature: f64,
+    /// The user model's temperature.
+    pub user_temperature: f64,
+    /// The seed of both models.
+    pub seed: u64,
+    /// The way in which calls are offered to the agent.
+    pub calls: Calls,
+}
+
+/// A finished episode.
+#[derive(Clone, Debug)]
+pub struct Rollout {
+    /// The dialogue, without system messages.
+    pub messages: Vec<Message>,
+    /// Its calls and the state they left.
+    pub episode: Episode,
+    /// The reason it ended.
+    pub end: End,
+    /// The checkers' verdict; `None` when an endpoint or the sandbox failed.
+    pub verdict: Option<Verdict>,
+    /// The user's turns against its instruction, found by code.
+    pub user_faults: Vec<UserFault>,
+    /// The cost of the agent's model.
+    pub agent: Spent,
+    /// The cost of the user's model.
+    pub user: Spent,
+}
+
+impl Rollout {
+    /// Returns 1 when the user closed it and every checker passed, else 0; `None` when something failed that is not the
+    /// agent's.
+    #[must_use]
+    pub fn reward(&self) -> Option<f64> {
+        let verdict = self.verdict.as_ref().filter(|v| v.killed.is_none())?;
+        self.end.reward(verdict.pass)
+    }
+
+    /// Returns true when it closed and passed.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        self.reward() == Some(1.0)
+    }
+
+    /// Returns the party that the failure belongs to, with the reason; `None` when the episode passed.
+    #[must_use]
+    pub fn cause(
+        &self,
+        task: &Task,
+        qualification: Option<&Qualification>,
+    ) -> Option<(Cause, String)> {
+        let infra = match &self.end {
+            End::Infra(why) => Some(why.as_str()),
+            _ => None,
+        };
+        let Some(verdict) = &self.verdict else {
+            let why = infra.unwrap_or("no verdict");
+            return Some((Cause::Infra, why.to_owned()));
+        };
+        if self.passed() {
+            return None;
+        }
+        let evidence = Evidence {
+            task,
+            verdict,
+            episode: &self.episode,
+            user_faults: &self.user_faults,
+            infra,
+            qualification,
+        };
+        let found = attribute(&evidence);
+        found.or_else(|| {
+            // The checkers pass, but nobody closed the dialogue.
+            let fault = self.user_faults.first();
+            Some(match (&self.end, fault) {
+                (End::User(why), _) => (Cause::User, why.clone()),
+                (_, Some(fault)) => (
+                    Cause::User,
+                    format!("{}: {}", fault.kind_name(), fault.detail),
+                ),
+                (End::TurnLimit, _) => (
+                    Cause::Trajectory,
+                    "did not come to an end within its turns".into(),
+                ),
+                (End::TokenLimit, _) => (Cause::Trajectory, "a turn ran over its tokens".into()),
+                (End::Nonsense(why), _) => (Cause::Trajectory, why.clone()),
+                _ => (Cause::Trajectory, "did not close".into()),
+            })
+        })
+    }
+}
+
+/// The players of many rollouts over one domain.
+#[derive(Debug)]
+pub struct Players<'a, W = World> {
+    /// The tools and the data.
+    pub backend: &'a SandboxBackend<W>,
+    /// The judge, which replays each task's gold once.
+    pub judge: &'a Mutex<Judge>,
+    /// The agent's model.
+    pub agent: &'a Client,
+    /// The user.
+    pub user: User<'a>,
+    /// Rules and sampling.
+    pub settings: &'a Settings,
+}
+
+impl<W: BorrowMut<World>> Players<'_, W> {
+    /// Plays a task once. `item` names it in recordings.
+    ///
+    /// # Errors
+    /// When the budget is used up or a recording lacks the answer. Every other failure of an endpoint is the rollout's
+    /// end.
+    pub async fn play(&self, task: &Task, item: &str) -> Result<Rollout, LlmError> {
+        let settings = self.settings;
+        let mut agent = self.agent_of(item);
+        let mut script = ScriptedUser::new(task);
+        let mut model = match self.user {
+            User::Scripted => None,
+            User::Model(client) => {
+                let asker = Asker::new(client, format!("{item}/user"));
+                let (temperature, seed) = (settings.user_temperature, settings.seed);
+                Some(EndpointUser::new(asker, task, temperature, seed))
+            }
+        };
+        let user: &mut dyn Speaker = match &mut model {
+            Some(model) => model,
+            None => &mut script,
+        };
+        let mut session = self.backend.session();
+        let played = agoge_world::play(&mut session, &mut agent, user, &settings.rules).await;
+        let (agent, user) = (agent.asker, model.map(|model| model.asker));
+        let (user, failed) = user.map_or_else(Default::default, |user| (user.spent, user.failure));
+        if let Some(error) = agent.failure.or(failed).filter(LlmError::is_final) {
+            return Err(error);
+        }
+        let mut rollout = Rollout {
+            user_faults: user_faults(task, &played.messages),
+            messages: played.messages,
+            episode: session.into_episode(),
+            end: played.end,
+            verdict: None,
+            agent: agent.spent,
+            user,
+        };
+        if matches!(rollout.end, End::User(_)) {
+            rollout.user_faults.push(UserFault::no_turn());
+        }
+        if !matches!(rollout.end, End::Infra(_)) {
+            rollout.verdict = Some(self.verdict(task, &rollout));
+        }
+        Ok(rollout)
+    }
+
+    fn agent_of(&self, item: &str) -> EndpointAgent<'_> {
+        let settings = self.settings;
+        let domain = self.backend.domain();
+        let prompt = agent_prompt(domain, settings.calls);
+        let (tools, stop) = match settings.calls {
+            Calls::Native => (domain.tools.clone(), Vec::new()),
+            Calls::Fenced => (Vec::new(), vec![speakers::RESULT.to_owned()]),
+        };
+        let request = Request {
+            tools,
+            temperature: settings.temperature,
+            seed: Some(settings.seed),
+            stop,
+            ..Request::new(
+                vec![Message::system(&prompt)],
+                settings.rules.max_agent_tokens,
+            )
+        };
+        let asker = Asker::new(self.agent, format!("{item}/agent"));
+        EndpointAgent::new(asker, request, settings.calls)
+    }
+
+    fn verdict(&self, task: &Task, rollout: &Rollout) -> Verdict {
+        let mut world = self.backend.lock();
+        let mut judge = self.judge.lock().unwrap_or_else(PoisonError::into_inner);
+        let world = (*world).borrow_mut();
+        judge.check(world, task, &rollout.episode, &rollout.messages)
+    }
+}
