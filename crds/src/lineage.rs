@@ -1,5 +1,7 @@
 //! The lineage of plan pairs as a status shows it: what each generation changed, and what it gained.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +58,35 @@ pub enum Outcome {
     Undecided,
     /// A person must decide.
     Awaiting,
+}
+
+/// A person's decision about a plan pair, such as the annotation `agoge.dev/promote: <digest>`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Decision {
+    /// Digest of the plan pair.
+    pub digest: String,
+    /// Whether it is promoted, or rolled back.
+    pub promote: bool,
+}
+
+/// Annotation by which a person promotes the plan pair of this digest.
+pub const PROMOTE: &str = "agoge.dev/promote";
+/// Annotation by which a person rolls the plan pair of this digest back.
+pub const ROLL_BACK: &str = "agoge.dev/rollback";
+
+impl Decision {
+    /// Returns the decision in the annotations of a SynthesisJob. One who both promotes and rolls back, rolls back.
+    #[must_use]
+    pub fn of(annotations: &BTreeMap<String, String>) -> Option<Self> {
+        let decision = |key: &str, promote| {
+            annotations.get(key).map(|digest| Self {
+                digest: digest.clone(),
+                promote,
+            })
+        };
+        decision(ROLL_BACK, false).or_else(|| decision(PROMOTE, true))
+    }
 }
 
 /// An estimate with its interval.

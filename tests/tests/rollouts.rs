@@ -63,7 +63,7 @@ impl Stage {
     /// The stage that the laptop's driver ran by itself.
     fn of(desk: &Desk) -> Self {
         let assignment = read(&desk.out().join("work/desk-grpo/assignment.json"));
-        assert!(assignment["arguments"].get("rollouts").is_none());
+        assert!(assignment["spec"].get("rollouts").is_none());
         let free = || TcpListener::bind("127.0.0.1:0").unwrap();
         let listeners = [free(), free()];
         Self {
@@ -85,7 +85,7 @@ impl Stage {
     fn server(&self, n: usize) -> Child {
         let name = format!("server-{n}");
         let mut assignment = self.assignment.clone();
-        assignment["role"] = json!("rollout");
+        assignment["spec"]["role"] = json!("rollout");
         assignment["work"] = json!(self.dir.join(&name));
         assignment["threads"] = json!(1);
         let mut command = self.worker(&name, "rollout", &assignment);
@@ -97,7 +97,7 @@ impl Stage {
     fn trainer(&self, name: &str, patience: &str) -> Child {
         let hosts = self.ports.map(|port| format!("127.0.0.1:{port}"));
         let mut assignment = self.assignment.clone();
-        assignment["arguments"]["rollouts"] = json!({ "hosts": hosts, "servers": 2 });
+        assignment["spec"]["rollouts"] = json!({ "hosts": hosts, "servers": 2 });
         assignment["work"] = json!(self.dir.join(name));
         let mut command = self.worker(name, "train", &assignment);
         command.env("AGOGE_ROLLOUT_PATIENCE", patience);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use agoge_plan::{Child, Role};
+use agoge_plan::Child;
 
 /// Field manager, and `app.kubernetes.io/managed-by`.
 pub const MANAGER: &str = "agoge-operator";
@@ -84,25 +84,13 @@ pub struct Target {
     pub name: String,
 }
 
-/// The worker's subcommand, and the child's `component`.
-#[must_use]
-pub fn component(role: &Role) -> &'static str {
-    match role {
-        Role::Synthesize { .. } => "synthesize",
-        Role::Qualify => "qualify",
-        Role::Score => "score",
-        Role::Train { .. } => "train",
-        Role::Rollout => "rollout",
-    }
-}
-
 /// The labels of a child and of its pods.
 #[must_use]
 pub fn labels(child: &Child) -> serde_json::Map<String, serde_json::Value> {
     [
         ("app.kubernetes.io/name", "agoge".to_owned()),
         ("app.kubernetes.io/managed-by", MANAGER.to_owned()),
-        (COMPONENT, component(&child.role).to_owned()),
+        (COMPONENT, child.role().as_str().to_owned()),
         (KIND, child.owner.kind.clone()),
         (OWNER, child.owner.name.clone()),
         (KEY, child.key.clone()),

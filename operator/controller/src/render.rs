@@ -8,8 +8,9 @@ pub mod overlay;
 
 use std::path::PathBuf;
 
+use agoge_contract::{Assignment, Endpoint, ProgressServer, ROLLOUT_PORT, Resolved, Role};
 use agoge_crds::shared::Gang;
-use agoge_plan::{Assignment, Child, Endpoint, ProgressServer, ROLLOUT_PORT, Resolved, Role};
+use agoge_plan::Child;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::DynamicObject;
@@ -137,12 +138,12 @@ pub fn render(child: &Child, site: &Site) -> Result<Rendered, RenderError> {
 
 /// Whether a child's pods are ranks of one trainer.
 fn ranks(child: &Child) -> bool {
-    child.shards > 1 && matches!(child.role, Role::Train { .. })
+    child.shards > 1 && child.role() == Role::Train
 }
 
 /// Whether a child's pods serve rollouts: each by itself, and none has anything to lose.
 fn serves(child: &Child) -> bool {
-    child.role == Role::Rollout
+    child.role() == Role::Rollout
 }
 
 fn metadata(child: &Child) -> Value {
@@ -183,11 +184,7 @@ fn assignment(child: &Child, site: &Site) -> Assignment {
         endpoints: endpoints.collect(),
         recordings: None,
     };
-    let mut assignment = Assignment::of(child, 0, &resolved, PathBuf::from("/work"), 0);
-    // A worker ends by itself a little before its time is up: asked to stop, it might lose what it has in hand.
-    assignment.time_left = assignment
-        .time_left
-        .map(|left| (left - (left / 10.0).min(10.0)).max(1.0));
+    let mut assignment = child.assignment(0, &resolved, PathBuf::from("/work"), 0);
     assignment.progress = Some(ProgressServer {
         url: site.progress_url.clone(),
         token: PathBuf::from(format!("{RUN}/{TOKEN}")),
@@ -303,7 +300,7 @@ fn template(child: &Child, site: &Site) -> Result<Value, RenderError> {
             "name": names::CONTAINER,
             "image": wishes.image.as_deref().unwrap_or(&site.image),
             "imagePullPolicy": site.pull_policy,
-            "args": [names::component(&child.role), "--assignment", format!("{RUN}/{ASSIGNMENT}")],
+            "args": [child.role().as_str(), "--assignment", format!("{RUN}/{ASSIGNMENT}")],
             "env": env(child, site),
             "resources": resources(child),
             "securityContext": {

@@ -1,5 +1,9 @@
-//! A child: one piece of work, said so that it can become a process as well as a Job.
+//! A child: one piece of work with all that a driver needs to make a process or a Job of it.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use agoge_contract::{Assignment, Owner, Resolved, Role, Work};
 use agoge_crds::API_VERSION;
 use agoge_crds::report::SynthesisReport;
 use agoge_crds::shared::{Resources, WorkerTemplate};
@@ -14,136 +18,79 @@ pub struct Child {
     pub name: String,
     /// Its name over all attempts: where its checkpoints lie, and how it is observed.
     pub key: String,
-    /// Which attempt, from 0.
+    /// Number of the attempt, from 0.
     pub attempt: u32,
-    /// Whose it is.
+    /// The object that it belongs to, and goes with.
     pub owner: Owner,
-    /// What it does.
-    pub role: Role,
-    /// What the worker reads: plain data, the same for every attempt, with names that the driver resolves.
-    pub arguments: Value,
-    /// What it needs.
+    /// The work: the same for every attempt, with names that the driver resolves.
+    pub work: Work,
+    /// Resources and endpoints.
     pub needs: Needs,
     /// Workers that share it, each with an index from 0.
     pub shards: u32,
-    /// Active time that it has left; the driver asks it to stop by then. No part of `arguments`, since it shrinks.
-    pub time_left: Option<std::time::Duration>,
+    /// Active time that it has left; the driver asks it to stop by then. It shrinks, so it is no part of the work.
+    pub time_left: Option<Duration>,
 }
 
 impl Child {
-    /// A digest of role, arguments and shards: two children with the same are the same work.
+    /// Returns a digest of the work and its shards: two children with the same digest are the same work.
     #[must_use]
     pub fn digest(&self) -> String {
-        let text = serde_json::json!([self.role, self.arguments, self.shards]).to_string();
-        agoge_crds::digest(&text)
+        self.work.digest(self.shards)
     }
-}
 
-/// The object a child belongs to, and goes with.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Owner {
-    /// API version.
-    pub api_version: String,
-    /// Kind.
-    pub kind: String,
-    /// Name.
-    pub name: String,
-    /// Namespace; none on a laptop.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub namespace: Option<String>,
-    /// Uid; empty on a laptop.
-    pub uid: String,
-}
-
-impl Owner {
-    pub(crate) fn of<T: Resource<DynamicType = ()>>(object: &T) -> Self {
-        Self {
-            api_version: API_VERSION.to_owned(),
-            kind: T::kind(&()).into_owned(),
-            name: object.name_any(),
-            namespace: object.namespace(),
-            uid: object.uid().unwrap_or_default(),
-        }
-    }
-}
-
-/// What a child does. The worker has a subcommand for each.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Role {
-    /// Makes instances by one strategy.
-    Synthesize {
-        /// Its name.
-        strategy: String,
-    },
-    /// Qualifies checkers.
-    Qualify,
-    /// Scores endpoints on a qualified suite.
-    Score,
-    /// One stage of training.
-    Train {
-        /// Which.
-        stage: TrainStage,
-    },
-    /// Plays rollouts for a stage of training until it is not wanted any more. Its shards are servers of their own: any of
-    /// them can be replaced.
-    Rollout,
-}
-
-/// The port at which a rollout server listens.
-pub const ROLLOUT_PORT: u16 = 29_500;
-
-/// A stage of training.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum TrainStage {
-    /// The user model learns from dialogues.
-    #[serde(rename = "userSFT")]
-    UserSft,
-    /// The user model is judged.
-    CertifyUser,
-    /// The policy learns from demonstrations.
-    #[serde(rename = "agentSFT")]
-    AgentSft,
-    /// The policy learns from its own rollouts.
-    Grpo,
-    /// The same without dynamic filtering, for comparison.
-    GrpoUnfiltered,
-    /// Demonstrations for as long again as GRPO took, for comparison.
-    #[serde(rename = "sftContinued")]
-    SftContinued,
-    /// The table.
-    Evaluate,
-}
-
-impl TrainStage {
-    /// As statuses and arguments write it.
+    /// Returns the role of its workers.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::UserSft => "userSFT",
-            Self::CertifyUser => "certifyUser",
-            Self::AgentSft => "agentSFT",
-            Self::Grpo => "grpo",
-            Self::GrpoUnfiltered => "grpoUnfiltered",
-            Self::SftContinued => "sftContinued",
-            Self::Evaluate => "evaluate",
-        }
+    pub const fn role(&self) -> Role {
+        self.work.role()
     }
 
-    /// As names of children write it.
+    /// Returns the name under which its shards are found, whatever the attempt.
     #[must_use]
-    pub const fn key(self) -> &'static str {
-        match self {
-            Self::UserSft => "user-sft",
-            Self::CertifyUser => "certify-user",
-            Self::AgentSft => "agent-sft",
-            Self::Grpo => "grpo",
-            Self::GrpoUnfiltered => "grpo-unfiltered",
-            Self::SftContinued => "sft-continued",
-            Self::Evaluate => "evaluate",
+    pub fn service(&self) -> String {
+        name(&self.owner, &self.key, 0)
+    }
+
+    /// Returns the assignment of one shard, without a kept work folder. A worker ends by itself a little before its time is
+    /// up: asked to stop, it might lose what it has in hand.
+    #[must_use]
+    pub fn assignment(
+        &self,
+        shard: u32,
+        resolved: &Resolved,
+        work: PathBuf,
+        threads: u32,
+    ) -> Assignment {
+        let time_left = self.time_left.map(|left| left.as_secs_f64());
+        Assignment {
+            name: self.name.clone(),
+            key: self.key.clone(),
+            attempt: self.attempt,
+            owner: self.owner.clone(),
+            spec: self.work.clone(),
+            shard,
+            shards: self.shards,
+            time_left: time_left.map(|left| (left - (left / 10.0).min(10.0)).max(1.0)),
+            domain: resolved.domain.clone(),
+            store: resolved.store.clone(),
+            keep: None,
+            work,
+            endpoints: resolved.endpoints.clone(),
+            recordings: resolved.recordings.clone(),
+            progress: None,
+            threads,
         }
+    }
+}
+
+/// Returns the owner that an object is to its children.
+pub(crate) fn owner_of<T: Resource<DynamicType = ()>>(object: &T) -> Owner {
+    Owner {
+        api_version: API_VERSION.to_owned(),
+        kind: T::kind(&()).into_owned(),
+        name: object.name_any(),
+        namespace: object.namespace(),
+        uid: object.uid().unwrap_or_default(),
     }
 }
 
@@ -161,10 +108,10 @@ pub struct Needs {
     pub template: WorkerTemplate,
 }
 
-/// The report of all shards: of synthesis the sum, of everything else the first shard's.
+/// Returns the report of all shards: of synthesis the sum, of everything else the first shard's.
 #[must_use]
-pub fn together(role: &Role, mut reports: Vec<Value>) -> Value {
-    if reports.len() > 1 && matches!(role, Role::Synthesize { .. }) {
+pub fn together(role: Option<Role>, mut reports: Vec<Value>) -> Value {
+    if reports.len() > 1 && role == Some(Role::Synthesize) {
         let each: Vec<SynthesisReport> = reports
             .iter()
             .filter_map(|report| agoge_crds::report::read(report).ok())
@@ -175,14 +122,6 @@ pub fn together(role: &Role, mut reports: Vec<Value>) -> Value {
         Value::Null
     } else {
         reports.swap_remove(0)
-    }
-}
-
-impl Child {
-    /// The name under which its shards are found, whatever the attempt.
-    #[must_use]
-    pub fn service(&self) -> String {
-        name(&self.owner, &self.key, 0)
     }
 }
 

@@ -6,15 +6,18 @@
 //! In mode disaggregated a stage that plays rollouts has two children: its trainer, and the servers that play. The trainer
 //! alone ends the stage; servers that fail are replaced beside it, and nothing of it changes.
 
+use agoge_contract::{
+    ChildState, ROLLOUT_PORT, RolloutHosts, StageSettings, SuiteInput, TrainStage, TrainWork, Work,
+};
 use agoge_crds::conditions::{reason, shorten};
 use agoge_crds::grpo_run::{Arm, StageStatus, TopologyMode, UserModel};
 use agoge_crds::report::{self, TrainReport};
 use agoge_crds::{GRPORun, GRPORunSpec, GRPORunStatus, Phase, Timestamp};
-use serde_json::{Value, json};
+use kube::ResourceExt as _;
 
-use crate::child::{self, Child, Needs, Owner, ROLLOUT_PORT, Role, TrainStage};
+use crate::child::{self, Child, Needs};
 use crate::life::{Because, DIGEST_BYTES, Life, Verdict, whole};
-use crate::observed::{ChildState, Observed};
+use crate::observed::Observed;
 use crate::{Plan, Plannable};
 
 /// Key of the rollout servers.
@@ -239,13 +242,18 @@ fn decide(run: &GRPORun, status: &mut GRPORunStatus, observed: &Observed) -> Ver
             .unwrap_or_default();
         return Verdict::Done(Because::new(reason::STAGES_COMPLETE, pass));
     };
-    if let Some(verdict) = suite(&run.spec, status, observed) {
-        return verdict;
-    }
+    let suite = match suite(&run.spec, status, observed) {
+        Ok(digest) => SuiteInput {
+            name: run.spec.suite.name.clone(),
+            digest,
+        },
+        Err(verdict) => return verdict,
+    };
     enter(status, stage);
-    let mut children = vec![train(run, status, stage)];
+    let work = work(run, status, stage, suite);
+    let mut children = vec![train(run, status, &work)];
     if apart(&run.spec, stage) {
-        children.push(rollout(run, status, stage));
+        children.push(rollout(run, status, &work));
     }
     Verdict::Run {
         children,
@@ -254,19 +262,25 @@ fn decide(run: &GRPORun, status: &mut GRPORunStatus, observed: &Observed) -> Ver
     }
 }
 
-/// Finds the suite, judges it, and pins its digest. `None` when the run may go on.
-fn suite(spec: &GRPORunSpec, status: &mut GRPORunStatus, observed: &Observed) -> Option<Verdict> {
+/// Finds the suite, judges it, and pins its digest.
+fn suite(
+    spec: &GRPORunSpec,
+    status: &mut GRPORunStatus,
+    observed: &Observed,
+) -> Result<String, Verdict> {
     let name = &spec.suite.name;
-    let wait = |reason: &str, message: String| Some(Verdict::Wait(Because::new(reason, message)));
-    let fail = |reason: &str, message: String| Some(Verdict::Fail(Because::new(reason, message)));
+    let wait = |reason: &str, message: String| Err(Verdict::Wait(Because::new(reason, message)));
+    let fail = |reason: &str, message: String| Err(Verdict::Fail(Because::new(reason, message)));
     let ready = observed
         .suite
         .as_ref()
         .filter(|suite| suite.phase == Phase::Complete);
     let Some(seen) = ready else {
         // What is pinned lies in the store: the run does not need the object any more.
+        if let Some(pinned) = &status.suite_digest {
+            return Ok(pinned.clone());
+        }
         return match observed.suite.as_ref().map(|suite| suite.phase) {
-            _ if status.suite_digest.is_some() => None,
             None => wait(
                 reason::SUITE_NOT_FOUND,
                 format!("there is no CheckerSuite {name}"),
@@ -302,8 +316,9 @@ fn suite(spec: &GRPORunSpec, status: &mut GRPORunStatus, observed: &Observed) ->
         );
         return fail(reason::SUITE_BELOW_THRESHOLD, message);
     }
-    status.suite_digest = Some(shorten(digest, DIGEST_BYTES));
-    None
+    let pinned = shorten(digest, DIGEST_BYTES);
+    status.suite_digest = Some(pinned.clone());
+    Ok(pinned)
 }
 
 fn attempt(status: &GRPORunStatus, key: &str) -> u32 {
@@ -316,99 +331,104 @@ fn apart(spec: &GRPORunSpec, stage: TrainStage) -> bool {
         && matches!(stage, TrainStage::Grpo | TrainStage::GrpoUnfiltered)
 }
 
-/// The settings of one stage.
-fn settings(spec: &GRPORunSpec, status: &GRPORunStatus, stage: TrainStage) -> Value {
+/// Returns the settings of one stage.
+fn settings(spec: &GRPORunSpec, status: &GRPORunStatus, stage: TrainStage) -> StageSettings {
     let stages = &spec.stages;
     // What is compared with GRPO by time gets the time that GRPO took.
-    let grpo_seconds = status
+    let seconds = status
         .stages
         .get(TrainStage::Grpo.as_str())
         .map(|s| s.seconds);
+    let (grpo, evaluated) = (|| stages.grpo.clone(), stages.evaluation.tasks);
     match stage {
-        TrainStage::UserSft => json!({ "sft": stages.user_sft.unwrap_or_default() }),
-        TrainStage::CertifyUser => {
-            json!({ "maxErrorRate": spec.user.max_error_rate, "dialogues": spec.user.certification })
-        }
-        TrainStage::AgentSft => json!({ "sft": stages.agent_sft }),
-        TrainStage::SftContinued => json!({ "sft": stages.agent_sft, "seconds": grpo_seconds }),
-        TrainStage::Grpo => json!({ "grpo": stages.grpo }),
-        TrainStage::GrpoUnfiltered => {
-            json!({ "grpo": stages.grpo, "filter": "none", "seconds": grpo_seconds })
-        }
-        TrainStage::Evaluate => json!({ "evaluation": stages.evaluation, "grpo": stages.grpo }),
+        TrainStage::UserSft => StageSettings::UserSft {
+            sft: stages.user_sft.unwrap_or_default(),
+        },
+        TrainStage::CertifyUser => StageSettings::CertifyUser {
+            dialogues: spec.user.certification,
+        },
+        TrainStage::AgentSft => StageSettings::AgentSft {
+            sft: stages.agent_sft,
+        },
+        TrainStage::Grpo => StageSettings::Grpo {
+            grpo: grpo(),
+            evaluated,
+        },
+        TrainStage::GrpoUnfiltered => StageSettings::GrpoUnfiltered {
+            grpo: grpo(),
+            evaluated,
+            seconds,
+        },
+        TrainStage::SftContinued => StageSettings::SftContinued {
+            sft: stages.agent_sft,
+            seconds,
+        },
+        TrainStage::Evaluate => StageSettings::Evaluate {
+            evaluation: stages.evaluation.clone(),
+            grpo: grpo(),
+        },
     }
 }
 
-fn train(run: &GRPORun, status: &GRPORunStatus, stage: TrainStage) -> Child {
+/// Returns the work of a stage: its settings, and the records of the stages before it.
+fn work(run: &GRPORun, status: &GRPORunStatus, stage: TrainStage, suite: SuiteInput) -> TrainWork {
     let spec = &run.spec;
-    let endpoints = match stage {
-        TrainStage::Evaluate => spec
-            .evaluated_endpoints()
-            .iter()
-            .map(|e| e.endpoint.clone())
-            .collect(),
-        _ => vec![],
-    };
-    let shards = match stage {
-        TrainStage::AgentSft | TrainStage::Grpo if !spec.deterministic => {
-            spec.topology.trainers.max(1)
-        }
-        _ => 1,
-    };
-    let mut arguments = arguments(run, status, stage);
-    if apart(spec, stage) {
-        let servers = rollout(run, status, stage);
-        let host = format!("{}:{ROLLOUT_PORT}", servers.service());
-        arguments["rollouts"] = json!({ "hosts": [host], "servers": servers.shards });
+    let inputs = status.stages.iter().filter_map(|(name, stage)| {
+        let digest = stage.digest.clone()?;
+        Some((TrainStage::parse(name)?, digest))
+    });
+    TrainWork {
+        run: run.name_any(),
+        suite,
+        policy: spec.policy.clone(),
+        user: spec.user.clone(),
+        settings: settings(spec, status, stage),
+        inputs: inputs.collect(),
+        deterministic: spec.deterministic,
+        seed: spec.seed,
+        rollouts: None,
     }
-    let mut child = make(run, status, stage.key(), Role::Train { stage }, arguments);
-    child.needs.endpoints = endpoints;
-    child.shards = shards;
+}
+
+/// Returns the trainer of a stage.
+fn train(run: &GRPORun, status: &GRPORunStatus, work: &TrainWork) -> Child {
+    let (spec, stage) = (&run.spec, work.stage());
+    let mut work = work.clone();
+    if apart(spec, stage) {
+        let servers = rollout(run, status, &work);
+        work.rollouts = Some(RolloutHosts {
+            hosts: vec![format!("{}:{ROLLOUT_PORT}", servers.service())],
+            servers: servers.shards,
+        });
+    }
+    let mut child = make(run, status, stage.key(), Work::Train(work));
+    if stage == TrainStage::Evaluate {
+        let endpoints = spec.evaluated_endpoints();
+        child.needs.endpoints = endpoints.iter().map(|e| e.endpoint.clone()).collect();
+    }
+    if matches!(stage, TrainStage::AgentSft | TrainStage::Grpo) && !spec.deterministic {
+        child.shards = spec.topology.trainers.max(1);
+    }
     child
 }
 
-/// The servers that play for a stage.
-fn rollout(run: &GRPORun, status: &GRPORunStatus, stage: TrainStage) -> Child {
-    let arguments = arguments(run, status, stage);
-    let mut child = make(run, status, ROLLOUT, Role::Rollout, arguments);
+/// Returns the servers that play for a stage.
+fn rollout(run: &GRPORun, status: &GRPORunStatus, work: &TrainWork) -> Child {
+    let mut child = make(run, status, ROLLOUT, Work::Rollout(work.clone()));
     child.shards = run.spec.topology.rollouts.max(1);
     child
 }
 
-/// What a stage is, and what came before it.
-fn arguments(run: &GRPORun, status: &GRPORunStatus, stage: TrainStage) -> Value {
+/// Returns one worker, with what the manifest gives each.
+fn make(run: &GRPORun, status: &GRPORunStatus, key: &str, work: Work) -> Child {
     let spec = &run.spec;
-    let inputs: serde_json::Map<String, Value> = status
-        .stages
-        .iter()
-        .map(|(name, s)| (name.clone(), json!(s.digest)))
-        .collect();
-    json!({
-        "run": Owner::of(run).name,
-        "stage": stage,
-        "domain": spec.domain,
-        "suite": { "name": spec.suite.name, "digest": status.suite_digest },
-        "policy": spec.policy,
-        "user": spec.user,
-        "settings": settings(spec, status, stage),
-        "inputs": inputs,
-        "deterministic": spec.deterministic,
-        "seed": spec.seed,
-        "store": spec.store,
-    })
-}
-
-/// One worker, with what the manifest gives each.
-fn make(run: &GRPORun, status: &GRPORunStatus, key: &str, role: Role, arguments: Value) -> Child {
-    let spec = &run.spec;
-    let owner = Owner::of(run);
+    let owner = child::owner_of(run);
     let attempt = attempt(status, key);
     Child {
         name: child::name(&owner, key, attempt),
         key: key.to_owned(),
         attempt,
-        role,
-        arguments,
+        work,
         needs: Needs {
             resources: spec.worker.resources.clone().unwrap_or_default(),
             endpoints: vec![],

@@ -17,7 +17,6 @@
 //! so; every child has an owner; a suspended object wants no children.
 #![forbid(unsafe_code)]
 
-pub mod assignment;
 pub mod child;
 pub mod event;
 mod grpo;
@@ -30,11 +29,12 @@ use std::time::Duration;
 
 use agoge_crds::Timestamp;
 
-pub use assignment::{Assignment, Endpoint, ProgressServer, RecordingMode, Recordings, Resolved};
-pub use child::{Child, Needs, Owner, ROLLOUT_PORT, Role, TrainStage, together};
+pub use agoge_contract::ChildState;
+pub use agoge_crds::lineage::Decision;
+pub use child::{Child, Needs, together};
 pub use event::{Event, events};
 pub use life::sooner;
-pub use observed::{ChildState, Decision, Observed, Seen, SuiteSeen, SynthesisSeen};
+pub use observed::{Observed, Seen, SuiteSeen, SynthesisSeen};
 
 /// What should be done.
 #[derive(Clone, Debug, PartialEq)]

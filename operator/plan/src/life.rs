@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use agoge_contract::ChildState;
 use agoge_crds::conditions::{self as c, is_true, reason, set};
 use agoge_crds::shared::RunPolicy;
 use agoge_crds::{Phase, RunStatus, Time, Timestamp};
 
 use crate::child::Child;
-use crate::observed::{ChildState, Observed, Seen};
+use crate::observed::{Observed, Seen};
 
 /// First pause after a failure; each further one doubles it.
 const BACKOFF: u64 = 10;

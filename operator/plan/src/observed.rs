@@ -1,10 +1,10 @@
-//! What a driver sees: the state of children, and of the objects that are referred to.
+//! The observations of a driver: the state of children, and of the objects that are referred to.
 
 use std::collections::BTreeMap;
 
+use agoge_contract::ChildState;
+use agoge_crds::lineage::Decision;
 use agoge_crds::{CheckerSuite, Phase, SynthesisJob};
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// Everything a plan may know beside the object itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,44 +30,6 @@ pub struct Seen {
     pub state: ChildState,
 }
 
-/// The state of a child.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub enum ChildState {
-    /// It does not exist, or was stopped by its driver.
-    #[default]
-    Absent,
-    /// It exists and does not run yet. The reason is set when something is in its way.
-    Pending {
-        /// Such as `Unschedulable` or `ImagePullBackOff`.
-        reason: Option<String>,
-        /// For a person.
-        message: String,
-    },
-    /// It runs.
-    Running {
-        /// Its last report, or null.
-        progress: Value,
-    },
-    /// It ended well.
-    Succeeded {
-        /// Its report.
-        result: Value,
-    },
-    /// It ended badly.
-    Failed {
-        /// Exit code, where there was one.
-        exit_code: Option<i32>,
-        /// One CamelCase word, such as `OOMKilled` or `EndpointDown`.
-        reason: String,
-        /// For a person: where, and the last line it wrote.
-        message: String,
-        /// Whether trying again may help.
-        retryable: bool,
-        /// Whether it was not its own fault (eviction, preemption, a node gone): such failures are not counted.
-        disrupted: bool,
-    },
-}
-
 /// A SynthesisJob that is referred to.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SynthesisSeen {
@@ -88,35 +50,6 @@ pub struct SuiteSeen {
     pub digest: Option<String>,
     /// Its mutation score.
     pub mutation_score: Option<f64>,
-}
-
-/// A person's decision about a plan pair, such as the annotation `agoge.dev/promote: <digest>`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Decision {
-    /// The plan pair.
-    pub digest: String,
-    /// Whether it is promoted, or rolled back.
-    pub promote: bool,
-}
-
-/// Annotation by which a person promotes the plan pair of this digest.
-pub const PROMOTE: &str = "agoge.dev/promote";
-/// Annotation by which a person rolls the plan pair of this digest back.
-pub const ROLL_BACK: &str = "agoge.dev/rollback";
-
-impl Decision {
-    /// What the annotations of a SynthesisJob say. Who both promotes and rolls back, rolls back.
-    #[must_use]
-    pub fn of(annotations: &BTreeMap<String, String>) -> Option<Self> {
-        let decision = |key: &str, promote| {
-            annotations.get(key).map(|digest| Self {
-                digest: digest.clone(),
-                promote,
-            })
-        };
-        decision(ROLL_BACK, false).or_else(|| decision(PROMOTE, true))
-    }
 }
 
 impl From<&SynthesisJob> for SynthesisSeen {

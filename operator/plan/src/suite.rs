@@ -1,13 +1,14 @@
 //! The plan of a CheckerSuite: wait for its source, qualify, score endpoints if any are named.
 
+use agoge_contract::{ChildState, QualifyWork, ScoreWork, Work};
 use agoge_crds::conditions::{reason, shorten};
 use agoge_crds::report::{self, QualifyReport};
 use agoge_crds::{CheckerSuite, CheckerSuiteSpec, CheckerSuiteStatus, Phase, Timestamp};
-use serde_json::json;
+use kube::ResourceExt as _;
 
-use crate::child::{self, Child, Needs, Owner, Role};
+use crate::child::{self, Child, Needs};
 use crate::life::{Because, DIGEST_BYTES, Life, Verdict, whole};
-use crate::observed::{ChildState, Observed};
+use crate::observed::Observed;
 use crate::{Plan, Plannable};
 
 const QUALIFY: &str = "qualify";
@@ -152,7 +153,7 @@ fn decide(
     if suite.spec.run_policy.suspend {
         return Verdict::Suspend;
     }
-    if status.digest.is_some() {
+    if let Some(digest) = &status.digest {
         if suite.spec.evaluate.is_empty() || scored {
             let message = format!(
                 "{} of {} checkers qualified",
@@ -160,7 +161,7 @@ fn decide(
             );
             return Verdict::Done(Because::new(reason::QUALIFIED, message));
         }
-        let child = make(suite, status, observed, SCORE, Role::Score);
+        let child = make(suite, status, SCORE, score(suite, digest));
         return Verdict::Run {
             children: vec![child],
             doing: "scoring endpoints".to_owned(),
@@ -184,7 +185,7 @@ fn decide(
             }
         }
     }
-    let child = make(suite, status, observed, QUALIFY, Role::Qualify);
+    let child = make(suite, status, QUALIFY, qualify(suite, observed));
     Verdict::Run {
         children: vec![child],
         doing: "qualifying checkers".to_owned(),
@@ -196,41 +197,43 @@ fn attempt(status: &CheckerSuiteStatus, key: &str) -> u32 {
     status.run.attempts.get(key).map_or(0, |a| a.current)
 }
 
-fn make(
-    suite: &CheckerSuite,
-    status: &CheckerSuiteStatus,
-    observed: &Observed,
-    key: &str,
-    role: Role,
-) -> Child {
+/// Returns the work of qualification.
+fn qualify(suite: &CheckerSuite, observed: &Observed) -> Work {
     let spec = &suite.spec;
-    let owner = Owner::of(suite);
+    Work::Qualify(QualifyWork {
+        suite: suite.name_any(),
+        source: spec.source.clone(),
+        parts: observed.synthesis.as_ref().map(|seen| seen.parts.clone()),
+        sandbox: spec.sandbox,
+        qualification: spec.qualification,
+    })
+}
+
+/// Returns the work of scoring endpoints on the qualified suite.
+fn score(suite: &CheckerSuite, digest: &str) -> Work {
+    Work::Score(ScoreWork {
+        suite: suite.name_any(),
+        digest: digest.to_owned(),
+        endpoints: suite.spec.evaluate.clone(),
+    })
+}
+
+fn make(suite: &CheckerSuite, status: &CheckerSuiteStatus, key: &str, work: Work) -> Child {
+    let spec = &suite.spec;
+    let owner = child::owner_of(suite);
     let attempt = attempt(status, key);
-    let scores = role == Role::Score;
+    let endpoints = match &work {
+        Work::Score(score) => score.endpoints.iter().map(|e| e.endpoint.clone()).collect(),
+        _ => vec![],
+    };
     Child {
         name: child::name(&owner, key, attempt),
         key: key.to_owned(),
         attempt,
-        role,
-        arguments: json!({
-            "suite": owner.name,
-            "domain": spec.domain,
-            "source": spec.source,
-            "sourceDigest": observed.synthesis.as_ref().and_then(|seen| seen.digest.as_ref()),
-            "parts": observed.synthesis.as_ref().map(|seen| &seen.parts),
-            "sandbox": spec.sandbox,
-            "qualification": spec.qualification,
-            "digest": status.digest,
-            "endpoints": scores.then_some(&spec.evaluate),
-            "store": spec.store,
-        }),
+        work,
         needs: Needs {
             resources: spec.worker.resources.clone().unwrap_or_default(),
-            endpoints: if scores {
-                spec.evaluate.iter().map(|e| e.endpoint.clone()).collect()
-            } else {
-                vec![]
-            },
+            endpoints,
             weight: 1,
             template: spec.worker.clone(),
         },

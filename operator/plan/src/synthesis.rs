@@ -3,16 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use agoge_contract::{ChildState, SynthesizeWork, Work};
 use agoge_crds::conditions::{reason, shorten};
 use agoge_crds::lineage::MAX_LINEAGE;
 use agoge_crds::report::{self, SynthesisReport};
+use agoge_crds::shared::Budget;
 use agoge_crds::synthesis_job::{StrategyName, StrategySpec, StrategyStatus};
 use agoge_crds::{SynthesisJob, SynthesisJobSpec, SynthesisJobStatus, Timestamp};
-use serde_json::json;
 
-use crate::child::{self, Child, Needs, Owner, Role};
+use crate::child::{self, Child, Needs};
 use crate::life::{Because, DIGEST_BYTES, Life, Verdict, whole};
-use crate::observed::{ChildState, Observed};
+use crate::observed::Observed;
 use crate::{Plan, Plannable};
 
 /// Instances that are worth a shard of their own.
@@ -335,7 +336,7 @@ fn synthesize(
     life: &Life<'_>,
 ) -> Child {
     let spec = &job.spec;
-    let owner = Owner::of(job);
+    let owner = child::owner_of(job);
     let key = key(strategy.name);
     let attempt = attempt(status, &key);
     let decision = life
@@ -353,20 +354,22 @@ fn synthesize(
     Child {
         name: child::name(&owner, &key, attempt),
         attempt,
-        role: Role::Synthesize {
-            strategy: strategy.name.as_str().to_owned(),
-        },
-        arguments: json!({
-            "dataset": spec.output.dataset.clone().unwrap_or_else(|| owner.name.clone()),
-            "domain": spec.domain,
-            "strategy": strategy,
-            "models": asks.then_some(&spec.models),
-            "evolution": asks.then_some(&spec.evolution),
-            "budget": { "tokens": spec.budget.tokens, "tokensPerInstance": spec.budget.tokens_per_instance, "usd": spec.budget.usd },
-            "parallelism": spec.parallelism,
-            "deterministic": spec.deterministic,
-            "store": spec.store,
-            "decision": decision.filter(|_| asks),
+        work: Work::Synthesize(SynthesizeWork {
+            dataset: spec
+                .output
+                .dataset
+                .clone()
+                .unwrap_or_else(|| owner.name.clone()),
+            strategy: strategy.clone(),
+            models: spec.models.clone().filter(|_| asks),
+            evolution: asks.then(|| spec.evolution.clone()),
+            budget: Budget {
+                wall_clock: None,
+                ..spec.budget.clone()
+            },
+            parallelism: spec.parallelism,
+            deterministic: spec.deterministic,
+            decision: decision.filter(|_| asks).cloned(),
         }),
         needs: Needs {
             resources: spec.worker.resources.clone().unwrap_or_default(),

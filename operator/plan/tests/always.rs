@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use agoge_contract::{Assignment, Endpoint, Resolved};
 use agoge_crds::conditions as c;
 use agoge_crds::grpo_run::TopologyMode;
 use agoge_crds::{
@@ -174,6 +175,19 @@ kind!(SynthesisJob);
 kind!(CheckerSuite);
 kind!(GRPORun);
 
+fn resolved() -> Resolved {
+    let endpoint = Endpoint {
+        url: "http://qwen".into(),
+        key_variable: Some("KEY".into()),
+    };
+    Resolved {
+        domain: "/domain".into(),
+        store: "s3://bucket".into(),
+        endpoints: [("qwen".to_owned(), endpoint)].into(),
+        recordings: None,
+    }
+}
+
 fn hold<K: Kind>(mut object: K, fresh: K::Status, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut status = fresh;
     let mut now = Timestamp::from_second(1_800_000_000).expect("a time");
@@ -227,6 +241,10 @@ fn hold<K: Kind>(mut object: K, fresh: K::Status, steps: &[Step]) -> Result<(), 
             "the clock is no faster than time"
         );
         for child in &plan.children {
+            let assignment = child.assignment(0, &resolved(), "/work".into(), 0);
+            let text = serde_json::to_vec(&assignment).expect("an assignment is written");
+            let read = Assignment::parse(&text).expect("the worker reads what the plan wrote");
+            prop_assert_eq!(read, assignment, "nothing is lost on the way to the worker");
             prop_assert_eq!(
                 (child.owner.kind.as_str(), child.owner.name.as_str()),
                 (K::name(), "courier"),

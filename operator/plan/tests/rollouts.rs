@@ -2,10 +2,11 @@
 
 mod common;
 
+use agoge_contract::{Role, RolloutHosts, TrainStage, TrainWork, Work};
 use agoge_crds::conditions as c;
 use agoge_crds::grpo_run::{Arm, StageStatus, TopologyMode};
 use agoge_crds::{GRPORun, GRPORunStatus, Phase};
-use agoge_plan::{Child, ChildState, Observed, Plan, Plannable, Role, Seen, TrainStage};
+use agoge_plan::{Child, ChildState, Observed, Plan, Plannable, Seen};
 use common::*;
 use serde_json::json;
 
@@ -38,6 +39,13 @@ fn trainer(plan: &Plan<GRPORunStatus>) -> &Child {
     &plan.children[0]
 }
 
+fn work(child: &Child) -> &TrainWork {
+    match &child.work {
+        Work::Train(work) | Work::Rollout(work) => work,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn a_stage_that_plays_has_a_trainer_that_knows_where_its_servers_are_and_other_stages_have_none() {
     let mut run = apart();
@@ -51,15 +59,16 @@ fn a_stage_that_plays_has_a_trainer_that_knows_where_its_servers_are_and_other_s
         };
         wanted.push(keys(&plan).join(" "));
         if let [trainer, servers] = plan.children.as_slice() {
-            assert_eq!((&servers.role, servers.shards), (&Role::Rollout, 3));
+            assert_eq!((servers.role(), servers.shards), (Role::Rollout, 3));
             assert_eq!(servers.name, "courier-rollout");
-            assert_eq!(
-                trainer.arguments["rollouts"],
-                json!({"hosts": ["courier-rollout:29500"], "servers": 3})
-            );
-            assert_eq!(servers.arguments["settings"], trainer.arguments["settings"]);
+            let hosts = RolloutHosts {
+                hosts: vec!["courier-rollout:29500".into()],
+                servers: 3,
+            };
+            assert_eq!(work(trainer).rollouts, Some(hosts));
+            assert_eq!(work(servers).settings, work(trainer).settings);
         } else {
-            assert!(first.arguments.get("rollouts").is_none());
+            assert_eq!(work(first).rollouts, None);
         }
         let state = done(json!({ "step": 4, "seconds": 9.0, "digest": "sha256:x" }));
         let attempt = first.attempt;
@@ -75,7 +84,7 @@ fn a_stage_that_plays_has_a_trainer_that_knows_where_its_servers_are_and_other_s
     together.spec.topology.mode = TopologyMode::Colocated;
     let plan = together.plan(&observe(&[]), at(0));
     assert_eq!(keys(&plan), ["grpo"]);
-    assert!(trainer(&plan).arguments.get("rollouts").is_none());
+    assert_eq!(work(trainer(&plan)).rollouts, None);
 }
 
 #[test]

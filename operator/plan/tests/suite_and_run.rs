@@ -2,9 +2,10 @@
 
 mod common;
 
+use agoge_contract::{StageSettings, TrainStage, Work};
 use agoge_crds::conditions::{self as c, reason};
 use agoge_crds::{GRPORun, Phase};
-use agoge_plan::{Observed, Plannable, Role, Seen, SuiteSeen, SynthesisSeen, TrainStage};
+use agoge_plan::{Observed, Plannable, Seen, SuiteSeen, SynthesisSeen};
 use common::*;
 use serde_json::json;
 
@@ -21,15 +22,17 @@ fn a_suite_waits_for_its_job_qualifies_and_refuses_what_is_too_weak() {
     let ready = SynthesisSeen {
         phase: Phase::Complete,
         digest: Some("sha256:d".into()),
-        ..SynthesisSeen::default()
+        parts: [("template".to_owned(), "sha256:t".to_owned())].into(),
     };
     let observed = Observed {
         synthesis: Some(ready.clone()),
         ..Observed::default()
     };
     let plan = suite.plan(&observed, at(0));
-    assert_eq!(plan.children[0].role, Role::Qualify);
-    assert_eq!(plan.children[0].arguments["sourceDigest"], "sha256:d");
+    let Work::Qualify(work) = &plan.children[0].work else {
+        panic!("{:?}", plan.children[0].work)
+    };
+    assert_eq!(work.parts.as_ref(), Some(&ready.parts));
 
     let result = |qualified: u64, score: f64| {
         let result = json!({ "checkers": 304, "qualified": qualified, "mutationScore": score, "p95Ms": 3.21, "digest": "sha256:q",
@@ -76,23 +79,19 @@ fn a_run_goes_through_its_stages_in_order_and_ends_with_the_table() {
             break;
         };
         assert_eq!(plan.children.len(), 1);
-        let Role::Train { stage } = child.role else {
-            panic!("{:?}", child.role)
+        let Work::Train(work) = &child.work else {
+            panic!("{:?}", child.work)
         };
+        let stage = work.stage();
         if let Some(last) = order.last() {
             assert!(
-                child.arguments["inputs"]
-                    .get(TrainStage::as_str(*last))
-                    .is_some(),
+                work.inputs.contains_key(last),
                 "{stage:?} gets what came before"
             );
         }
         order.push(stage);
-        if stage == TrainStage::SftContinued {
-            assert_eq!(
-                child.arguments["settings"]["seconds"], 123.0,
-                "the time that GRPO took"
-            );
+        if let StageSettings::SftContinued { seconds, .. } = work.settings {
+            assert_eq!(seconds, Some(123.0), "the time that GRPO took");
         }
         let arms = json!({ "grpo": { "pass": [0.91, 0.85] }, "sft": { "pass": [0.7] } });
         let result = json!({ "step": 40, "reward": 0.8, "seconds": 123.0, "errorRate": 0.03, "digest": format!("sha256:{second}"),

@@ -2,13 +2,21 @@
 
 mod common;
 
+use agoge_contract::{SynthesizeWork, Work};
 use agoge_crds::Phase;
 use agoge_crds::conditions::{self as c, reason};
-use agoge_plan::{ChildState, Decision, Observed, events};
+use agoge_plan::{Child, ChildState, Decision, Observed, events};
 use common::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+fn work(child: &Child) -> &SynthesizeWork {
+    match &child.work {
+        Work::Synthesize(work) => work,
+        other => panic!("{other:?}"),
+    }
+}
 
 #[test]
 fn a_job_starts_both_strategies_and_completes_when_both_reach_their_targets() {
@@ -23,8 +31,8 @@ fn a_job_starts_both_strategies_and_completes_when_both_reach_their_targets() {
     );
     assert_eq!(plan.children[1].needs.endpoints, ["qwen"]);
     assert_eq!(
-        plan.children[1].arguments["budget"]["tokensPerInstance"],
-        450
+        work(&plan.children[1]).budget.tokens_per_instance,
+        Some(450)
     );
     assert_eq!(
         plan.requeue, None,
@@ -305,8 +313,8 @@ fn a_plan_that_a_person_must_promote_waits_and_then_goes_on_with_the_decision() 
     let plan = step(&mut job, &waits, 20);
     assert_eq!(plan.children[0].attempt, 1);
     assert_eq!(
-        plan.children[0].arguments["decision"],
-        json!({ "digest": "sha256:child", "promote": true })
+        work(&plan.children[0]).decision,
+        Decision::of(&annotation("sha256:child"))
     );
     assert_eq!(plan.status.awaiting_promotion, None);
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agoge_contract::Endpoint;
 use agoge_crds::Problem;
 use agoge_dialogue::Message;
 use agoge_llm::{Client, LlmError, Meter, Request};
-use agoge_plan::Endpoint;
 
 use crate::manifest::{Source, problem};
 use crate::resolve::named;

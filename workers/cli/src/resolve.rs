@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use agoge_contract::Endpoint;
 use agoge_crds::shared::EndpointBinding;
 use agoge_crds::synthesis_job::StrategyName;
 use agoge_crds::{Manifest, Problem};
-use agoge_plan::Endpoint;
 use serde::Deserialize;
 
 use crate::manifest::{Source, problem};

@@ -189,7 +189,7 @@ fn a_run_that_asks_for_rollout_servers_goes_without_them_on_one_machine() {
     assert!(said.contains("plays its own rollouts"), "{said}");
     assert!(run.starts("desk-rollout").is_empty());
     let assignment = read(&run.out().join("work/desk-grpo/assignment.json"));
-    assert!(assignment["arguments"].get("rollouts").is_none());
+    assert!(assignment["spec"].get("rollouts").is_none());
 }
 
 #[test]

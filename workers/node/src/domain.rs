@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use agoge_plan::assignment::Assignment;
+use agoge_contract::Assignment;
 use agoge_store::{Digest, Folder, Store};
 
 use crate::failure::Failure;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use agoge_contract::{Assignment, RecordingMode};
 use agoge_crds::shared::EndpointBinding;
 use agoge_llm::{Client, Endpoint, Meter, Price, Recordings};
-use agoge_plan::assignment::{Assignment, RecordingMode};
 
 use crate::failure::Failure;
 

@@ -1,20 +1,21 @@
-//! Why a worker ended, as its driver reads it: an exit code, a last line on stderr that says what to do, and one word.
+//! The failure of a worker as its driver reads it: an exit code, a reason, and a message that says what to do.
 
 use std::process::ExitCode;
 
+use agoge_contract::{ContractError, Reason, Termination};
 use agoge_llm::{Kind, LlmError};
 use agoge_store::StoreError;
 
 /// A failure with its class.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// The input is at fault; trying again is of no use. Exit code 2.
+    /// The input is wrong; another attempt would end the same way. Exit code 2.
     #[error("{0}")]
     Input(String),
-    /// The world around is at fault; trying again may help. Exit code 3.
+    /// The surroundings are at fault; another attempt may help. Exit code 3.
     #[error("{0}")]
     Infra(String),
-    /// What has a name of its own; its exit code follows from that.
+    /// A failure with a reason of its own, which determines the exit code.
     #[error("{1}")]
     Known(Reason, String),
     /// Asked to stop; what was done is kept. Exit code 130.
@@ -22,112 +23,31 @@ pub enum Failure {
     Stopped,
 }
 
-/// Every word that a worker says of its end. One that is killed or panics cannot speak: its driver says `Crashed`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// Nobody listens at an endpoint, or its name is unknown.
-    EndpointDown,
-    /// An endpoint refuses the key.
-    EndpointUnauthorized,
-    /// An endpoint stalls, breaks off or is busy to the end.
-    EndpointBusy,
-    /// What answers there is no chat API, or refuses the question.
-    EndpointWrong,
-    /// Nobody answers at the store.
-    StoreUnreachable,
-    /// The store refuses the credentials.
-    StoreUnauthorized,
-    /// The store has no such bucket.
-    StoreMissing,
-    /// No room is left.
-    DiskFull,
-    /// Tokens or dollars are used up.
-    BudgetExhausted,
-    /// Nothing is recorded for a question.
-    RecordingMissing,
-    /// Another rank of the same training is gone, or nothing is heard of it.
-    RankLost,
-    /// No rollout server plays.
-    RolloutsDown,
-    /// Another worker goes on with the same work.
-    TakenOver,
-    /// Manifest, domain or assignment is at fault.
-    BadInput,
-    /// The user model failed its certificate.
-    #[expect(
-        dead_code,
-        reason = "a driver reads it off the certificate; it is listed because its exit code is"
-    )]
-    UserModelNotCertified,
-    /// Asked to stop.
-    Stopped,
-    /// Anything else around it.
-    WorkerFailed,
-}
-
-impl Reason {
-    /// The word, in CamelCase.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::EndpointDown => "EndpointDown",
-            Self::EndpointUnauthorized => "EndpointUnauthorized",
-            Self::EndpointBusy => "EndpointBusy",
-            Self::EndpointWrong => "EndpointWrong",
-            Self::StoreUnreachable => "StoreUnreachable",
-            Self::StoreUnauthorized => "StoreUnauthorized",
-            Self::StoreMissing => "StoreMissing",
-            Self::DiskFull => "DiskFull",
-            Self::BudgetExhausted => "BudgetExhausted",
-            Self::RecordingMissing => "RecordingMissing",
-            Self::RankLost => "RankLost",
-            Self::RolloutsDown => "RolloutsDown",
-            Self::TakenOver => "TakenOver",
-            Self::BadInput => "BadInput",
-            Self::UserModelNotCertified => "UserModelNotCertified",
-            Self::Stopped => "Stopped",
-            Self::WorkerFailed => "WorkerFailed",
-        }
-    }
-
-    fn code(self) -> u8 {
-        match self {
-            Self::EndpointUnauthorized
-            | Self::EndpointWrong
-            | Self::BudgetExhausted
-            | Self::RecordingMissing
-            | Self::BadInput => 2,
-            Self::UserModelNotCertified => 4,
-            Self::Stopped => 130,
-            _ => 3,
-        }
-    }
-}
-
 impl Failure {
-    /// The process's exit code.
+    /// Returns the process's exit code.
     #[must_use]
     pub fn code(&self) -> ExitCode {
-        ExitCode::from(self.reason().code())
+        ExitCode::from(self.reason().exit_code())
     }
 
-    /// Whether trying again may help.
+    /// Returns the termination message.
     #[must_use]
-    pub fn retryable(&self) -> bool {
-        matches!(self.reason().code(), 3 | 130)
+    pub fn termination(&self) -> String {
+        let reason = self.reason();
+        Termination::failure(reason.as_str(), &self.to_string(), reason.retryable())
     }
 
-    /// Its word.
+    /// Returns the reason.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
             Self::Known(reason, _) => *reason,
             Self::Stopped => Reason::Stopped,
-            // What met a full disk says so in these words, through whatever it came.
+            // Every error of a full disk has these words, whatever wraps it.
             Self::Infra(said) | Self::Input(said) if said.contains("disk full while") => {
                 Reason::DiskFull
             }
-            Self::Infra(_) => Reason::WorkerFailed,
+            Self::Infra(_) => Reason::Infrastructure,
             Self::Input(_) => Reason::BadInput,
         }
     }
@@ -140,6 +60,16 @@ impl Failure {
     /// An infrastructure failure from anything that says what is wrong.
     pub fn infra(error: impl std::fmt::Display) -> Self {
         Self::Infra(error.to_string())
+    }
+}
+
+impl From<ContractError> for Failure {
+    fn from(error: ContractError) -> Self {
+        let reason = match &error {
+            ContractError::Json(_) => Reason::BadInput,
+            ContractError::Field(_) => Reason::VersionMismatch,
+        };
+        Self::Known(reason, error.to_string())
     }
 }
 
@@ -172,7 +102,7 @@ impl From<StoreError> for Failure {
             StoreError::TakenOver { .. } => Reason::TakenOver,
             StoreError::Address(_) => Reason::BadInput,
             error if error.is_full() => Reason::DiskFull,
-            _ => Reason::WorkerFailed,
+            _ => Reason::Infrastructure,
         };
         Self::Known(reason, error.to_string())
     }

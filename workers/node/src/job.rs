@@ -1,14 +1,13 @@
-//! One piece of work as its driver gave it, with what every role needs: the store, the domain, the flag to stop, and the
-//! two files that the driver reads.
+//! One piece of work as its driver gave it, with what every role needs: the store, the domain, the request to stop, and
+//! what the driver reads.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use agoge_plan::assignment::Assignment;
-use agoge_store::Store;
+use agoge_contract::{Assignment, Summary, Termination, Work};
+use agoge_store::{Artifact, Store};
 use agoge_world::Domain;
-use serde::Serialize;
-use serde_json::Value;
 
 use crate::domain;
 use crate::failure::Failure;
@@ -17,30 +16,33 @@ use crate::progress::Progress;
 use crate::report::Reporter;
 use crate::stop::Stop;
 
+/// Kind of the artifacts that hold the whole report of a worker.
+const RESULT: &str = "result";
+
 /// A piece of work.
 pub struct Job {
-    /// What was asked.
+    /// The assignment.
     pub assignment: Assignment,
-    /// Where artifacts lie.
+    /// The store of artifacts.
     pub store: Store,
-    /// Whether to stop.
+    /// The request to stop.
     pub stop: Stop,
-    /// What the driver sees meanwhile.
+    /// The progress that the driver sees.
     pub progress: Progress,
     keeper: Option<Keeper>,
+    termination: Option<String>,
 }
 
 impl Job {
-    /// Reads an assignment and opens what it names.
+    /// Reads an assignment and opens what it names. Returns the work apart from the rest.
     ///
     /// # Errors
     /// When the file is no assignment, or store or work folder cannot be used.
-    pub fn open(file: &Path, stop: Stop) -> Result<Self, Failure> {
+    pub fn open(file: &Path, stop: Stop) -> Result<(Self, Work), Failure> {
         let text = std::fs::read(file).map_err(|e| {
             Failure::Input(format!("reading the assignment {}: {e}", file.display()))
         })?;
-        let mut assignment: Assignment = serde_json::from_slice(&text)
-            .map_err(|e| Failure::Input(format!("{} is no assignment: {e}", file.display())))?;
+        let mut assignment = Assignment::parse(&text)?;
         // Pods of one Indexed Job read the same file.
         if let Ok(index) = std::env::var("JOB_COMPLETION_INDEX") {
             assignment.shard = index
@@ -54,6 +56,7 @@ impl Job {
                     ))
                 })?;
         }
+        let work = assignment.spec.clone();
         let mut job = Self::of(assignment, stop)?;
         job.assignment.domain = domain::delivered(&job.assignment, &job.store)?;
         job.progress = Progress::new(Some(job.assignment.work.join("progress.json")))
@@ -63,10 +66,10 @@ impl Job {
             let keeper = Keeper::start(&job.store, &name, &job.assignment.work, &job.stop)?;
             job.keeper = Some(keeper);
         }
-        Ok(job)
+        Ok((job, work))
     }
 
-    /// The same from an assignment in memory.
+    /// Opens what an assignment names that is in memory.
     ///
     /// # Errors
     /// When store or work folder cannot be used.
@@ -85,10 +88,11 @@ impl Job {
             stop,
             progress,
             keeper: None,
+            termination: None,
         })
     }
 
-    /// Ends it, well or not: the kept copy of the work folder is brought up to date, or let go when the work is done.
+    /// Ends the work, well or not: the kept copy of the work folder is brought up to date, or let go when the work is done.
     ///
     /// # Errors
     /// When unfinished work could not be kept. What is done is in the store: then a failure costs only space.
@@ -106,17 +110,13 @@ impl Job {
         }
     }
 
-    /// The result that [`Job::finish`] wrote.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub fn result(&self) -> Result<Value, Failure> {
-        let text = std::fs::read(self.assignment.work.join("result.json"))
-            .map_err(|e| Failure::infra(format!("reading the result: {e}")))?;
-        serde_json::from_slice(&text).map_err(Failure::infra)
+    /// Returns the termination message that [`Job::finish`] made.
+    #[must_use]
+    pub fn termination(&mut self) -> Option<String> {
+        self.termination.take()
     }
 
-    /// The domain.
+    /// Loads the domain.
     ///
     /// # Errors
     /// Every problem of its folder.
@@ -126,7 +126,7 @@ impl Job {
             .map_err(Failure::input)
     }
 
-    /// Threads that may be kept busy.
+    /// Returns the threads that may be kept busy.
     #[must_use]
     pub fn threads(&self) -> usize {
         match self.assignment.threads {
@@ -135,13 +135,32 @@ impl Job {
         }
     }
 
-    /// Writes the result, which ends the work.
+    /// Writes the report, which ends the work: whole into the store and to `result.json`, and as much of it as fits into the
+    /// termination message.
     ///
     /// # Errors
-    /// When the file cannot be written.
-    pub fn finish(&self, report: &impl Serialize) -> Result<(), Failure> {
+    /// When store or file cannot be written.
+    pub fn finish(&mut self, report: &impl Summary) -> Result<(), Failure> {
+        let digest = self.store.put_json(report)?;
+        let Assignment {
+            owner, key, shard, ..
+        } = &self.assignment;
+        let inputs = [
+            ("kind", owner.kind.clone()),
+            ("name", owner.name.clone()),
+            ("uid", owner.uid.clone()),
+            ("key", key.clone()),
+            ("shard", shard.to_string()),
+        ];
+        let inputs: BTreeMap<String, String> =
+            inputs.map(|(name, value)| (name.to_owned(), value)).into();
+        let name = format!("{} {key}", owner.name);
+        self.store
+            .put_artifact(&Artifact::new(RESULT, name, digest.clone(), inputs))?;
         let text = serde_json::to_vec_pretty(report).map_err(Failure::infra)?;
         agoge_store::write_atomic(self.assignment.work.join("result.json"), text)
-            .map_err(Failure::infra)
+            .map_err(Failure::infra)?;
+        self.termination = Some(Termination::success(report, Some(digest.as_str())));
+        Ok(())
     }
 }

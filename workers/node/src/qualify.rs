@@ -8,12 +8,13 @@ mod source;
 use std::collections::BTreeMap;
 
 use agoge_checker::{Qualification, Qualifier, Suite, Thresholds, aggregate};
-use agoge_crds::checker_suite::{QualificationSpec, Quarantine, SandboxLimits, Source};
+use agoge_contract::QualifyWork;
+use agoge_crds::checker_suite::{QualificationSpec, Quarantine, SandboxLimits};
 use agoge_crds::report::QualifyReport;
 use agoge_sandbox::Limits;
 use agoge_store::{Artifact, Digest, Ledger};
 use agoge_world::{Task, WorldError};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::job::Job;
@@ -27,27 +28,6 @@ const FORMAT: &str = "agoge-suite/1";
 /// Tasks between two commits, for each thread.
 const BATCH: usize = 16;
 
-/// What the plan gives; see `operator/plan/src/suite.rs`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Arguments {
-    /// The suite's name.
-    #[serde(default)]
-    suite: String,
-    /// Where tasks come from.
-    #[serde(default)]
-    source: Source,
-    /// Digests of what the strategies made, by strategy.
-    #[serde(default)]
-    parts: Option<BTreeMap<String, String>>,
-    /// Limits of one run of generated code.
-    #[serde(default)]
-    sandbox: SandboxLimits,
-    /// What a checker must do.
-    #[serde(default)]
-    qualification: QualificationSpec,
-}
-
 /// The suite as it lies in the store.
 #[derive(Debug, Serialize)]
 struct Kept<'a> {
@@ -60,12 +40,10 @@ struct Kept<'a> {
 ///
 /// # Errors
 /// [`Failure`]
-pub fn run(job: &mut Job) -> Result<(), Failure> {
-    let arguments: Arguments = serde_json::from_value(job.assignment.arguments.clone())
-        .map_err(|e| Failure::Input(format!("the arguments of this worker do not read: {e}")))?;
+pub fn run(job: &mut Job, work: &QualifyWork) -> Result<(), Failure> {
     let domain = job.domain()?;
-    let (instances, came) = source::load(&job.store, &arguments.source, arguments.parts.as_ref())?;
-    let settings = serde_json::json!([arguments.qualification, arguments.sandbox]).to_string();
+    let (instances, came) = source::load(&job.store, &work.source, work.parts.as_ref())?;
+    let settings = serde_json::json!([work.qualification, work.sandbox]).to_string();
     let inputs: BTreeMap<String, String> = [
         ("domain", domain.digest.as_str()),
         ("source", &came),
@@ -89,12 +67,12 @@ pub fn run(job: &mut Job) -> Result<(), Failure> {
         .map(|instance| instance.task.clone())
         .collect();
     let threads = job.threads().clamp(1, tasks.len().max(1));
-    let thresholds = thresholds(&arguments.qualification);
+    let thresholds = thresholds(&work.qualification);
     let mut qualifier = Qualifier::open(
         &domain,
-        arguments.qualification.seed,
+        work.qualification.seed,
         &thresholds,
-        &limits(&arguments.sandbox),
+        &limits(&work.sandbox),
         threads,
     )?;
     job.progress
@@ -146,11 +124,11 @@ pub fn run(job: &mut Job) -> Result<(), Failure> {
     let object = job.store.put(&text)?;
     let by_digest = BTreeMap::from([("digest".to_owned(), suite.digest.clone())]);
     job.store
-        .put_artifact(&Artifact::new(KIND, &arguments.suite, object, by_digest))?;
+        .put_artifact(&Artifact::new(KIND, &work.suite, object, by_digest))?;
     let report = report(&suite);
     let object = job.store.put_json(&report)?;
     job.store
-        .put_artifact(&Artifact::new(DONE, &arguments.suite, object, inputs))?;
+        .put_artifact(&Artifact::new(DONE, &work.suite, object, inputs))?;
     job.finish(&report)
 }
 

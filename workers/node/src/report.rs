@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use agoge_plan::{Assignment, ProgressServer};
+use agoge_contract::{Assignment, ProgressServer};
 use serde_json::{Value, json};
 
 const PAUSE: Duration = Duration::from_secs(1);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use agoge_checker::Judge;
+use agoge_contract::ScoreWork;
 use agoge_crds::checker_suite::EndpointScore;
 use agoge_crds::report::QualifyReport;
 use agoge_crds::shared::EndpointBinding;
@@ -26,17 +27,6 @@ const TASKS: usize = 200;
 const TRIES: usize = 3;
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Arguments {
-    /// The suite's digest.
-    #[serde(default)]
-    digest: Option<String>,
-    /// Who is scored.
-    #[serde(default)]
-    endpoints: Option<Vec<EndpointBinding>>,
-}
-
-#[derive(Deserialize)]
 struct Suite {
     instances: Vec<Instance>,
 }
@@ -45,10 +35,8 @@ struct Suite {
 ///
 /// # Errors
 /// [`Failure`]
-pub fn run(job: &mut Job) -> Result<(), Failure> {
-    let arguments: Arguments = serde_json::from_value(job.assignment.arguments.clone())
-        .map_err(|e| Failure::Input(format!("the arguments of this worker do not read: {e}")))?;
-    let digest = arguments.digest.unwrap_or_default();
+pub fn run(job: &mut Job, work: &ScoreWork) -> Result<(), Failure> {
+    let digest = work.digest.clone();
     let inputs = BTreeMap::from([("digest".to_owned(), digest.clone())]);
     let artifact = job.store.find_artifact(KIND, &inputs)?.ok_or_else(|| {
         Failure::Input(format!(
@@ -65,11 +53,10 @@ pub fn run(job: &mut Job) -> Result<(), Failure> {
         let message = "the suite has no held-out task; give the strategy template a share of the split heldout";
         return Err(Failure::Input(message.into()));
     }
-    let bindings = arguments.endpoints.unwrap_or_default();
     let mut ledger =
         Ledger::open(job.assignment.work.join("score.jsonl")).map_err(Failure::infra)?;
     let mut scores = Vec::new();
-    for binding in &bindings {
+    for binding in &work.endpoints {
         let passed = play_all(job, &tasks, binding, &digest, &mut ledger)?;
         let right = passed.iter().filter(|passed| **passed).count();
         scores.push(EndpointScore {

@@ -6,11 +6,11 @@ mod template;
 use std::collections::BTreeMap;
 
 use agoge_checker::Cause;
+use agoge_contract::SynthesizeWork;
 use agoge_crds::report::SynthesisReport;
-use agoge_crds::synthesis_job::{StrategyName, StrategySpec};
+use agoge_crds::synthesis_job::StrategyName;
 use agoge_store::{Artifact, Digest};
 use agoge_synthesis::{Attempt, funnel};
-use serde::Deserialize;
 
 use crate::failure::Failure;
 use crate::job::Job;
@@ -20,27 +20,14 @@ pub const KIND: &str = "instances";
 /// Changes whenever an attempt is written differently.
 const FORMAT: &str = "agoge-instances/1";
 
-/// What the plan gives, as far as every strategy needs it; see `operator/plan/src/synthesis.rs`.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Arguments {
-    /// The dataset's name.
-    #[serde(default)]
-    dataset: String,
-    /// The strategy with its target and settings.
-    strategy: StrategySpec,
-}
-
 /// Makes the instances, or finds that they are made.
 ///
 /// # Errors
 /// [`Failure`]
-pub fn run(job: &mut Job) -> Result<(), Failure> {
-    let arguments: Arguments = serde_json::from_value(job.assignment.arguments.clone())
-        .map_err(|e| Failure::Input(format!("the arguments of this worker do not read: {e}")))?;
-    let report = match arguments.strategy.name {
-        StrategyName::Template => template::run(job, &arguments)?,
-        StrategyName::Sea => sea::run(job, &arguments)?,
+pub fn run(job: &mut Job, work: &SynthesizeWork) -> Result<(), Failure> {
+    let report = match work.strategy.name {
+        StrategyName::Template => template::run(job, work)?,
+        StrategyName::Sea => sea::run(job, work)?,
     };
     job.finish(&report)
 }

@@ -1,4 +1,4 @@
-//! A worker as a pod runs it: its index, its domain as it is delivered, its kept work, its last words. With a bucket in
+//! A worker as a pod runs it: its index, its domain as it is delivered, its kept work, its termination message. With a bucket in
 //! `AGOGE_TEST_S3` (see `make test-s3`) the store is that one, else a folder.
 #![allow(clippy::unwrap_used)]
 
@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use agoge_contract::{SynthesizeWork, Work};
+use agoge_crds::shared::Budget;
+use agoge_crds::synthesis_job::Evolution;
 use serde_json::{Value, json};
 
 struct Pod {
@@ -34,13 +37,23 @@ impl Pod {
     }
 
     fn command(&self, target: u64, shards: u32, keep: Option<&str>) -> Command {
-        let arguments = json!({"dataset": "courier", "strategy": {"name": "template", "target": {"accepted": target},
-            "parameters": {"seed": 7, "splits": [{"split": "trainSft", "mix": "natural", "share": 1}]}}});
+        let strategy = json!({"name": "template", "target": {"accepted": target},
+            "parameters": {"seed": 7, "splits": [{"split": "trainSft", "mix": "natural", "share": 1}]}});
+        let spec = Work::Synthesize(SynthesizeWork {
+            dataset: "courier".into(),
+            strategy: serde_json::from_value(strategy).unwrap(),
+            models: None,
+            evolution: None,
+            budget: Budget::default(),
+            parallelism: 1,
+            deterministic: false,
+            decision: None,
+        });
         let assignment = json!({
-            "name": "courier-synthesize", "key": "synthesize", "role": {"synthesize": {"strategy": "template"}},
+            "name": "courier-synthesize", "key": "synthesize", "attempt": 0, "spec": spec,
             "owner": {"apiVersion": "agoge.dev/v1alpha1", "kind": "SynthesisJob", "name": "courier", "uid": ""},
-            "arguments": arguments, "domain": self.domain, "store": self.store, "work": self.path("work"), "threads": 2,
-            "shards": shards, "keep": keep,
+            "domain": self.domain, "store": self.store, "work": self.path("work"), "threads": 2,
+            "shard": 0, "shards": shards, "keep": keep, "endpoints": {},
         });
         std::fs::write(self.path("assignment.json"), assignment.to_string()).unwrap();
         std::fs::write(self.path("termination-log"), "").unwrap();
@@ -223,16 +236,27 @@ fn a_store_that_does_not_answer_ends_a_worker_with_its_name_and_within_the_patie
 fn sea(pod: &Pod, endpoint: Option<&str>) -> Value {
     let recordings =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/recordings");
+    let strategy =
+        json!({"name": "sea", "target": {"accepted": 4}, "parameters": {"seed": 7, "rollouts": 3}});
+    let models = json!({"default": {"endpoint": "qwen", "model": "qwen2.5-coder-1.5b-instruct", "concurrency": 1}});
+    let spec = Work::Synthesize(SynthesizeWork {
+        dataset: "courier".into(),
+        strategy: serde_json::from_value(strategy).unwrap(),
+        models: serde_json::from_value(models).unwrap(),
+        evolution: Some(Evolution::default()),
+        budget: Budget {
+            tokens_per_instance: Some(450),
+            ..Budget::default()
+        },
+        parallelism: 1,
+        deterministic: false,
+        decision: None,
+    });
     let mut assignment = json!({
-        "name": "courier-sea", "key": "sea", "role": {"synthesize": {"strategy": "sea"}},
+        "name": "courier-sea", "key": "sea", "attempt": 0, "spec": spec,
         "owner": {"apiVersion": "agoge.dev/v1alpha1", "kind": "SynthesisJob", "name": "courier", "uid": ""},
-        "arguments": {
-            "dataset": "courier",
-            "strategy": {"name": "sea", "target": {"accepted": 4}, "parameters": {"seed": 7, "rollouts": 3}},
-            "models": {"default": {"endpoint": "qwen", "model": "qwen2.5-coder-1.5b-instruct", "concurrency": 1}},
-            "evolution": {"maxGenerations": 2, "pilotSize": 6, "confidence": 0.8, "patience": 2, "promotion": "automatic"},
-            "budget": {"tokensPerInstance": 450}},
         "domain": courier(), "store": pod.store, "work": pod.path("work"), "threads": 1,
+        "shard": 0, "shards": 1, "endpoints": {},
     });
     match endpoint {
         Some(url) => assignment["endpoints"] = json!({"qwen": {"url": url}}),

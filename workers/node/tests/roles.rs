@@ -1,11 +1,15 @@
 //! The roles `synthesize` and `qualify` as a driver runs them: processes with an assignment file, killed and started again.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use agoge_contract::{QualifyWork, ScoreWork, SynthesizeWork, Work};
+use agoge_crds::checker_suite::{QualificationSpec, SandboxLimits};
 use agoge_crds::report::SynthesisReport;
+use agoge_crds::shared::Budget;
 use serde_json::{Value, json};
 
 /// One driver's folder.
@@ -20,43 +24,39 @@ impl Out {
         self.0.path().join("work").join(role)
     }
 
-    fn assignment(&self, role: &str, arguments: &Value, (shard, shards): (u32, u32)) -> PathBuf {
+    fn assignment(&self, role: &str, work: &Work, (shard, shards): (u32, u32)) -> PathBuf {
         let courier = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/domain");
-        let tag = match role {
-            "synthesize" => json!({"synthesize": {"strategy": "template"}}),
-            role => json!(role),
-        };
         let assignment = json!({
-            "name": format!("courier-{role}"), "key": role, "role": tag, "arguments": arguments,
+            "name": format!("courier-{role}"), "key": role, "attempt": 0, "spec": work,
             "owner": {"apiVersion": "agoge.dev/v1alpha1", "kind": "SynthesisJob", "name": "courier", "uid": ""},
             "domain": courier, "store": self.0.path().join("store"), "work": self.work(role), "threads": 2,
-            "shard": shard, "shards": shards,
+            "shard": shard, "shards": shards, "endpoints": {},
         });
         let file = self.0.path().join(format!("{role}.json"));
         std::fs::write(&file, assignment.to_string()).unwrap();
         file
     }
 
-    fn start(&self, role: &str, arguments: &Value) -> Child {
-        self.start_shard(role, arguments, (0, 1))
+    fn start(&self, role: &str, work: &Work) -> Child {
+        self.start_shard(role, work, (0, 1))
     }
 
-    fn start_shard(&self, role: &str, arguments: &Value, shard: (u32, u32)) -> Child {
+    fn start_shard(&self, role: &str, work: &Work, shard: (u32, u32)) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_agoge-worker"));
         command
             .arg(role)
             .arg("--assignment")
-            .arg(self.assignment(role, arguments, shard));
+            .arg(self.assignment(role, work, shard));
         command.stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    fn run(&self, role: &str, arguments: &Value) -> Output {
-        self.start(role, arguments).wait_with_output().unwrap()
+    fn run(&self, role: &str, work: &Work) -> Output {
+        self.start(role, work).wait_with_output().unwrap()
     }
 
     /// Runs to the end; the result.
-    fn done(&self, role: &str, arguments: &Value) -> Value {
-        let output = self.run(role, arguments);
+    fn done(&self, role: &str, work: &Work) -> Value {
+        let output = self.run(role, work);
         assert!(
             output.status.success(),
             "{}",
@@ -72,8 +72,8 @@ impl Out {
     }
 
     /// Kills it with -9 once its ledger has `bytes`; says whether it was still at work.
-    fn cut(&self, role: &str, arguments: &Value, bytes: u64) -> bool {
-        let mut child = self.start(role, arguments);
+    fn cut(&self, role: &str, work: &Work, bytes: u64) -> bool {
+        let mut child = self.start(role, work);
         let begun = Instant::now();
         while self.ledger(role) < bytes && begun.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(Duration::from_millis(2));
@@ -94,16 +94,52 @@ impl Out {
     }
 }
 
-fn template(target: u64) -> Value {
-    json!({"dataset": "courier", "strategy": {"name": "template", "target": {"accepted": target}, "parameters": {
+fn template(target: u64) -> Work {
+    let strategy = json!({"name": "template", "target": {"accepted": target}, "parameters": {
         "seed": 7, "splits": [
             {"split": "trainSft", "mix": "natural", "share": 1},
             {"split": "trainRl", "mix": "evenBranches", "share": 1},
-            {"split": "heldout", "mix": "evenBranches", "share": 1}]}}})
+            {"split": "heldout", "mix": "evenBranches", "share": 1}]}});
+    Work::Synthesize(SynthesizeWork {
+        dataset: "courier".into(),
+        strategy: serde_json::from_value(strategy).unwrap(),
+        models: None,
+        evolution: None,
+        budget: Budget::default(),
+        parallelism: 1,
+        deterministic: false,
+        decision: None,
+    })
 }
 
-fn qualify(digest: &Value) -> Value {
-    json!({"suite": "courier", "source": {"synthesisJob": "courier"}, "parts": {"template": digest}})
+fn sea() -> Work {
+    let Work::Synthesize(work) = template(1) else {
+        unreachable!()
+    };
+    let models = json!({"default": {"endpoint": "qwen"}});
+    let strategy = json!({"name": "sea", "target": {"accepted": 1}});
+    Work::Synthesize(SynthesizeWork {
+        strategy: serde_json::from_value(strategy).unwrap(),
+        models: serde_json::from_value(models).unwrap(),
+        ..work
+    })
+}
+
+/// Qualification of a source, and of the digest that the strategy template came to.
+fn qualify_from(source: Value, digest_of: Option<&Value>) -> Work {
+    let digest = |digest: &Value| digest.as_str().unwrap().to_owned();
+    let parts = |of: &Value| BTreeMap::from([("template".to_owned(), digest(of))]);
+    Work::Qualify(QualifyWork {
+        suite: "courier".into(),
+        source: serde_json::from_value(source).unwrap(),
+        parts: digest_of.map(parts),
+        sandbox: SandboxLimits::default(),
+        qualification: QualificationSpec::default(),
+    })
+}
+
+fn qualify(digest: &Value) -> Work {
+    qualify_from(json!({"synthesisJob": "courier"}), Some(digest))
 }
 
 #[test]
@@ -143,11 +179,11 @@ fn a_worker_killed_at_any_moment_and_started_again_ends_in_the_same_digests() {
 
     // What is made is found: nothing runs again, even when the ledgers are gone.
     std::fs::remove_dir_all(cut.0.path().join("work")).unwrap();
-    for (role, arguments, digest) in [
+    for (role, work, digest) in [
         ("synthesize", template(240), &made["digest"]),
         ("qualify", qualify(&made["digest"]), &suite["digest"]),
     ] {
-        assert!(cut.run(role, &arguments).status.success());
+        assert!(cut.run(role, &work).status.success());
         assert_eq!(cut.read(role, "result.json")["digest"], *digest);
         assert_eq!(cut.ledger(role), 0);
     }
@@ -174,7 +210,7 @@ fn shards_of_a_strategy_are_found_by_the_digest_that_covers_them() {
 #[test]
 fn input_that_cannot_be_ends_with_code_2_and_says_which_field() {
     let out = Out::new();
-    for (role, arguments, words) in [
+    for (role, work, words) in [
         (
             "synthesize",
             template(90_000),
@@ -182,34 +218,63 @@ fn input_that_cannot_be_ends_with_code_2_and_says_which_field() {
         ),
         (
             "qualify",
-            json!({"suite": "courier", "source": {"synthesisJob": "courier"}}),
+            qualify_from(json!({"synthesisJob": "courier"}), None),
             "spec.source",
         ),
         (
             "qualify",
-            json!({"source": {"path": "parcels"}}),
+            qualify_from(json!({"path": "parcels"}), None),
             "spec.source.path: the store has no dataset `parcels`",
         ),
         (
             "qualify",
-            json!({"source": {"inline": [{"id": 7}]}}),
+            qualify_from(json!({"inline": [{"id": 7}]}), None),
             "spec.source.inline[0] is no task",
         ),
         (
             "score",
-            json!({"digest": "sha256:no", "endpoints": []}),
+            Work::Score(ScoreWork {
+                suite: "courier".into(),
+                digest: "sha256:no".into(),
+                endpoints: vec![],
+            }),
             "the store has no suite sha256:no",
         ),
-        (
-            "synthesize",
-            json!({"strategy": {"name": "sea", "target": {"accepted": 1}}, "models": {"default": {"endpoint": "qwen"}}}),
-            "endpoint `qwen` has no address",
-        ),
+        ("synthesize", sea(), "endpoint `qwen` has no address"),
     ] {
-        let output = out.run(role, &arguments);
+        let output = out.run(role, &work);
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(2), "{told}");
         assert!(told.lines().last().unwrap().contains(words), "{told}");
         assert!(!out.work(role).join("result.json").exists());
     }
+}
+
+#[test]
+fn an_assignment_of_another_version_or_role_is_refused_by_the_name_of_what_differs() {
+    let out = Out::new();
+    let file = out.assignment("synthesize", &template(10), (0, 1));
+    let whole: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let refused = |role: &str, assignment: &Value| {
+        std::fs::write(&file, assignment.to_string()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_agoge-worker"));
+        let output = command.arg(role).arg("--assignment").arg(&file).output();
+        let output = output.unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), told)
+    };
+    let mut older = whole.clone();
+    older["spec"]["strategy"]["target"] = json!({"accepted": 10, "valid": 3});
+    older["spec"].as_object_mut().unwrap().remove("parallelism");
+    let (code, told) = refused("synthesize", &older);
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.contains("missing field `parallelism`"), "{told}");
+    older["spec"]["parallelism"] = json!(1);
+    let (code, told) = refused("synthesize", &older);
+    assert_eq!(code, Some(3), "{told}");
+    let field = "the field spec.strategy.target.valid is unknown";
+    assert!(told.contains(field), "{told}");
+    let (code, told) = refused("qualify", &whole);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("for the role synthesize"), "{told}");
 }

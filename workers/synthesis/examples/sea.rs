@@ -60,10 +60,14 @@ async fn job(
         .iter()
         .find(|s| s.name == StrategyName::Sea)
         .ok_or("the manifest has no strategy sea")?;
-    let arguments =
-        json!({"strategy": strategy, "evolution": spec.evolution, "budget": spec.budget});
     let minutes: Option<f64> = options.get("minutes").map(|m| m.parse()).transpose()?;
-    let mut config = SeaConfig::from_arguments(&arguments, minutes.map(|m| m * 60.0))?;
+    let mut config = SeaConfig::new(
+        strategy,
+        spec.evolution.clone(),
+        &spec.budget,
+        None,
+        minutes.map(|m| m * 60.0),
+    );
     let number = |name: &str| options.get(name).map(|n| n.parse::<u32>()).transpose();
     if let Some(most) = number("generations")? {
         config.evolution.max_generations = most;

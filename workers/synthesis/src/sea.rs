@@ -23,6 +23,6 @@ mod outcome;
 mod reflect;
 mod stages;
 
-pub use config::{Decision, SeaConfig, Seats};
+pub use config::{SeaConfig, Seats};
 pub use job::run;
 pub use outcome::{Outcome, Progress, SeaError};

@@ -5,13 +5,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use agoge_crds::lineage::Decision;
 use agoge_crds::lineage::Outcome as End;
 use agoge_crds::synthesis_job::{Evolution, Promotion};
 use agoge_dialogue::{Message, Role};
 use agoge_llm::{Client, Meter, Recordings, Request};
 use agoge_sandbox::Limits;
 use agoge_store::Store;
-use agoge_synthesis::sea::{Decision, Outcome, SeaConfig, Seats, run};
+use agoge_synthesis::sea::{Outcome, SeaConfig, Seats, run};
 use agoge_synthesis::{Attempt, Gate, funnel};
 use agoge_world::{DONE, Domain, World};
 

@@ -1,5 +1,6 @@
 //! What the driver keeps of a Job and of a pod: the few facts that decide, so that ten thousand pods stay small in memory.
 
+use agoge_contract::Role;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
@@ -74,7 +75,7 @@ pub struct Ended {
     pub exit_code: i32,
     /// The kubelet's word for it, such as `OOMKilled`.
     pub reason: String,
-    /// Its last words: what it wrote to its termination log, or the end of its log.
+    /// Its termination message, or the end of its log.
     pub message: String,
     /// Seconds since the epoch, to tell which of several ended first.
     pub at: i64,
@@ -84,6 +85,12 @@ pub struct Ended {
 const PASSING: [&str; 3] = ["ContainerCreating", "PodInitializing", ""];
 
 impl JobFacts {
+    /// Returns the role of its workers.
+    #[must_use]
+    pub fn role(&self) -> Option<Role> {
+        Role::parse(&self.component)
+    }
+
     /// The facts of a Job; `None` when it is none of ours.
     #[must_use]
     pub fn of(job: &Job) -> Option<Self> {

@@ -1,5 +1,7 @@
 use super::*;
 use crate::names::{Kind, Target};
+use agoge_crds::lineage::Generation;
+use agoge_crds::report::SynthesisReport;
 use agoge_crds::shared::FailureRule;
 use serde_json::json;
 
@@ -71,7 +73,7 @@ fn of(state: ChildState) -> (Option<i32>, String, String, bool, bool) {
 }
 
 #[test]
-fn a_failure_is_told_with_pod_code_and_last_words_whoever_spoke_them() {
+fn a_failure_has_pod_code_and_message_whoever_wrote_it() {
     for (code, kubelet, message, reason, told, retryable) in [
         (
             3,
@@ -119,7 +121,7 @@ fn a_failure_is_told_with_pod_code_and_last_words_whoever_spoke_them() {
             "Error",
             "",
             "UserModelNotCertified",
-            "it said nothing",
+            "it wrote no message",
             false,
         ),
     ] {
@@ -159,25 +161,38 @@ fn an_evicted_pod_is_not_held_against_the_run() {
 }
 
 #[test]
-fn a_result_is_read_from_last_words_packed_or_plain_and_a_lost_one_is_made_again() {
-    use std::io::Write as _;
+fn a_result_is_read_whole_or_packed_and_a_lost_one_is_made_again() {
     let done = JobFacts {
         complete: true,
+        component: "synthesize".into(),
         ..job()
     };
-    let mut packed = flate2::write::GzEncoder::new(vec![], flate2::Compression::default());
-    packed.write_all(br#"{"step":7}"#).unwrap();
-    let packed = base64::engine::general_purpose::STANDARD.encode(packed.finish().unwrap());
-    for words in [
-        json!({ "result": { "step": 7 } }).to_string(),
-        json!({ "gzip": packed }).to_string(),
+    let long = SynthesisReport {
+        accepted: 7,
+        lineage: (0..100)
+            .map(|generation| Generation {
+                generation,
+                digest: format!("sha256:{generation:064}"),
+                change: format!("{generation} ").repeat(60),
+                ..Generation::default()
+            })
+            .collect(),
+        ..SynthesisReport::default()
+    };
+    let packed = Termination::success(&long, Some("sha256:a"));
+    assert!(packed.len() <= 4096 && packed.contains("gzip"), "{packed}");
+    // The second is as version 0.2.0 wrote it.
+    for (message, generations) in [
+        (packed.as_str(), 8),
+        (r#"{"result":{"accepted":7}}"#, 0),
     ] {
-        assert_eq!(
-            see(&done, &[pod(0, "Completed", &words)], &[]),
-            ChildState::Succeeded {
-                result: json!({ "step": 7 })
-            }
-        );
+        let ChildState::Succeeded { result } = see(&done, &[pod(0, "Completed", message)], &[])
+        else {
+            panic!("{message}")
+        };
+        let report: SynthesisReport = agoge_crds::report::read(&result).unwrap();
+        assert_eq!((report.accepted, report.lineage.len()), (7, generations));
+        assert!(report.lineage.last().is_none_or(|g| g.generation == 99));
     }
     let (_, reason, _, retryable, _) = of(see(&done, &[], &[]));
     assert_eq!((reason.as_str(), retryable), ("NoResult", true));

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agoge_checker::{Verdict, check};
+use agoge_contract::Endpoint;
 use agoge_crds::Manifest;
 use agoge_dialogue::{Message, ToolCall};
 use agoge_llm::{Client, Request};
-use agoge_plan::Endpoint;
 use agoge_sandbox::Limits;
 use agoge_store::{Digest, Folder, Store};
 use agoge_world::{DONE, Domain, Episode, Split, Task, World};

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use agoge_checker::Judge;
 use agoge_checker::passk::{Estimate, pass_hat_k};
+use agoge_contract::Endpoint;
 use agoge_llm::Client;
-use agoge_plan::Endpoint;
 use agoge_sandbox::Limits;
 use agoge_store::write_atomic;
 use agoge_synthesis::rollout::{Calls, Players, Rollout, Settings, User};

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use agoge_contract::{Reason, RecordingMode, Recordings, Resolved};
 use agoge_crds::Manifest;
-use agoge_plan::{RecordingMode, Recordings, Resolved};
 use clap::Args;
 
 use crate::driver::children::Children;
 use crate::driver::objects::{self, Object};
 use crate::driver::session::{Session, now};
 use crate::driver::show::{Show, clock};
-use crate::driver::worker::{BAD_INPUT, Programs};
+use crate::driver::worker::Programs;
 use crate::driver::{Driven, Driver, Interrupts, default_out};
 use crate::failure::Failure;
 use crate::manifest::{self, Source};
@@ -321,7 +321,9 @@ fn unfinished(driver: &Driver) -> Result<(), Failure> {
         );
     }
     let text = lines.join("\n");
-    let input = unfinished.iter().any(|(_, reason, _)| reason == BAD_INPUT);
+    let input = unfinished
+        .iter()
+        .any(|(_, reason, _)| reason == Reason::BadInput.as_str());
     Err(if input {
         Failure::Input(text)
     } else {

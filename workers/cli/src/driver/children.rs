@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use agoge_plan::{Assignment, Child, ChildState, Resolved, Role, Seen, together};
+use agoge_contract::{ChildState, Resolved, Role};
+use agoge_plan::{Child, Seen, together};
 use serde_json::Value;
 
 use super::show::clock;
@@ -216,12 +217,9 @@ impl Children {
                 .join("logs")
                 .join(format!("{}.{shard}.log", child.name));
         }
-        let mut assignment = Assignment::of(child, shard, resolved, work, threads);
-        // A worker ends by itself a little before its time is up: asked to stop, it might lose what it has in hand.
-        assignment.time_left = assignment
-            .time_left
-            .map(|left| (left - (left / 10.0).min(10.0)).max(1.0));
-        Worker::start(&self.programs, &assignment, &log, folder, meeting)
+        let assignment = child.assignment(shard, resolved, work, threads);
+        let rules = &child.needs.template.failure_rules;
+        Worker::start(&self.programs, &assignment, rules, &log, folder, meeting)
     }
 
     /// Children whose work goes on, with their last report.
@@ -321,13 +319,19 @@ impl Drop for Children {
 
 impl Slot {
     fn state(&mut self) -> Result<ChildState, Failure> {
-        let (mut results, mut failed, mut stopped, mut runs) = (vec![], None, false, false);
+        let (mut results, mut stopped, mut runs) = (vec![], false, false);
+        let mut failed: Option<(Instant, ChildState)> = None;
         for worker in &mut self.workers {
             match worker.poll() {
                 None => runs = true,
                 Some(End::Done(result)) => results.push(result.clone()),
                 Some(End::Stopped) => stopped = true,
-                Some(End::Failed(state)) => failed = Some(state.clone()),
+                // The first that failed is the cause; others may only have lost it.
+                Some(End::Failed(at, state)) => {
+                    if failed.as_ref().is_none_or(|(first, _)| at < first) {
+                        failed = Some((*at, state.clone()));
+                    }
+                }
                 Some(End::DiskFull(line)) => {
                     return Err(Failure::Input(format!("{}: {line}", self.child.name)));
                 }
@@ -342,23 +346,23 @@ impl Slot {
             });
         }
         Ok(match failed {
-            Some(failed) => failed,
+            Some((_, failed)) => failed,
             None if stopped => ChildState::Absent,
             None => ChildState::Succeeded {
-                result: together(&self.child.role, results),
+                result: together(Some(self.child.role()), results),
             },
         })
     }
 
     fn progress(&self) -> Value {
         let reports = self.workers.iter().map(Worker::progress).collect();
-        together(&self.child.role, reports)
+        together(Some(self.child.role()), reports)
     }
 }
 
 /// A free port for trainers of several ranks to meet at.
 fn meeting(child: &Child) -> Result<Option<u16>, Failure> {
-    if child.shards <= 1 || !matches!(child.role, Role::Train { .. }) {
+    if child.shards <= 1 || child.role() != Role::Train {
         return Ok(None);
     }
     let free = || std::net::TcpListener::bind("127.0.0.1:0")?.local_addr();

@@ -21,8 +21,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use agoge_contract::Resolved;
 use agoge_crds::{Manifest, Phase};
-use agoge_plan::{Resolved, events};
+use agoge_plan::events;
 use agoge_store::Store;
 
 use crate::failure::Failure;

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use agoge_contract::{Role, Work};
 use agoge_crds::grpo_run::TopologyMode;
 use agoge_crds::{Manifest, Phase, RunStatus, Time, Timestamp, conditions};
-use agoge_plan::{Child, Decision, Observed, Plan, Plannable, Role, SuiteSeen, SynthesisSeen};
+use agoge_plan::{Child, Decision, Observed, Plan, Plannable, SuiteSeen, SynthesisSeen};
 use agoge_store::write_atomic;
 use serde::Serialize;
 use serde_json::Value;
@@ -347,10 +348,10 @@ fn rest<S>(plan: Plan<S>, keep: impl FnOnce(S)) -> Rest {
 
 /// The children as one machine runs them: without rollout servers, since a trainer can play itself.
 fn here(mut children: Vec<Child>) -> Vec<Child> {
-    children.retain(|child| child.role != Role::Rollout);
+    children.retain(|child| child.role() != Role::Rollout);
     for child in &mut children {
-        if let Value::Object(arguments) = &mut child.arguments {
-            arguments.remove("rollouts");
+        if let Work::Train(work) = &mut child.work {
+            work.rollouts = None;
         }
     }
     children

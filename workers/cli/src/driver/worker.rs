@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use agoge_crds::conditions::shorten;
-use agoge_plan::{Assignment, ChildState, Role};
+use agoge_contract::{Assignment, ChildState, Exit, Reason, classify, exit_code};
+use agoge_crds::shared::FailureRule;
 use serde_json::Value;
 
 use super::spawn;
@@ -47,15 +47,18 @@ impl Programs {
     }
 }
 
-/// How a worker ended.
+/// File in the work folder to which a worker writes its termination message.
+const TERMINATION: &str = "termination.json";
+
+/// The end of a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum End {
-    /// Well, with its report.
+    /// It is done, with its report.
     Done(Value),
     /// It stopped because it was asked to.
     Stopped,
-    /// Badly.
-    Failed(ChildState),
+    /// It failed, and when that was seen.
+    Failed(Instant, ChildState),
     /// The disk is full: nothing goes on before somebody makes room.
     DiskFull(String),
 }
@@ -69,6 +72,8 @@ pub struct Worker {
     /// Its log.
     pub log: PathBuf,
     log_start: u64,
+    /// The manifest's rules for failures.
+    rules: Vec<FailureRule>,
     /// When it was asked to stop.
     pub asked: Option<Instant>,
     hung: bool,
@@ -103,6 +108,7 @@ impl Worker {
     pub fn start(
         programs: &Programs,
         assignment: &Assignment,
+        rules: &[FailureRule],
         log: &Path,
         folder: &Path,
         meeting: Option<u16>,
@@ -127,7 +133,7 @@ impl Worker {
                 return Err(failed(Failure::file("lock", &lock_path)(e)));
             }
         }
-        for stale in ["progress.json", "result.json"] {
+        for stale in ["progress.json", "result.json", TERMINATION] {
             let stale = work.join(stale);
             if let Err(e) = std::fs::remove_file(&stale)
                 && e.kind() != std::io::ErrorKind::NotFound
@@ -153,9 +159,10 @@ impl Worker {
             open_log(log).map_err(|e| failed(Failure::file("open the log", log)(e)))?;
         let mut command = Command::new(&programs.worker);
         command
-            .arg(role(&assignment.role))
+            .arg(assignment.spec.role().as_str())
             .arg("--assignment")
-            .arg(&file);
+            .arg(&file)
+            .env("AGOGE_TERMINATION_LOG", work.join(TERMINATION));
         command.current_dir(folder).stdout(out).stderr(err);
         if let Some(sandbox) = &programs.sandbox {
             command.env("AGOGE_SANDBOX", sandbox);
@@ -174,6 +181,7 @@ impl Worker {
             work,
             log: log.to_owned(),
             log_start,
+            rules: rules.to_vec(),
             asked: None,
             hung: false,
             end: None,
@@ -239,70 +247,32 @@ impl Worker {
         self.since.elapsed()
     }
 
+    /// Judges the end of the process as a cluster would judge that of a pod. A worker that was asked to stop is not judged.
     fn judge(&self, status: ExitStatus) -> End {
         use std::os::unix::process::ExitStatusExt;
-        let result = || read_json(&self.work.join("result.json"));
-        let last = self.last_line();
-        let fail = |exit_code, reason: &str, message: String, retryable| {
-            let message = format!(
-                "{}; its log is {}",
-                shorten(&message, 380),
-                self.log.display()
-            );
-            let reason = reason.to_owned();
-            End::Failed(ChildState::Failed {
-                exit_code,
-                reason,
-                message,
-                retryable,
-                disrupted: false,
-            })
+        let message = std::fs::read_to_string(self.work.join(TERMINATION)).unwrap_or_default();
+        let message = match message.trim() {
+            "" => self.end_of_log(),
+            _ => message,
         };
-        if self.hung {
-            return fail(
-                None,
-                "Hung",
-                "it showed no sign of life and was ended".into(),
-                true,
-            );
-        }
-        match (status.code(), result()) {
-            (Some(0), Some(result)) => End::Done(result),
-            // It was asked to stop and had just finished.
-            (Some(130), Some(result)) if self.asked.is_some() => End::Done(result),
-            _ if self.asked.is_some() => End::Stopped,
-            (Some(0), None) => fail(
-                Some(0),
-                "NoResult",
-                "it ended well without a result.json".into(),
-                true,
-            ),
-            (Some(_), _) if last.contains("disk full") => End::DiskFull(last),
-            (Some(2), _) => fail(Some(2), BAD_INPUT, last, false),
-            (Some(3), _) => fail(Some(3), "Infrastructure", last, true),
-            (Some(4), _) => fail(Some(4), "UserModelNotCertified", last, false),
-            (Some(130), _) => fail(
-                Some(130),
-                "Stopped",
-                "somebody else asked it to stop".into(),
-                true,
-            ),
-            (Some(code), _) => fail(Some(code), "Crashed", last, true),
-            (None, _) => {
-                let signal = status.signal().unwrap_or_default();
-                let hint = match signal {
-                    libc::SIGKILL => {
-                        "killed from outside (signal 9), perhaps because memory ran out".to_owned()
-                    }
-                    other => format!("ended by signal {other}; the last line of its log: {last}"),
-                };
-                fail(None, "Killed", hint, true)
-            }
+        let exit = Exit {
+            code: exit_code(status.code(), status.signal()).filter(|_| !self.hung),
+            word: self.hung.then(|| "Hung".to_owned()),
+            disrupted: false,
+            place: format!("log {}", self.log.display()),
+        };
+        match classify(&exit, &message, &self.rules) {
+            ChildState::Succeeded { result } => End::Done(result),
+            _ if self.asked.is_some() && !self.hung => End::Stopped,
+            ChildState::Failed {
+                reason, message, ..
+            } if reason == Reason::DiskFull.as_str() => End::DiskFull(message),
+            failed => End::Failed(Instant::now(), failed),
         }
     }
 
-    /// The last line that this process wrote.
-    fn last_line(&self) -> String {
+    /// Reads the end of what this process wrote to its log.
+    fn end_of_log(&self) -> String {
         const TAIL: u64 = 32 << 10;
         let read = || -> std::io::Result<String> {
             let mut file = File::open(&self.log)?;
@@ -314,39 +284,7 @@ impl Worker {
             file.read_to_end(&mut tail)?;
             Ok(String::from_utf8_lossy(&tail).into_owned())
         };
-        last_words(&read().unwrap_or_default())
-    }
-}
-
-/// What a log's end says of why its process ended: the message of a panic, else the last line.
-fn last_words(text: &str) -> String {
-    let lines: Vec<&str> = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
-    let panic = lines.iter().rposition(|line| line.contains("panicked at"));
-    let line = panic
-        .and_then(|at| lines.get(at + 1))
-        .or_else(|| lines.last());
-    line.map_or_else(
-        || "it said nothing".to_owned(),
-        |line| line.trim_start_matches("error: ").to_owned(),
-    )
-}
-
-/// The reason of a worker that refused what it was given.
-pub const BAD_INPUT: &str = "BadInput";
-
-/// The worker's subcommand.
-#[must_use]
-pub fn role(role: &Role) -> &'static str {
-    match role {
-        Role::Synthesize { .. } => "synthesize",
-        Role::Qualify => "qualify",
-        Role::Score => "score",
-        Role::Train { .. } => "train",
-        Role::Rollout => "rollout",
+        read().unwrap_or_default()
     }
 }
 
@@ -367,16 +305,4 @@ fn cpu_ticks(pid: u32) -> u64 {
         .iter()
         .filter_map(|n| fields.get(*n)?.parse::<u64>().ok())
         .sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_is_told_by_its_message_and_not_by_its_backtrace() {
-        let log = "INFO step 3\nthread 'main' panicked at x.rs:1:\nno such tensor\nstack backtrace:\n   0: rust\n";
-        assert_eq!(last_words(log), "no such tensor");
-        assert_eq!(last_words("INFO step 3\nerror: no room\n\n"), "no room");
-    }
 }

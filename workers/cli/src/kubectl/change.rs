@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use agoge_crds::lineage::{PROMOTE, ROLL_BACK};
 use agoge_crds::{Manifest, Phase, SynthesisJob};
-use agoge_plan::observed::{PROMOTE, ROLL_BACK};
 use clap::Args;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};

@@ -48,8 +48,8 @@ pub(super) fn part(run: &Run) -> Value {
 /// was asked.
 fn answers(run: &Run) -> Value {
     let asked = |a: &&Value| {
-        let strategy = a["role"]["synthesize"]["strategy"].as_str();
-        strategy.is_some_and(|s| s != "template") || a["role"] == "score"
+        let strategy = a["spec"]["strategy"]["name"].as_str();
+        strategy.is_some_and(|s| s != "template") || a["spec"]["role"] == "score"
     };
     let modes: BTreeSet<&str> = run
         .assignments

@@ -133,7 +133,7 @@ pub fn finished(out: &Path) {
     );
     let work = out.join("work/SynthesisJob-courier-sea");
     fs::create_dir_all(&work).unwrap();
-    let assignment = json!({ "role": { "synthesize": { "strategy": "sea" } }, "endpoints": { "qwen": { "url": "http://127.0.0.1:8080" } }, "recordings": { "mode": "replay", "folder": "r" } });
+    let assignment = json!({ "spec": { "role": "synthesize", "strategy": { "name": "sea" } }, "endpoints": { "qwen": { "url": "http://127.0.0.1:8080" } }, "recordings": { "mode": "replay", "folder": "r" } });
     fs::write(work.join("assignment.json"), assignment.to_string()).unwrap();
 }
 

@@ -1,10 +1,10 @@
 //! The suite that all seeds learn from: made and qualified by the roles that a SynthesisJob and a CheckerSuite use.
 
+use agoge_contract::{QualifyWork, SynthesizeWork, Work};
+use agoge_crds::checker_suite::Source;
 use agoge_crds::report::{QualifyReport, SynthesisReport};
 use agoge_crds::{CheckerSuite, SynthesisJob};
-use agoge_plan::Role;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
 
 use super::{Options, assignment, manifest};
 use crate::failure::Failure;
@@ -23,31 +23,41 @@ pub fn suite(options: &Options, stop: &Stop) -> Result<String, Failure> {
         .find(|s| s.name.as_str() == "template");
     let strategy = strategy
         .ok_or_else(|| Failure::Input("synthesisjob.yaml has no strategy `template`".into()))?;
-    let role = Role::Synthesize {
-        strategy: "template".into(),
+    let work = SynthesizeWork {
+        dataset: "learn".into(),
+        strategy: strategy.clone(),
+        models: None,
+        evolution: None,
+        budget: job.spec.budget.clone(),
+        parallelism: job.spec.parallelism,
+        deterministic: job.spec.deterministic,
+        decision: None,
     };
-    let arguments = json!({ "dataset": "learn", "strategy": strategy });
-    let made: SynthesisReport =
-        role_of(options, stop, "template", role, arguments, synthesize::run)?;
+    let spec = Work::Synthesize(work.clone());
+    let made: SynthesisReport = report_of(options, stop, "template", spec, |job| {
+        synthesize::run(job, &work)
+    })?;
     tracing::info!(
         attempted = made.attempted,
         accepted = made.accepted,
         "instances"
     );
-    let arguments = json!({
-        "suite": "learn",
-        "parts": { "template": made.digest },
-        "sandbox": checkers.spec.sandbox,
-        "qualification": checkers.spec.qualification,
-    });
-    let suite: QualifyReport = role_of(
-        options,
-        stop,
-        "qualify",
-        Role::Qualify,
-        arguments,
-        qualify::run,
-    )?;
+    let work = QualifyWork {
+        suite: "learn".into(),
+        source: Source::default(),
+        parts: Some(
+            made.digest
+                .map(|digest| ("template".into(), digest))
+                .into_iter()
+                .collect(),
+        ),
+        sandbox: checkers.spec.sandbox,
+        qualification: checkers.spec.qualification,
+    };
+    let spec = Work::Qualify(work.clone());
+    let suite: QualifyReport = report_of(options, stop, "qualify", spec, |job| {
+        qualify::run(job, &work)
+    })?;
     tracing::info!(
         qualified = suite.qualified,
         mutation = suite.mutation_score,
@@ -58,16 +68,15 @@ pub fn suite(options: &Options, stop: &Stop) -> Result<String, Failure> {
         .ok_or_else(|| Failure::Infra("the suite has no digest; run again".into()))
 }
 
-/// Runs a role in this process and reads its result.
-fn role_of<T: DeserializeOwned>(
+/// Runs a role in this process and reads its report.
+fn report_of<T: DeserializeOwned>(
     options: &Options,
     stop: &Stop,
     key: &str,
-    role: Role,
-    arguments: Value,
+    work: Work,
     run: impl Fn(&mut Job) -> Result<(), Failure>,
 ) -> Result<T, Failure> {
-    let mut job = Job::of(assignment(options, key, role, arguments), stop.clone())?;
+    let mut job = Job::of(assignment(options, key, work), stop.clone())?;
     run(&mut job)?;
     let text = std::fs::read(job.assignment.work.join("result.json")).map_err(Failure::infra)?;
     serde_json::from_slice(&text).map_err(Failure::infra)

@@ -9,11 +9,10 @@ mod result;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use agoge_contract::{Assignment, Owner, StageSettings, SuiteInput, TrainStage, TrainWork, Work};
 use agoge_crds::grpo_run::{Arm, UserModel};
 use agoge_crds::report::TrainReport;
 use agoge_crds::{GRPORun, GRPORunSpec};
-use agoge_plan::assignment::Assignment;
-use agoge_plan::{Owner, Role, TrainStage};
 use agoge_store::Store;
 use clap::Args;
 use serde_json::{Value, json};
@@ -63,7 +62,7 @@ struct Run<'a> {
     spec: &'a GRPORunSpec,
     suite: &'a str,
     seed: u64,
-    inputs: BTreeMap<String, Option<String>>,
+    inputs: BTreeMap<TrainStage, String>,
     reports: BTreeMap<String, TrainReport>,
     stop: Stop,
 }
@@ -124,9 +123,10 @@ impl<'a> Run<'a> {
             return Ok(json!("scripted"));
         }
         let sft = self.spec.stages.user_sft.unwrap_or_default();
-        self.stage(TrainStage::UserSft, json!({ "sft": sft }))?;
-        let settings = json!({ "dialogues": self.spec.user.certification });
-        let report = self.stage(TrainStage::CertifyUser, settings)?;
+        self.stage(StageSettings::UserSft { sft })?;
+        let report = self.stage(StageSettings::CertifyUser {
+            dialogues: self.spec.user.certification,
+        })?;
         let rate = report.error_rate.unwrap_or(1.0);
         if rate > self.spec.user.max_error_rate {
             tracing::warn!(
@@ -147,10 +147,13 @@ impl<'a> Run<'a> {
         grpo.steps = 0;
         grpo.wall_clock =
             Some(std::time::Duration::from_secs_f64(self.options.minutes * 60.0).into());
-        self.stage(TrainStage::AgentSft, json!({ "sft": stages.agent_sft }))?;
-        let seconds = self
-            .stage(TrainStage::Grpo, json!({ "grpo": grpo }))?
-            .seconds;
+        let (sft, evaluated) = (stages.agent_sft, stages.evaluation.tasks);
+        self.stage(StageSettings::AgentSft { sft })?;
+        let trained = self.stage(StageSettings::Grpo {
+            grpo: grpo.clone(),
+            evaluated,
+        })?;
+        let seconds = Some(trained.seconds);
         let mut evaluation = stages.evaluation.clone();
         evaluation.endpoints.clear();
         evaluation.arms = ARMS.to_vec();
@@ -158,40 +161,40 @@ impl<'a> Run<'a> {
             let tried = [Arm::Sft, Arm::SftContinued, Arm::Grpo];
             evaluation.arms.retain(|arm| tried.contains(arm));
         } else {
-            self.stage(
-                TrainStage::GrpoUnfiltered,
-                json!({ "grpo": grpo, "filter": "none", "seconds": seconds }),
-            )?;
+            self.stage(StageSettings::GrpoUnfiltered {
+                grpo: grpo.clone(),
+                evaluated,
+                seconds,
+            })?;
         }
-        self.stage(
-            TrainStage::SftContinued,
-            json!({ "sft": stages.agent_sft, "seconds": seconds }),
-        )?;
-        self.stage(
-            TrainStage::Evaluate,
-            json!({ "evaluation": evaluation, "grpo": grpo }),
-        )?;
+        self.stage(StageSettings::SftContinued { sft, seconds })?;
+        self.stage(StageSettings::Evaluate { evaluation, grpo })?;
         result::Seed::of(self.seed, &self.reports, store)
     }
 
-    fn stage(&mut self, stage: TrainStage, settings: Value) -> Result<TrainReport, Failure> {
+    fn stage(&mut self, settings: StageSettings) -> Result<TrainReport, Failure> {
+        let stage = settings.stage();
         let key = format!("seed{}-{}", self.seed, stage.key());
-        let arguments = json!({
-            "run": format!("learn-{}", self.seed),
-            "stage": stage,
-            "suite": { "name": "learn", "digest": self.suite },
-            "policy": self.spec.policy,
-            "user": self.spec.user,
-            "settings": settings,
-            "inputs": self.inputs,
-            "deterministic": false,
-            "seed": self.seed,
-        });
-        let assignment = assignment(self.options, &key, Role::Train { stage }, arguments);
+        let work = TrainWork {
+            run: format!("learn-{}", self.seed),
+            suite: SuiteInput {
+                name: "learn".into(),
+                digest: self.suite.to_owned(),
+            },
+            policy: self.spec.policy.clone(),
+            user: self.spec.user.clone(),
+            settings,
+            inputs: self.inputs.clone(),
+            deterministic: false,
+            seed: self.seed,
+            rollouts: None,
+        };
+        let assignment = assignment(self.options, &key, Work::Train(work.clone()));
         let mut job = Job::of(assignment, self.stop.clone())?;
-        let report = train::report(&mut job)?;
-        self.inputs
-            .insert(stage.as_str().to_owned(), report.digest.clone());
+        let report = train::report(&mut job, &work)?;
+        if let Some(digest) = &report.digest {
+            self.inputs.insert(stage, digest.clone());
+        }
         self.reports
             .insert(stage.as_str().to_owned(), report.clone());
         Ok(report)
@@ -199,7 +202,7 @@ impl<'a> Run<'a> {
 }
 
 /// A piece of work as the local driver would give it.
-fn assignment(options: &Options, key: &str, role: Role, arguments: Value) -> Assignment {
+fn assignment(options: &Options, key: &str, spec: Work) -> Assignment {
     let owner = Owner {
         api_version: agoge_crds::API_VERSION.to_owned(),
         kind: "GRPORun".to_owned(),
@@ -212,8 +215,7 @@ fn assignment(options: &Options, key: &str, role: Role, arguments: Value) -> Ass
         key: key.to_owned(),
         attempt: 0,
         owner,
-        role,
-        arguments,
+        spec,
         shard: 0,
         shards: 1,
         time_left: None,

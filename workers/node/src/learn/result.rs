@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use agoge_contract::TrainStage;
 use agoge_crds::report::TrainReport;
 use agoge_learner::passk::{Estimate, mean_interval, paired_difference};
-use agoge_plan::TrainStage;
 use agoge_store::{Digest, Store};
 use serde_json::{Map, Value, json};
 

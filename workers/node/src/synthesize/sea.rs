@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
+use agoge_contract::SynthesizeWork;
 use agoge_crds::report::SynthesisReport;
-use agoge_crds::shared::{Budget, Models, Part};
+use agoge_crds::shared::{Models, Part};
 use agoge_llm::{Client, Meter};
 use agoge_sandbox::Limits;
 use agoge_store::Artifact;
 use agoge_synthesis::sea::{Progress, SeaConfig, SeaError, Seats, run as make};
 use agoge_world::World;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::{Arguments, inputs};
+use super::inputs;
 use crate::endpoints::Endpoints;
 use crate::failure::Failure;
 use crate::job::Job;
@@ -20,35 +20,31 @@ use crate::job::Job;
 /// The artifact by which a finished job is found: its report, by what went in.
 const DONE: &str = "synthesis";
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Asked {
-    #[serde(default)]
-    models: Option<Models>,
-    #[serde(default)]
-    budget: Budget,
-}
-
 /// Runs the job, or goes on with it.
-pub fn run(job: &mut Job, arguments: &Arguments) -> Result<SynthesisReport, Failure> {
+pub fn run(job: &mut Job, work: &SynthesizeWork) -> Result<SynthesisReport, Failure> {
     let domain = job.domain()?;
-    let given = job.assignment.arguments.clone();
-    let wrong = |e| Failure::Input(format!("the arguments of this worker do not read: {e}"));
-    let asked: Asked = Asked::deserialize(&given).map_err(wrong)?;
-    let config = SeaConfig::from_arguments(&given, job.assignment.time_left).map_err(wrong)?;
-    let settings: Vec<&Value> = ["strategy", "models", "evolution", "budget", "decision"]
-        .iter()
-        .map(|field| &given[*field])
-        .collect();
-    let inputs = inputs(&domain.digest, "sea", &json!(settings).to_string());
+    let SynthesizeWork {
+        strategy,
+        models,
+        evolution,
+        budget,
+        decision,
+        ..
+    } = work;
+    let config = SeaConfig::new(
+        strategy,
+        evolution.clone().unwrap_or_default(),
+        budget,
+        decision.clone(),
+        job.assignment.time_left,
+    );
+    let settings = json!([strategy, models, evolution, budget, decision]).to_string();
+    let inputs = inputs(&domain.digest, "sea", &settings);
     if let Some(done) = job.store.find_artifact(DONE, &inputs)? {
         return Ok(job.store.get_json(&done.digest)?);
     }
-    let meter = Meter::new(asked.budget.tokens, asked.budget.usd);
-    let seats = seats(
-        &Endpoints::open(&job.assignment, meter)?,
-        asked.models.as_ref(),
-    )?;
+    let meter = Meter::new(budget.tokens, budget.usd);
+    let seats = seats(&Endpoints::open(&job.assignment, meter)?, models.as_ref())?;
     let mut world = World::open(domain, Limits::default())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(job.threads().min(4))
@@ -82,11 +78,11 @@ pub fn run(job: &mut Job, arguments: &Arguments) -> Result<SynthesisReport, Fail
         }
     });
     let mut outcome = made?;
-    outcome.publish(&job.store, &arguments.dataset, &inputs)?;
+    outcome.publish(&job.store, &work.dataset, &inputs)?;
     if outcome.report.digest.is_some() {
         let object = job.store.put_json(&outcome.report)?;
         job.store
-            .put_artifact(&Artifact::new(DONE, &arguments.dataset, object, inputs))?;
+            .put_artifact(&Artifact::new(DONE, &work.dataset, object, inputs))?;
     }
     Ok(outcome.report)
 }

@@ -1,5 +1,6 @@
 //! The strategy `template` as a role: settings from the manifest, a ledger in the work folder, the attempts in the store.
 
+use agoge_contract::SynthesizeWork;
 use agoge_crds::report::SynthesisReport;
 use agoge_crds::synthesis_job::{MixName, SplitName, SplitShare};
 use agoge_sandbox::Limits;
@@ -8,14 +9,14 @@ use agoge_synthesis::Attempt;
 use agoge_synthesis::template::{NAME, Part, Settings, TemplateError, run as make};
 use agoge_world::{Mix, Split, WorldError};
 
-use super::{Arguments, KIND, counted, inputs, keep};
+use super::{KIND, counted, inputs, keep};
 use crate::failure::Failure;
 use crate::job::Job;
 
 /// Makes the instances of this shard.
-pub fn run(job: &mut Job, arguments: &Arguments) -> Result<SynthesisReport, Failure> {
+pub fn run(job: &mut Job, work: &SynthesizeWork) -> Result<SynthesisReport, Failure> {
     let domain = job.domain()?;
-    let settings = settings(job, arguments);
+    let settings = settings(job, work);
     let text = serde_json::to_string(&settings).map_err(Failure::infra)?;
     let inputs = inputs(&domain.digest, NAME, &text);
     if let Some(made) = job.store.find_artifact(KIND, &inputs)? {
@@ -51,15 +52,15 @@ pub fn run(job: &mut Job, arguments: &Arguments) -> Result<SynthesisReport, Fail
             !stop.asked()
         },
     )?;
-    let digest = keep(job, &arguments.dataset, inputs, &attempts)?;
+    let digest = keep(job, &work.dataset, inputs, &attempts)?;
     Ok(SynthesisReport {
         digest: Some(digest.to_string()),
         ..counted(&attempts)
     })
 }
 
-fn settings(job: &Job, arguments: &Arguments) -> Settings {
-    let strategy = &arguments.strategy;
+fn settings(job: &Job, work: &SynthesizeWork) -> Settings {
+    let strategy = &work.strategy;
     let part = |share: &SplitShare| Part {
         split: match share.split {
             SplitName::TrainSft => Split::TrainSft,

@@ -16,11 +16,14 @@ use crate::failure::Failure;
 use crate::job::Job;
 
 /// Trains the policy on demonstrations.
-pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Failure> {
-    let spec: AgentSftSpec = stage.settings("sft")?;
+pub fn perform(
+    stage: &Stage,
+    job: &mut Job,
+    spec: &AgentSftSpec,
+) -> Result<(Record, Option<f64>), Failure> {
     let policy = beginning(stage)?;
     let threads = policy.threads(job.threads());
-    let demonstrations = Demonstrations::of(stage, &policy, &spec)?;
+    let demonstrations = Demonstrations::of(stage, &policy, spec)?;
     let plan = Plan {
         title: "agent SFT",
         config: supervised::config(

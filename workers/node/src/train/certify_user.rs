@@ -1,9 +1,8 @@
 //! The user model's certification: its turns in held-out dialogues, judged by code, before its training and after. What
 //! rate is good enough is the plan's to say.
 
+use agoge_contract::TrainStage;
 use agoge_learner::certify::{Certificate, Dialogue, certify};
-use agoge_plan::TrainStage;
-use serde::Deserialize;
 
 use super::policy::Policy;
 use super::{Record, Stage, USER_TEMPERATURE, user_sft};
@@ -13,20 +12,16 @@ use crate::job::Job;
 /// Tokens of one turn at most; the longest turn of a demonstration is well below.
 const TURN: usize = 64;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Settings {
-    dialogues: usize,
-}
-
 /// Judges the user model.
-pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Failure> {
-    let settings: Settings = serde_json::from_value(stage.arguments.settings.clone())
-        .map_err(|e| Failure::Input(format!("the assignment's settings: {e}")))?;
-    let dialogues = stage.suite.dialogues(settings.dialogues);
-    if dialogues.len() < settings.dialogues {
+pub fn perform(
+    stage: &Stage,
+    job: &mut Job,
+    asked: usize,
+) -> Result<(Record, Option<f64>), Failure> {
+    let dialogues = stage.suite.dialogues(asked);
+    if dialogues.len() < asked {
         tracing::warn!(
-            asked = settings.dialogues,
+            asked,
             there = dialogues.len(),
             "the suite has fewer held-out dialogues than user.certification asks for; raise the target of the strategy `template`"
         );

@@ -3,13 +3,13 @@
 
 use std::path::PathBuf;
 
+use agoge_contract::TrainStage;
 use agoge_crds::grpo_run::{Arm, EvaluationSpec, GrpoSpec};
 use agoge_crds::shared::EndpointBinding;
 use agoge_dialogue::Message;
 use agoge_learner::evaluate::{Scorecard, evaluate};
 use agoge_learner::rollout::{Agent, Arena, User};
 use agoge_model::SampleKey;
-use agoge_plan::TrainStage;
 use agoge_store::Ledger;
 use agoge_world::{Task, baseline};
 use serde::{Deserialize, Serialize};
@@ -47,9 +47,13 @@ struct Exam {
 }
 
 /// Plays every arm.
-pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Failure> {
-    let spec: EvaluationSpec = stage.settings("evaluation")?;
-    let bounds = grpo::bounds(&stage.settings::<GrpoSpec>("grpo")?);
+pub fn perform(
+    stage: &Stage,
+    job: &mut Job,
+    spec: &EvaluationSpec,
+    grpo: &GrpoSpec,
+) -> Result<(Record, Option<f64>), Failure> {
+    let bounds = grpo::bounds(grpo);
     let (heldout, _) = stage.suite.heldout(spec.tasks as usize);
     if heldout.is_empty() {
         return Err(Failure::Input(

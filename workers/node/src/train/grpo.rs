@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use agoge_contract::TrainStage;
 use agoge_crds::grpo_run::{Algorithm, FilterRule, FilterSpec, GrpoSpec, OnInsufficient};
 use agoge_learner::LearnerError;
 use agoge_learner::advantage::Estimator;
@@ -12,7 +13,6 @@ use agoge_learner::grpo::{Decay, Group, Grpo, GrpoConfig, GrpoState, Step};
 use agoge_learner::loss::Clip;
 use agoge_learner::players::{Here, Players};
 use agoge_learner::rollout::{Agent, Arena, Bounds, User};
-use agoge_plan::TrainStage;
 use agoge_world::Task;
 
 use super::policy::Policy;
@@ -27,9 +27,13 @@ use crate::job::Job;
 const PROBE: usize = 96;
 
 /// Trains the policy.
-pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Failure> {
-    let spec: GrpoSpec = stage.settings("grpo")?;
-    let plan = Plan::of(stage, job, &spec)?;
+pub fn perform(
+    stage: &Stage,
+    job: &mut Job,
+    spec: &GrpoSpec,
+    evaluated: usize,
+) -> Result<(Record, Option<f64>), Failure> {
+    let plan = Plan::of(stage, job, spec)?;
     let policy = stage.model(job, TrainStage::AgentSft)?;
     let threads = policy.threads(job.threads());
     let reference = match spec.kl_coefficient > 0.0 {
@@ -40,17 +44,17 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
     let tasks = stage.suite.practice();
     let probe: Vec<Task> = stage
         .suite
-        .heldout(plan.evaluated)
+        .heldout(evaluated)
         .1
         .into_iter()
         .take(PROBE)
         .collect();
-    let slots = slots(&spec);
+    let slots = slots(spec);
     let mut servers = match &stage.arguments.rollouts {
         Some(at) => {
             tracing::info!(servers = at.servers, hosts = ?at.hosts, "rollout servers play");
             let decoder = &policy.decoder;
-            Some(Remote::new(stage, &spec, at, decoder, slots)?)
+            Some(Remote::new(stage, spec, at, decoder, slots)?)
         }
         None => None,
     };
@@ -58,7 +62,7 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
         stage.worlds()?,
         threads,
         slots,
-        &bounds(&spec),
+        &bounds(spec),
         stage.arguments.seed,
     );
     let config = GrpoConfig {
@@ -192,13 +196,11 @@ struct Plan {
     steps: u64,
     /// Seconds at most.
     seconds: f64,
-    /// Held-out tasks that the evaluation keeps for itself.
-    evaluated: usize,
 }
 
 impl Plan {
     fn of(stage: &Stage, job: &Job, spec: &GrpoSpec) -> Result<Self, Failure> {
-        let filtered = stage.arguments.stage == TrainStage::Grpo;
+        let filtered = stage.arguments.stage() == TrainStage::Grpo;
         let deterministic = stage.arguments.deterministic;
         let (mut steps, mut seconds) = (
             spec.steps,
@@ -206,7 +208,7 @@ impl Plan {
         );
         if !filtered {
             // It gets what GRPO had: its time, or in a deterministic run its steps.
-            seconds = stage.seconds().unwrap_or(seconds);
+            seconds = stage.arguments.settings.seconds().unwrap_or(seconds);
             steps = if deterministic {
                 stage.earlier(job, TrainStage::Grpo)?.steps
             } else {
@@ -230,9 +232,6 @@ impl Plan {
                 Decay::Seconds(seconds)
             },
         );
-        let evaluated = stage.arguments.settings["evaluated"]
-            .as_u64()
-            .unwrap_or(200);
         let title = if filtered {
             "GRPO"
         } else {
@@ -243,7 +242,6 @@ impl Plan {
             config,
             steps,
             seconds,
-            evaluated: usize::try_from(evaluated).unwrap_or(200),
         })
     }
 

@@ -17,22 +17,18 @@ mod supervised;
 mod trace;
 mod user_sft;
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use agoge_c10d::Ranks;
-use agoge_crds::grpo_run::{ArmStatus, PolicySpec, UserModel, UserSpec};
+use agoge_contract::{StageSettings, TrainStage, TrainWork};
+use agoge_crds::grpo_run::{ArmStatus, UserModel};
 use agoge_crds::report::TrainReport;
 use agoge_learner::evaluate::Scorecard;
-use agoge_plan::TrainStage;
 use agoge_sandbox::Limits;
 use agoge_store::{Digest, Folder};
 use agoge_world::{Domain, World};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::job::Job;
@@ -40,76 +36,27 @@ use policy::Policy;
 pub use record::{Columns, Record, read as record_of};
 use suite::Suite;
 
-/// What the plan gives a stage; see `operator/plan/src/grpo.rs`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Arguments {
-    /// The run's name.
-    #[serde(default)]
-    pub run: String,
-    /// Which stage.
-    pub stage: TrainStage,
-    /// The suite.
-    pub suite: SuiteArgument,
-    /// What learns.
-    pub policy: PolicySpec,
-    /// Who plays the user.
-    pub user: UserSpec,
-    /// The stage's settings.
-    #[serde(default)]
-    pub settings: Value,
-    /// Digests of earlier stages' records, by stage.
-    #[serde(default)]
-    pub inputs: BTreeMap<String, Option<String>>,
-    /// Whether the loss trace must be the same in every run.
-    #[serde(default)]
-    pub deterministic: bool,
-    /// Seed of everything.
-    #[serde(default)]
-    pub seed: u64,
-    /// Who plays the rollouts of GRPO; none: the trainer itself. Nothing that a record depends on.
-    #[serde(default)]
-    pub rollouts: Option<rollouts::Where>,
-}
-
-impl Arguments {
-    fn of(job: &Job) -> Result<Self, Failure> {
-        serde_json::from_value(job.assignment.arguments.clone())
-            .map_err(|e| Failure::Input(format!("the assignment's arguments: {e}")))
-    }
-}
-
-/// The suite that the run pinned.
-#[derive(Clone, Debug, Deserialize)]
-pub struct SuiteArgument {
-    /// Its name.
-    #[serde(default)]
-    pub name: String,
-    /// Its digest.
-    pub digest: String,
-}
-
 /// A stage's surroundings.
 struct Stage {
-    arguments: Arguments,
+    arguments: TrainWork,
     domain: Arc<Domain>,
     suite: Suite,
     ranks: Rc<Ranks>,
 }
 
-/// Does the stage of the job's assignment and writes its result.
-pub fn run(job: &mut Job) -> Result<(), Failure> {
-    let report = report(job)?;
+/// Does a stage and writes its report.
+pub fn run(job: &mut Job, work: &TrainWork) -> Result<(), Failure> {
+    let report = report(job, work)?;
     job.finish(&report)
 }
 
-/// The same; gives the report.
-pub fn report(job: &mut Job) -> Result<TrainReport, Failure> {
-    let arguments = Arguments::of(job)?;
+/// Does a stage and returns its report.
+pub fn report(job: &mut Job, work: &TrainWork) -> Result<TrainReport, Failure> {
+    let arguments = work.clone();
     let domain = job.domain()?;
     let inputs = record::inputs(&arguments, &domain.digest)?;
     if let Some((record, digest, seconds)) = record::find(&job.store, &inputs)? {
-        tracing::info!(stage = arguments.stage.as_str(), %digest, "done before");
+        tracing::info!(stage = arguments.stage().as_str(), %digest, "done before");
         return Ok(told(&record, &digest, seconds));
     }
     let suite = Suite::load(&job.store, &arguments)?;
@@ -123,7 +70,7 @@ pub fn report(job: &mut Job) -> Result<TrainReport, Failure> {
     let started = Instant::now();
     let (mut record, seconds) = stage.perform(job)?;
     let seconds = seconds.unwrap_or_else(|| started.elapsed().as_secs_f64());
-    record.stage = stage.arguments.stage.as_str().to_owned();
+    record.stage = stage.arguments.stage().as_str().to_owned();
     record.seconds = if stage.arguments.deterministic {
         0.0
     } else {
@@ -137,13 +84,12 @@ pub fn report(job: &mut Job) -> Result<TrainReport, Failure> {
 
 impl Stage {
     /// The surroundings of the job's stage for who takes part in it without being one of its ranks.
-    fn alone(job: &Job) -> Result<Self, Failure> {
-        let arguments = Arguments::of(job)?;
+    fn alone(job: &Job, work: &TrainWork) -> Result<Self, Failure> {
         Ok(Self {
             domain: job.domain()?,
-            suite: Suite::load(&job.store, &arguments)?,
+            suite: Suite::load(&job.store, work)?,
             ranks: Rc::new(Ranks::alone()),
-            arguments,
+            arguments: work.clone(),
         })
     }
 
@@ -162,41 +108,33 @@ impl Stage {
 
     /// The record, and the seconds that it took over all attempts where the stage knows.
     fn perform(&self, job: &mut Job) -> Result<(Record, Option<f64>), Failure> {
-        match self.arguments.stage {
-            TrainStage::UserSft => user_sft::perform(self, job),
-            TrainStage::CertifyUser => certify_user::perform(self, job),
-            TrainStage::AgentSft => agent_sft::perform(self, job),
-            TrainStage::Grpo | TrainStage::GrpoUnfiltered => grpo::perform(self, job),
-            TrainStage::SftContinued => sft_continued::perform(self, job),
-            TrainStage::Evaluate => evaluate::perform(self, job),
+        match &self.arguments.settings {
+            StageSettings::UserSft { sft } => user_sft::perform(self, job, sft),
+            StageSettings::CertifyUser { dialogues } => {
+                certify_user::perform(self, job, *dialogues as usize)
+            }
+            StageSettings::AgentSft { sft } => agent_sft::perform(self, job, sft),
+            StageSettings::Grpo { grpo, evaluated }
+            | StageSettings::GrpoUnfiltered {
+                grpo, evaluated, ..
+            } => grpo::perform(self, job, grpo, *evaluated as usize),
+            StageSettings::SftContinued { sft, seconds } => {
+                sft_continued::perform(self, job, sft, *seconds)
+            }
+            StageSettings::Evaluate { evaluation, grpo } => {
+                evaluate::perform(self, job, evaluation, grpo)
+            }
         }
-    }
-
-    /// The stage's settings under `name`.
-    fn settings<T: DeserializeOwned>(&self, name: &str) -> Result<T, Failure> {
-        let value = self.arguments.settings[name].clone();
-        serde_json::from_value(value)
-            .map_err(|e| Failure::Input(format!("the assignment's settings.{name}: {e}")))
-    }
-
-    /// The time that the stage is to take, where another stage's time decides it.
-    fn seconds(&self) -> Option<f64> {
-        self.arguments.settings["seconds"].as_f64()
     }
 
     /// The record of an earlier stage.
     fn earlier(&self, job: &Job, stage: TrainStage) -> Result<Record, Failure> {
         let name = stage.as_str();
-        let digest = self
-            .arguments
-            .inputs
-            .get(name)
-            .and_then(Option::as_deref)
-            .ok_or_else(|| {
-                Failure::Input(format!(
-                    "the assignment names no record of stage {name}, which has to come first"
-                ))
-            })?;
+        let digest = self.arguments.inputs.get(&stage).ok_or_else(|| {
+            Failure::Input(format!(
+                "the assignment names no record of stage {name}, which has to come first"
+            ))
+        })?;
         record::read(&job.store, &Digest::parse(digest).map_err(Failure::input)?)
     }
 

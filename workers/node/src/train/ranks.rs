@@ -5,8 +5,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use agoge_c10d::{Meeting, Ranks};
+use agoge_contract::TrainWork;
 
-use super::Arguments;
 use crate::failure::Failure;
 use crate::job::Job;
 
@@ -16,7 +16,7 @@ const TIMEOUT: (&str, f64) = ("AGOGE_RANK_TIMEOUT", 60.0);
 const JOIN: (&str, f64) = ("AGOGE_RANK_JOIN_TIMEOUT", 300.0);
 
 /// Meets the others where the stage has several shards. A deterministic run has one rank.
-pub fn meet(job: &Job, arguments: &Arguments) -> Result<Rc<Ranks>, Failure> {
+pub fn meet(job: &Job, arguments: &TrainWork) -> Result<Rc<Ranks>, Failure> {
     let (rank, world) = (job.assignment.shard, job.assignment.shards);
     if world <= 1 || arguments.deterministic {
         return Ok(Rc::new(Ranks::alone()));

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use agoge_contract::TrainWork;
 use agoge_learner::certify::Certificate;
 use agoge_learner::evaluate::Scorecard;
 use agoge_store::{Artifact, Digest, Folder, Store, canonical_json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Arguments;
 use super::samples::Sample;
 use crate::failure::Failure;
 
@@ -63,11 +63,11 @@ pub struct Columns {
 
 /// The inputs that determine a stage. Time enters only where the stage is measured by time, and never in a deterministic
 /// run.
-pub fn inputs(arguments: &Arguments, domain: &str) -> Result<BTreeMap<String, String>, Failure> {
-    let mut settings = arguments.settings.clone();
-    if let (true, Some(map)) = (arguments.deterministic, settings.as_object_mut()) {
-        map.remove("seconds");
-    }
+pub fn inputs(arguments: &TrainWork, domain: &str) -> Result<BTreeMap<String, String>, Failure> {
+    let settings = match arguments.deterministic {
+        true => arguments.settings.without_time(),
+        false => arguments.settings.clone(),
+    };
     let determined = json!({
         "settings": settings,
         "policy": arguments.policy,
@@ -78,7 +78,7 @@ pub fn inputs(arguments: &Arguments, domain: &str) -> Result<BTreeMap<String, St
     Ok(BTreeMap::from([
         ("format".into(), FORMAT.into()),
         ("code".into(), env!("CARGO_PKG_VERSION").into()),
-        ("stage".into(), arguments.stage.as_str().into()),
+        ("stage".into(), arguments.stage().as_str().into()),
         ("domain".into(), domain.into()),
         ("suite".into(), arguments.suite.digest.clone()),
         ("seed".into(), arguments.seed.to_string()),

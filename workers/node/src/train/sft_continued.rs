@@ -2,9 +2,9 @@
 //!
 //! In a deterministic run time decides nothing: it trains as many tokens as GRPO did instead.
 
+use agoge_contract::TrainStage;
 use agoge_crds::grpo_run::AgentSftSpec;
 use agoge_learner::sft::SftConfig;
-use agoge_plan::TrainStage;
 
 use super::supervised::{self, Plan};
 use super::{Record, Stage, agent_sft};
@@ -12,12 +12,16 @@ use crate::failure::Failure;
 use crate::job::Job;
 
 /// Goes on with SFT.
-pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Failure> {
-    let spec: AgentSftSpec = stage.settings("sft")?;
+pub fn perform(
+    stage: &Stage,
+    job: &mut Job,
+    spec: &AgentSftSpec,
+    seconds: Option<f64>,
+) -> Result<(Record, Option<f64>), Failure> {
     let policy = stage.model(job, TrainStage::AgentSft)?;
     let grpo = stage.earlier(job, TrainStage::Grpo)?;
     let threads = policy.threads(job.threads());
-    let demonstrations = agent_sft::Demonstrations::of(stage, &policy, &spec)?;
+    let demonstrations = agent_sft::Demonstrations::of(stage, &policy, spec)?;
     let an_epoch: usize = demonstrations
         .epoch(1)
         .iter()
@@ -29,7 +33,7 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
         stage.arguments.deterministic,
         threads,
     );
-    let limits = match stage.seconds().filter(|_| !stage.arguments.deterministic) {
+    let limits = match seconds.filter(|_| !stage.arguments.deterministic) {
         Some(seconds) => SftConfig {
             max_seconds: seconds,
             max_epochs: u64::MAX,

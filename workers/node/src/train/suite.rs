@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use agoge_contract::TrainWork;
 use agoge_learner::certify::Dialogue;
 use agoge_store::Store;
 use agoge_world::{Split, Task};
 use serde::Deserialize;
 
-use super::Arguments;
 use crate::failure::Failure;
 pub use crate::qualify::Instance;
 
@@ -19,7 +19,7 @@ pub struct Suite {
 
 impl Suite {
     /// Loads the suite that the run pinned.
-    pub fn load(store: &Store, arguments: &Arguments) -> Result<Self, Failure> {
+    pub fn load(store: &Store, arguments: &TrainWork) -> Result<Self, Failure> {
         let digest = &arguments.suite.digest;
         let inputs = BTreeMap::from([("digest".to_owned(), digest.clone())]);
         let artifact = store

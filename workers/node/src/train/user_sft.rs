@@ -31,8 +31,11 @@ pub fn untrained(stage: &Stage) -> Result<Policy, Failure> {
 }
 
 /// Trains the user model.
-pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Failure> {
-    let spec: SftSpec = stage.settings("sft")?;
+pub fn perform(
+    stage: &Stage,
+    job: &mut Job,
+    spec: &SftSpec,
+) -> Result<(Record, Option<f64>), Failure> {
     let user = untrained(stage)?;
     let threads = user.threads(job.threads());
     let (training, validation) = hold_out(
@@ -56,7 +59,7 @@ pub fn perform(stage: &Stage, job: &mut Job) -> Result<(Record, Option<f64>), Fa
     let plan = Plan {
         title: "user SFT",
         config: supervised::config(
-            &spec,
+            spec,
             stage.arguments.seed,
             stage.arguments.deterministic,
             threads,

@@ -3,11 +3,10 @@
 use std::time::{Duration, Instant};
 
 use agoge_checker::Thresholds;
+use agoge_crds::lineage::Decision;
 use agoge_crds::shared::Budget;
 use agoge_crds::synthesis_job::{Evolution, StrategySpec};
 use agoge_llm::Client;
-use serde::Deserialize;
-use serde_json::Value;
 
 /// Generated tokens of an instance, where the job sets no bound.
 const TOKENS_PER_INSTANCE: u32 = 450;
@@ -37,15 +36,6 @@ pub struct SeaConfig {
     pub temperature: f64,
 }
 
-/// A person's decision about a plan pair.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Decision {
-    /// The pair.
-    pub digest: String,
-    /// Whether it is promoted, or rolled back.
-    pub promote: bool,
-}
-
 /// Clients by part. They share a meter, which holds the job's budget in tokens and dollars.
 #[derive(Clone, Debug)]
 pub struct Seats {
@@ -72,46 +62,30 @@ impl Seats {
     }
 }
 
-/// The arguments of a `Synthesize` child, as far as they matter here.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Arguments {
-    strategy: StrategySpec,
-    #[serde(default)]
-    evolution: Option<Evolution>,
-    #[serde(default)]
-    budget: Budget,
-    #[serde(default)]
-    decision: Option<Decision>,
-}
-
 impl SeaConfig {
-    /// From the arguments of a `Synthesize` child and the seconds it has left.
-    ///
-    /// # Errors
-    /// The field that is not what it should be.
-    pub fn from_arguments(
-        arguments: &Value,
+    /// Returns the settings for what a manifest asks, and the seconds that are left.
+    #[must_use]
+    pub fn new(
+        strategy: &StrategySpec,
+        evolution: Evolution,
+        budget: &Budget,
+        decision: Option<Decision>,
         time_left: Option<f64>,
-    ) -> Result<Self, serde_json::Error> {
-        let arguments = Arguments::deserialize(arguments)?;
-        let parameters = &arguments.strategy.parameters;
+    ) -> Self {
+        let parameters = &strategy.parameters;
         let left = time_left
             .filter(|s| s.is_finite())
             .map(|s| Duration::from_secs_f64(s.clamp(0.0, 1e8)));
-        Ok(Self {
+        Self {
             seed: parameters.seed,
-            target: arguments.strategy.target.accepted,
+            target: strategy.target.accepted,
             rollouts: parameters.rollouts.unwrap_or(ROLLOUTS),
-            evolution: arguments.evolution.unwrap_or_default(),
-            tokens_per_instance: arguments
-                .budget
-                .tokens_per_instance
-                .unwrap_or(TOKENS_PER_INSTANCE),
+            evolution,
+            tokens_per_instance: budget.tokens_per_instance.unwrap_or(TOKENS_PER_INSTANCE),
             deadline: left.map(|left| Instant::now() + left),
-            decision: arguments.decision,
+            decision,
             thresholds: Thresholds::default(),
             temperature: 0.4,
-        })
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
+use agoge_contract::RolloutHosts;
 use agoge_crds::grpo_run::GrpoSpec;
 use agoge_learner::LearnerError;
 use agoge_learner::parallel::PIECES;
@@ -19,8 +20,8 @@ use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
 use super::deal::{Ask, Came, Deal};
+use super::game;
 use super::wire::{Health, Place, Play, accept};
-use super::{Where, game};
 use crate::failure::Failure;
 use crate::train::Stage;
 
@@ -92,7 +93,7 @@ impl<'a> Remote<'a> {
     pub(in crate::train) fn new(
         stage: &Stage,
         spec: &GrpoSpec,
-        at: &Where,
+        at: &RolloutHosts,
         decoder: &'a Decoder,
         slots: usize,
     ) -> Result<Self, Failure> {

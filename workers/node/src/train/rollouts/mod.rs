@@ -12,30 +12,20 @@ mod server;
 mod tables;
 mod wire;
 
+use agoge_contract::TrainStage;
 use agoge_crds::grpo_run::GrpoSpec;
-use agoge_plan::TrainStage;
 use agoge_store::{Digest, canonical_json};
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{Stage, grpo};
 pub use client::Remote;
 pub use server::run;
 
-/// Where a trainer finds its servers.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Where {
-    /// `host:port`. A host may stand for several servers, and for others later.
-    pub hosts: Vec<String>,
-    /// How many there should be.
-    pub servers: u32,
-}
-
 /// A digest of all that trainer and server must agree on beside the weights, lest they play different games.
 fn game(stage: &Stage, spec: &GrpoSpec) -> String {
     let arguments = &stage.arguments;
-    let models = [TrainStage::AgentSft, TrainStage::UserSft]
-        .map(|stage| arguments.inputs.get(stage.as_str()));
+    let models =
+        [TrainStage::AgentSft, TrainStage::UserSft].map(|stage| arguments.inputs.get(&stage));
     let agreed = json!({
         "code": env!("CARGO_PKG_VERSION"),
         "domain": stage.domain.digest,

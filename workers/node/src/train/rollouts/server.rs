@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agoge_crds::grpo_run::GrpoSpec;
-use agoge_plan::TrainStage;
+use agoge_contract::{TrainStage, TrainWork};
 use agoge_store::Digest;
 use axum::Router;
 use axum::body::Bytes;
@@ -38,9 +37,14 @@ struct Service {
 ///
 /// # Errors
 /// When what the assignment names cannot be used, or the port is taken; [`Failure::Stopped`] in the end.
-pub fn run(job: &mut Job, listen: SocketAddr) -> Result<(), Failure> {
-    let stage = Stage::alone(job)?;
-    let spec: GrpoSpec = stage.settings("grpo")?;
+pub fn run(job: &mut Job, work: &TrainWork, listen: SocketAddr) -> Result<(), Failure> {
+    let stage = Stage::alone(job, work)?;
+    let spec = work.settings.grpo().ok_or_else(|| {
+        let stage = work.stage().as_str();
+        Failure::Input(format!(
+            "stage {stage} plays no rollouts; only grpo and grpoUnfiltered have servers"
+        ))
+    })?;
     let policy = stage.model(job, TrainStage::AgentSft)?;
     let weights = policy.decoder.parameter_count() * 4 + HEADER;
     let set = Set {
@@ -48,13 +52,13 @@ pub fn run(job: &mut Job, listen: SocketAddr) -> Result<(), Failure> {
         user: stage.user(job)?,
         tasks: stage.suite.practice(),
         worlds: stage.worlds()?,
-        bounds: grpo::bounds(&spec),
+        bounds: grpo::bounds(spec),
         seed: stage.arguments.seed,
-        slots: grpo::slots(&spec),
+        slots: grpo::slots(spec),
     };
     let (tables, threads) =
         Tables::start(set, job.threads(), job.stop.clone()).map_err(Failure::infra)?;
-    let game = game(&stage, &spec);
+    let game = game(&stage, spec);
     let service = Arc::new(Service { tables, game });
     job.progress.stage("rollouts", "episodes", 0);
     let runtime = tokio::runtime::Builder::new_multi_thread()
