@@ -253,6 +253,9 @@ impl FailureRule {
 /// Resource requests and limits of one worker.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
+#[schemars(extend("x-kubernetes-validations" = cel(&[
+    ("!has(self.gpus) || self.gpus == 0", "no worker uses a GPU yet, so it would only be reserved; leave gpus out", ".gpus"),
+])))]
 pub struct Resources {
     /// CPU cores, such as `2` or `500m`. A laptop rounds up to whole threads.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -261,7 +264,7 @@ pub struct Resources {
     /// Memory, such as `2Gi`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<crate::Size>,
-    /// GPUs, whole.
+    /// GPUs, whole. No worker uses one yet: only 0 is accepted.
     #[schemars(range(min = 0, max = 64))]
     pub gpus: u32,
 }

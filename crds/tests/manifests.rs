@@ -292,6 +292,13 @@ fn every_planted_error_names_its_field_and_a_way_out() {
             "spec.topology.trainers",
             "trainers: 1",
         ),
+        (
+            RUN,
+            "seed: 1",
+            "worker: {resources: {gpus: 1}}",
+            "spec.worker.resources.gpus",
+            "no worker uses a GPU yet",
+        ),
         (RUN, "model: sft", "model: scripted", "", ""),
         (RUN, "seed: 1", "seed: -1", "spec.seed", "at least 0"),
         (

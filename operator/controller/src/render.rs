@@ -399,9 +399,6 @@ fn resources(child: &Child) -> Value {
     if let Some(memory) = &asked.memory {
         all.insert("memory".into(), json!(memory.to_string()));
     }
-    if asked.gpus > 0 {
-        all.insert("nvidia.com/gpu".into(), json!(asked.gpus.to_string()));
-    }
     if all.is_empty() {
         json!({})
     } else {

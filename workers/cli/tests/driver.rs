@@ -367,6 +367,38 @@ fn a_full_disk_stops_the_run_and_counts_as_nobodys_failure() {
 }
 
 #[test]
+fn the_rules_of_a_manifest_decide_what_becomes_of_a_failure_as_on_a_cluster() {
+    let rules = |rules: &str| format!("  worker: {{failureRules: [{rules}]}}\n  seed: 1");
+    let run = Run::new(
+        r#"{"agent-sft": {"exit": 3, "reason": "EndpointDown", "says": "qwen refused; start it"}}"#,
+    );
+    let fail = rules("{reasons: [EndpointDown], action: fail}");
+    run.edit("grporun.yaml", "  seed: 1", &fail);
+    let output = run.up();
+    assert!(!output.status.success(), "{}", text(&output));
+    let status = run.object(RUN)["status"].clone();
+    let failed = status["conditions"].as_array().unwrap().iter();
+    let failed = failed.clone().find(|c| c["type"] == "Failed").unwrap();
+    assert_eq!(failed["reason"], "EndpointDown");
+    let log = run.out().join("logs/desk-agent-sft.log");
+    let message = format!(
+        "agent-sft failed (EndpointDown, exit code 3): log {}: qwen refused; start it",
+        log.display()
+    );
+    assert_eq!(failed["message"], message);
+    assert_eq!(run.starts("desk-agent-sft").len(), 1);
+
+    let run = Run::new(r#"{"agent-sft": {"exit": 2, "times": 1, "says": "no such file"}}"#);
+    let ignore = rules("{exitCodes: [2], action: ignore}");
+    run.edit("grporun.yaml", "  seed: 1", &ignore);
+    let output = run.up();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(run.starts("desk-agent-sft").len(), 2);
+    let attempts = &run.object(RUN)["status"]["attempts"]["agent-sft"];
+    assert_eq!(attempts["failures"], 0, "{attempts}");
+}
+
+#[test]
 fn a_worker_that_hangs_is_told_killed_and_tried_again() {
     let mut run = Run::new(r#"{"agent-sft": {"hang": true, "stops": false, "times": 1}}"#);
     run.flags = vec!["--hang-after", "4"];
@@ -402,6 +434,10 @@ fn strategies_that_run_at_once_share_the_cores() {
         ["3", "3"]
     );
     assert_eq!(threads("desk-grpo"), "6");
+    let job = run.object("synthesisjob-desk.json");
+    let lineage = job["status"]["lineage"].as_array().unwrap();
+    assert_eq!(lineage.len(), 8, "of a hundred generations");
+    assert_eq!(lineage[7]["generation"], 99);
     assert_eq!(
         read(&run.out().join("result.json"))["synthesis"]["strategies"]["sea"]["source"],
         "replayed"

@@ -164,3 +164,70 @@ impl Job {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use agoge_contract::{Owner, ScoreWork};
+    use agoge_crds::lineage::Generation;
+    use agoge_crds::report::SynthesisReport;
+    use agoge_store::Digest;
+
+    use super::*;
+
+    #[test]
+    fn a_report_of_a_hundred_generations_is_whole_in_the_store_and_its_end_in_the_message() {
+        let dir = tempfile::tempdir().unwrap();
+        let assignment = Assignment {
+            name: "courier-synthesize-sea".into(),
+            key: "synthesize-sea".into(),
+            attempt: 0,
+            owner: Owner {
+                api_version: agoge_crds::API_VERSION.into(),
+                kind: "SynthesisJob".into(),
+                name: "courier".into(),
+                namespace: None,
+                uid: String::new(),
+            },
+            spec: Work::Score(ScoreWork {
+                suite: String::new(),
+                digest: String::new(),
+                endpoints: vec![],
+            }),
+            shard: 0,
+            shards: 1,
+            time_left: None,
+            domain: dir.path().into(),
+            store: dir.path().join("store").display().to_string(),
+            keep: None,
+            work: dir.path().join("work"),
+            endpoints: BTreeMap::new(),
+            recordings: None,
+            progress: None,
+            threads: 1,
+        };
+        let report = SynthesisReport {
+            lineage: (0..100)
+                .map(|generation| Generation {
+                    generation,
+                    digest: agoge_crds::digest(&generation.to_string()),
+                    change: format!("generation {generation} asks for shorter scenarios"),
+                    ..Generation::default()
+                })
+                .collect(),
+            ..SynthesisReport::default()
+        };
+        let mut job = Job::of(assignment, Stop::default()).unwrap();
+        job.finish(&report).unwrap();
+        let message = job.termination().unwrap();
+        assert!(message.len() <= 4096);
+        let Some(Termination::Done { artifact, result }) = Termination::parse(&message) else {
+            panic!("{message}")
+        };
+        let short: SynthesisReport = serde_json::from_value(result).unwrap();
+        assert_eq!(short.lineage, report.lineage[92..]);
+        let digest = Digest::parse(&artifact.unwrap()).unwrap();
+        let whole: SynthesisReport = job.store.get_json(&digest).unwrap();
+        assert_eq!(whole, report);
+        assert_eq!(job.store.artifacts(RESULT).unwrap()[0].digest, digest);
+    }
+}

@@ -40,7 +40,7 @@ spec:
   topology: {trainers: 2}
   worker:
     image: registry.example/worker:1
-    resources: {cpu: "2", memory: 4Gi, gpus: 1}
+    resources: {cpu: "2", memory: 4Gi}
     nodeSelector: {pool: gpu}
     tolerations: [{key: gpu, operator: Exists}]
     priorityClassName: high

@@ -1,4 +1,4 @@
-//! What a manifest may cost at most: model tokens, dollars, core-hours and GPU-hours, each with what it is made of. Pure.
+//! What a manifest may cost at most: model tokens, dollars and core-hours, each with what it is made of. Pure.
 //!
 //! Answers are bounded by the manifest. Prompts are not: they are assumed, and the estimate says with which figure.
 
@@ -301,7 +301,7 @@ fn training(run: &GRPORun, estimate: &mut Estimate) {
     }
 }
 
-/// Core-hours and GPU-hours of so many workers in so much time.
+/// Core-hours of so many workers in so much time.
 fn compute(
     resources: Option<&Resources>,
     workers: u64,
@@ -337,24 +337,6 @@ fn compute(
         amount,
         made_of,
     });
-    if resources.gpus > 0 {
-        let gpus = f64::from(resources.gpus) * workers as f64;
-        let (amount, made_of) = match time {
-            Some(time) => (
-                format!("{:.1} at most", gpus * time.as_secs_f64() / 3600.0),
-                format!("{gpus} GPUs x {}", hours(time.as_secs_f64())),
-            ),
-            None => (
-                format!("{gpus:.0} an hour"),
-                format!("{gpus} GPUs; set {field} to bound the time"),
-            ),
-        };
-        estimate.lines.push(Line {
-            what: "GPU-hours",
-            amount,
-            made_of,
-        });
-    }
 }
 
 fn shorter(
@@ -448,7 +430,7 @@ mod tests {
     fn a_budget_bounds_what_its_parts_would_allow() {
         let tight = estimate(
             &job(
-                "  budget: { tokens: 1000, usd: 0.1, wallClock: 30m }\n  worker: { resources: { cpu: 500m, gpus: 2 } }\n",
+                "  budget: { tokens: 1000, usd: 0.1, wallClock: 30m }\n  worker: { resources: { cpu: 500m } }\n",
             ),
             &[],
         );
@@ -457,15 +439,13 @@ mod tests {
     }
 
     #[test]
-    fn cores_and_gpus_are_multiplied_by_workers_and_hours() {
+    fn cores_are_multiplied_by_workers_and_hours() {
         let mut estimate = Estimate::default();
         let resources = Resources {
             cpu: Some("1500m".into()),
-            gpus: 2,
             ..Resources::default()
         };
         compute(Some(&resources), 4, Some(seconds(1800)), "f", &mut estimate);
         assert_eq!(amount(&estimate, "core-hours"), "3.0 at most");
-        assert_eq!(amount(&estimate, "GPU-hours"), "4.0 at most");
     }
 }
