@@ -50,15 +50,64 @@ fn kinds() -> Vec<Kind> {
     let full = "error: disk full while writing x";
     kinds.extend([
         kind(Some(2), "Error", line, "BadInput", "no policy.md", false),
-        kind(Some(3), "Error", line, "Infrastructure", "no policy.md", true),
-        kind(Some(4), "Error", "", "UserModelNotCertified", "it wrote no message", false),
-        kind(Some(2), "Error", full, "DiskFull", "disk full while writing x", true),
-        kind(Some(3), "Error", full, "DiskFull", "disk full while writing x", true),
+        kind(
+            Some(3),
+            "Error",
+            line,
+            "Infrastructure",
+            "no policy.md",
+            true,
+        ),
+        kind(
+            Some(4),
+            "Error",
+            "",
+            "UserModelNotCertified",
+            "it wrote no message",
+            false,
+        ),
+        kind(
+            Some(2),
+            "Error",
+            full,
+            "DiskFull",
+            "disk full while writing x",
+            true,
+        ),
+        kind(
+            Some(3),
+            "Error",
+            full,
+            "DiskFull",
+            "disk full while writing x",
+            true,
+        ),
         kind(Some(130), "Error", line, "Stopped", "no policy.md", true),
         kind(Some(143), "Error", line, "Stopped", "no policy.md", true),
-        kind(Some(137), "Error", "INFO step 3", "Killed", "INFO step 3", true),
-        kind(Some(137), "OOMKilled", "INFO step 3", "OOMKilled", "INFO step 3", true),
-        kind(Some(128), "StartError", "no such folder", "StartError", "no such folder", true),
+        kind(
+            Some(137),
+            "Error",
+            "INFO step 3",
+            "Killed",
+            "INFO step 3",
+            true,
+        ),
+        kind(
+            Some(137),
+            "OOMKilled",
+            "INFO step 3",
+            "OOMKilled",
+            "INFO step 3",
+            true,
+        ),
+        kind(
+            Some(128),
+            "StartError",
+            "no such folder",
+            "StartError",
+            "no such folder",
+            true,
+        ),
         kind(None, "Hung", "INFO step 3", "Hung", "INFO step 3", true),
         kind(None, "Evicted", "", "Evicted", "it wrote no message", true),
         kind(Some(101), "Error", panic, "Crashed", "no such tensor", true),
@@ -130,9 +179,11 @@ fn the_first_rule_that_fits_decides_for_every_failure() {
     use FailureAction::{Fail, Ignore, Retry};
     for kind in kinds() {
         let never = rule(&[99], &["Another"], Ignore);
-        for (action, retryable, disrupted) in
-            [(Retry, true, false), (Fail, false, false), (Ignore, true, true)]
-        {
+        for (action, retryable, disrupted) in [
+            (Retry, true, false),
+            (Fail, false, false),
+            (Ignore, true, true),
+        ] {
             let other = match action {
                 Fail => Retry,
                 _ => Fail,

@@ -26,7 +26,9 @@ fn a_hundred_generations_come_through_with_the_last_eight_and_the_digest_of_all(
                 generation,
                 digest: agoge_crds::digest(&generation.to_string()),
                 parent: Some(agoge_crds::digest(&format!("parent {generation}"))),
-                change: format!("generation {generation} asks for fewer calls and shorter scenarios"),
+                change: format!(
+                    "generation {generation} asks for fewer calls and shorter scenarios"
+                ),
                 tokens: 123_456 + u64::from(generation),
                 ..Generation::default()
             })
@@ -41,7 +43,10 @@ fn a_hundred_generations_come_through_with_the_last_eight_and_the_digest_of_all(
     assert_eq!(found.as_deref(), Some(artifact.as_str()));
     let read: SynthesisReport = report::read(&result).expect("a report");
     assert_eq!(read.lineage, report.lineage[92..], "nothing of them is cut");
-    assert_eq!((&read.rejected, &read.digest), (&report.rejected, &report.digest));
+    assert_eq!(
+        (&read.rejected, &read.digest),
+        (&report.rejected, &report.digest)
+    );
 }
 
 #[test]
@@ -51,8 +56,14 @@ fn a_short_report_is_whole_and_plain() {
         ..TrainReport::default()
     };
     let text = Termination::success(&report, Some("sha256:a"));
-    assert!(text.starts_with(r#"{"artifact":"sha256:a","result":{"step":7"#), "{text}");
-    assert_eq!(report::read::<TrainReport>(&done(&text).1).expect("a report"), report);
+    assert!(
+        text.starts_with(r#"{"artifact":"sha256:a","result":{"step":7"#),
+        "{text}"
+    );
+    assert_eq!(
+        report::read::<TrainReport>(&done(&text).1).expect("a report"),
+        report
+    );
 }
 
 #[test]
@@ -63,7 +74,14 @@ fn a_failure_is_cut_until_it_fits_and_what_is_no_message_is_none() {
         panic!("{text}")
     };
     assert_eq!(reason, "BadInput");
-    for other in ["", "error: no policy.md", "7", "{}", r#"{"gzip":"%"}"#, "null"] {
+    for other in [
+        "",
+        "error: no policy.md",
+        "7",
+        "{}",
+        r#"{"gzip":"%"}"#,
+        "null",
+    ] {
         assert_eq!(Termination::parse(other), None, "{other}");
     }
 }

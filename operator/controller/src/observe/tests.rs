@@ -182,10 +182,7 @@ fn a_result_is_read_whole_or_packed_and_a_lost_one_is_made_again() {
     let packed = Termination::success(&long, Some("sha256:a"));
     assert!(packed.len() <= 4096 && packed.contains("gzip"), "{packed}");
     // The second is as version 0.2.0 wrote it.
-    for (message, generations) in [
-        (packed.as_str(), 8),
-        (r#"{"result":{"accepted":7}}"#, 0),
-    ] {
+    for (message, generations) in [(packed.as_str(), 8), (r#"{"result":{"accepted":7}}"#, 0)] {
         let ChildState::Succeeded { result } = see(&done, &[pod(0, "Completed", message)], &[])
         else {
             panic!("{message}")
