@@ -26,16 +26,17 @@ pub fn missing<'a>(required: &'a [String], messages: &[Message]) -> Vec<&'a str>
     required
         .iter()
         .map(String::as_str)
-        .filter(|output| !said.iter().any(|text| says(text, &normal(output))))
+        .filter(|output| !said.iter().any(|text| contains(text, &normal(output))))
         .collect()
 }
 
-/// Whether one text says an output.
+/// Returns true when one text communicates an output: the words in a row, or a number by its value.
 pub fn communicates(text: &str, output: &str) -> bool {
-    says(&normal(text), &normal(output))
+    contains(&normal(text), &normal(output))
 }
 
-fn says(text: &str, output: &str) -> bool {
+/// [`communicates`] on normalised texts.
+fn contains(text: &str, output: &str) -> bool {
     if output.is_empty() {
         return true;
     }

@@ -6,20 +6,23 @@ use agoge_world::Task;
 use serde::{Deserialize, Serialize};
 
 use crate::LearnerError;
-use crate::passk::{Estimate, pass_hat_k};
+use crate::passk::{Estimate, Trials, by_branch, pass_hat, pass_hat_k};
 use crate::rollout::{Agent, Arena, Seat, Trajectory, User};
 
 /// One arm's result on one set of tasks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Scorecard {
-    /// pass^1 .. pass^n with 95 % intervals over tasks.
+    /// pass^1 .. pass^n with 95 % intervals over tasks, clustered by branch.
     pub pass: Vec<Estimate>,
     /// pass^1 by branch of the policy.
     pub branches: BTreeMap<String, Estimate>,
     /// pass^1 of each task, in the order of the tasks: what paired comparisons need.
-    pub per_task: Vec<f64>,
-    /// Trials that an error ended which was not the agent's; they count as failed.
+    pub per_task: Vec<Option<f64>>,
+    /// The branch of each task, by which comparisons are clustered.
+    #[serde(default)]
+    pub clusters: Vec<String>,
+    /// Trials that a fault ended which was not the agent's; they are no trials and count nowhere else.
     pub errors: usize,
     /// Trials in which the user broke its instruction; they count as they ended.
     pub user_faults: usize,
@@ -68,33 +71,35 @@ impl Scorecard {
 
     /// The card of `(passed, trials)`, one entry a task.
     fn of_counts(tasks: &[Task], counts: &[(u32, u32)], trials: u32) -> Self {
-        let mut branches: BTreeMap<String, Vec<(u32, u32)>> = BTreeMap::new();
-        for (task, count) in tasks.iter().zip(counts) {
-            branches
-                .entry(task.branch.clone())
-                .or_default()
-                .push(*count);
-        }
+        let all: Vec<Trials<'_>> = tasks
+            .iter()
+            .zip(counts)
+            .map(|(task, (passed, trials))| Trials {
+                cluster: &task.branch,
+                passed: *passed,
+                trials: *trials,
+            })
+            .collect();
         Self {
-            pass: (1..=trials).map(|k| pass_hat_k(counts, k)).collect(),
-            branches: branches
-                .into_iter()
-                .map(|(name, counts)| (name, pass_hat_k(&counts, 1)))
-                .collect(),
-            per_task: counts
-                .iter()
-                .map(|(c, n)| f64::from(*c) / f64::from((*n).max(1)))
-                .collect(),
+            pass: (1..=trials).map(|k| pass_hat_k(&all, k)).collect(),
+            branches: by_branch(&all),
+            per_task: counts.iter().map(|(c, n)| pass_hat(*c, *n, 1)).collect(),
+            clusters: tasks.iter().map(|task| task.branch.clone()).collect(),
             ..Self::default()
         }
     }
 }
 
 fn scorecard(tasks: &[Task], trials: u32, played: Vec<Trajectory>) -> Scorecard {
-    let passed = |of_task: &[Trajectory]| of_task.iter().filter(|t| t.reward == Some(1.0)).count();
+    let count = |of_task: &[Trajectory], counts: fn(&Trajectory) -> bool| {
+        u32::try_from(of_task.iter().filter(|t| counts(t)).count()).unwrap_or(0)
+    };
     let counts: Vec<(u32, u32)> = played
         .chunks(trials.max(1) as usize)
-        .map(|of_task| (u32::try_from(passed(of_task)).unwrap_or(0), trials))
+        .map(|of_task| {
+            let passed = count(of_task, |t| t.reward == Some(1.0));
+            (passed, count(of_task, |t| t.reward.is_some()))
+        })
         .collect();
     Scorecard {
         errors: played.iter().filter(|t| t.reward.is_none()).count(),

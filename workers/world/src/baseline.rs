@@ -1,4 +1,4 @@
-//! Agents that know nothing: what a score must be compared with.
+//! Baseline agents without a model, which every score is compared with.
 
 use agoge_dialogue::{Message, ToolCall};
 use serde_json::{Map, Value, json};
@@ -7,7 +7,7 @@ use crate::domain::Domain;
 use crate::rng::Rng;
 use crate::task::Task;
 
-/// Says nothing, calls nothing.
+/// Says and calls nothing.
 #[must_use]
 pub fn empty() -> Message {
     Message::assistant("")

@@ -20,7 +20,7 @@ impl Bound<'_> {
             Some((_, value)) => value.clone(),
             None => {
                 let by = &self.template.linked.get(name)?.by;
-                // A link to itself would never end; `root` is what tells.
+                // A link to itself would never end; `root` detects that.
                 self.template.root(name)?;
                 self.get(by)?
             }
@@ -38,7 +38,7 @@ impl Bound<'_> {
         }
     }
 
-    /// A text with its placeholders filled.
+    /// Returns a text with its placeholders filled.
     pub(crate) fn fill(&self, pattern: &str) -> Result<String, String> {
         let mut filled = String::new();
         let mut rest = pattern;
@@ -72,7 +72,7 @@ impl Bound<'_> {
     }
 }
 
-/// A value as it is said: 442.0 is `442`.
+/// Returns a value as it is said: 442.0 is `442`.
 pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

@@ -1,5 +1,5 @@
-//! Plays a task by its gold: the agent asks for what is held back, makes the gold calls and says the answer; the
-//! scripted user does the rest.
+//! Plays a task by its gold: the agent asks for the facts that are held back, makes the gold calls and says the answer;
+//! the scripted user answers.
 
 use agoge_dialogue::{Message, ToolCall};
 
@@ -8,13 +8,13 @@ use crate::replay::GoldError;
 use crate::task::Task;
 use crate::user::ScriptedUser;
 
-/// A task that cannot be played by its gold.
+/// The errors of playing a task by its gold.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DemoError {
     /// A gold call fails.
     #[error(transparent)]
     Gold(#[from] GoldError),
-    /// The user does not do its part.
+    /// The user does not answer as its script expects.
     #[error("{0}")]
     User(String),
 }

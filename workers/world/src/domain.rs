@@ -1,4 +1,4 @@
-//! A domain's folder, read: `domain.yaml`, `policy.md`, `schema.json`, `state.json`, `tools.py`, `templates/*.yaml`.
+//! Reads a domain's folder: `domain.yaml`, `policy.md`, `schema.json`, `state.json`, `tools.py`, `templates/*.yaml`.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::template::Template;
 /// The largest `state.json`: it is copied into every sandbox process.
 const MAX_STATE: u64 = 64 << 20;
 
-/// What a folder says.
+/// The content of a domain's folder.
 #[derive(Clone, Debug)]
 pub struct Domain {
     /// Short name.
@@ -24,7 +24,7 @@ pub struct Domain {
     pub title: String,
     /// The policy, for models that read it.
     pub policy: String,
-    /// What a small policy is told instead.
+    /// The system prompt of small policies, which learn the domain in their weights.
     pub prompt: String,
     /// The clock of every episode, ISO 8601.
     pub now: String,
@@ -62,7 +62,7 @@ impl Domain {
     /// Reads a folder.
     ///
     /// # Errors
-    /// Every problem that keeps it from being used.
+    /// All problems that make the folder unusable.
     pub fn load(dir: &Path) -> Result<Self, Problems> {
         let mut reader = Reader {
             dir,
@@ -76,13 +76,13 @@ impl Domain {
         }
     }
 
-    /// A tool by name.
+    /// Returns the tool of this name.
     #[must_use]
     pub fn tool(&self, name: &str) -> Option<&ToolSpec> {
         self.tools.iter().find(|tool| tool.name == name)
     }
 
-    /// The file of a template.
+    /// Returns the file of a template.
     pub(crate) fn template_file(&self, template: &Template) -> PathBuf {
         self.dir.join("templates").join(&template.file)
     }
@@ -177,7 +177,7 @@ impl Reader<'_> {
             Err(error) => {
                 let problem = Problem::new(
                     &self.dir.join(name),
-                    format!("it is no JSON: {error}"),
+                    format!("it is not JSON: {error}"),
                     "correct the syntax",
                 );
                 self.problems

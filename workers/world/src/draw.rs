@@ -1,9 +1,9 @@
-//! Draws tasks from templates: which records, which branch, which words. The same seed gives the same tasks.
+//! Draws tasks from templates: records, branch and wording. The same seed gives the same tasks.
 //!
-//! What is disjoint from what:
+//! The splits are disjoint in three ways:
 //! - *records*: by the digit sum of their id modulo 10 - 0 to 2 for evaluation, 3 to 5 for demonstrations, 6 to 9 for
 //!   reinforcement learning;
-//! - *combinations* of intent, condition and wording: one wording of each branch is evaluated only;
+//! - *combinations* of intent, condition and wording: one wording of each branch occurs in evaluation only;
 //! - *templates* marked `unseen` occur in no training split at all.
 
 use serde_json::{Map, Value, json};
@@ -22,20 +22,20 @@ use crate::words::words;
 /// The largest share of corners in [`Mix::Natural`], and of refusals in [`Mix::EvenBranches`].
 const RARE: f64 = 0.15;
 
-/// Tasks that cannot be drawn.
+/// The errors of drawing tasks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// The templates have fewer.
+    /// More tasks are asked for than the templates have.
     #[error(
         "{asked} tasks were asked for, but the templates have {possible} in this split; ask for fewer or add records"
     )]
     TooMany {
-        /// So many were wanted.
+        /// The number that was asked for.
         asked: usize,
-        /// So many there are.
+        /// The number that exists.
         possible: usize,
     },
-    /// A branch that no record fits.
+    /// No record fits a branch.
     #[error(
         "no record of the split fits branch `{branch}` of template `{template}`; add records or loosen its `where`"
     )]
@@ -45,15 +45,15 @@ pub enum TemplateError {
         /// The branch.
         branch: String,
     },
-    /// No template for this split.
+    /// The domain has no template for this split.
     #[error("the domain has no template for this split; add a file to its templates folder")]
     NoTemplate,
-    /// A placeholder that stands for nothing.
+    /// A placeholder has no value.
     #[error("template `{template}`: {message}")]
     Unbound {
         /// The template.
         template: String,
-        /// What.
+        /// The placeholder and its problem.
         message: String,
     },
 }
@@ -83,8 +83,8 @@ pub fn tasks(
     Ok(drawn)
 }
 
-/// Up to `n` tasks of one branch beyond the first `from` of those that [`tasks`] draws: what takes the place of tasks that
-/// turned out to be of no use. Fewer when the branch has no more.
+/// Draws up to `n` tasks of one branch beyond the first `from` of those that [`tasks`] draws, to replace tasks that turned
+/// out to be unusable. Returns fewer when the branch has no more.
 ///
 /// # Errors
 /// [`TemplateError`]
@@ -110,13 +110,13 @@ pub fn more(
     Ok(drawn.split_off(from.min(drawn.len())))
 }
 
-/// How many tasks of a split there are in this mix; 0 when a branch has none.
+/// Returns the number of tasks that a split has in this mix; 0 when a branch has none.
 pub fn possible(world: &mut World, split: Split, mix: Mix) -> usize {
     let domain = world.domain().clone();
     cells(&domain, split).map_or(0, |cells| largest(&cells, mix))
 }
 
-/// One branch of one template, with what may fill it in one split.
+/// One branch of one template, with the values and wordings that may fill it in one split.
 pub(crate) struct Cell<'a> {
     pub template: &'a Template,
     pub branch: &'a Branch,
@@ -246,7 +246,7 @@ fn options(
     all.into_iter().filter(|value| fits(value)).collect()
 }
 
-/// Each cell's exact share of `n`, and whether it is one of the rare ones, whose shares sum to a whole number.
+/// Returns for each cell true if it is a rare one, and its exact share of `n`. The shares of rare cells sum to a whole number.
 fn shares(cells: &[Cell<'_>], mix: Mix, n: usize) -> Vec<(bool, f64)> {
     let rare = |cell: &Cell<'_>| match mix {
         Mix::Natural => cell.branch.corner,
@@ -271,7 +271,7 @@ fn shares(cells: &[Cell<'_>], mix: Mix, n: usize) -> Vec<(bool, f64)> {
     cells.iter().map(share).collect()
 }
 
-/// How many of each cell make `n`: shares by largest remainders, ties by the seed.
+/// Returns the number of tasks of each cell, `n` in all: shares by largest remainders, ties by the seed.
 fn quotas(cells: &[Cell<'_>], mix: Mix, seed: u64, n: usize) -> Vec<usize> {
     let shares = shares(cells, mix, n);
     let mut counts: Vec<usize> = shares
@@ -320,7 +320,8 @@ impl Cell<'_> {
         format!("{}/{}", self.template.name, self.branch.name)
     }
 
-    /// Tasks that differ in what must be done or said: other words for the same make no new task.
+    /// Returns the number of tasks that differ in what must be done or said. Other words for the same request are not a new
+    /// task.
     fn capacity(&self) -> usize {
         let records = self
             .template
@@ -500,7 +501,7 @@ impl Cell<'_> {
     }
 }
 
-/// What a user model is told: what it wants, in which manner, what it knows, what it keeps until asked.
+/// Returns the instruction of a user model: its intent, its wording, the facts it knows, and those it keeps until asked.
 fn instruction(intent: &str, wording: &str, facts: &[Fact]) -> String {
     let mut text = format!("{intent}, {wording}");
     for fact in facts {

@@ -1,4 +1,4 @@
-//! A domain being played: its tools in the sandbox, each run a set of differences over the shared data.
+//! A domain's tools in the sandbox: each run is a set of differences over shared data.
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -18,25 +18,25 @@ pub struct World {
     sandbox: Sandbox,
 }
 
-/// A world that does not open.
+/// The errors of opening a world.
 #[derive(Debug, thiserror::Error)]
 pub enum WorldError {
-    /// The sandbox does not start.
+    /// The sandbox did not start.
     #[error("the tools of `{domain}` do not start: {source}")]
     Start {
         /// The domain.
         domain: String,
-        /// Why.
+        /// The sandbox's reason.
         source: SandboxError,
     },
-    /// The module's top level raises, or meets a limit.
+    /// The tools' top level raised an exception or reached a limit.
     #[error("{}: it fails at import: {message}; correct the module's top level", place(file, *line))]
     Import {
-        /// The tools.
+        /// The file of the tools.
         file: PathBuf,
-        /// The line, where it can be told.
+        /// The line, where it is known.
         line: Option<u32>,
-        /// What it raised.
+        /// The exception.
         message: String,
     },
 }
@@ -48,23 +48,23 @@ fn place(file: &Path, line: Option<u32>) -> String {
     }
 }
 
-/// One run: what differs from the domain's data, and the calls so far. A fresh one is the default.
+/// One run: the differences from the domain's data, and the calls so far. The default is a run without calls.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Episode {
-    /// What differs.
+    /// The differences.
     pub overlay: Overlay,
     /// The calls with their results, in order.
     pub calls: Vec<(ToolCall, ToolResult)>,
 }
 
-/// What a call gave.
+/// The result of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolResult {
-    /// What the agent reads.
+    /// The text that the agent reads.
     pub content: String,
-    /// Whether the call failed: unknown tool, bad arguments, or the tool raised.
+    /// True when the call failed: unknown tool, bad arguments, or an exception.
     pub error: bool,
-    /// Whether the tool met a limit of the sandbox. The run is then neither right nor wrong.
+    /// True when the tool reached a limit of the sandbox. The run is then neither right nor wrong.
     pub killed: bool,
 }
 
@@ -72,7 +72,7 @@ impl World {
     /// Starts the sandbox of a domain, and runs the tools' top level once.
     ///
     /// # Errors
-    /// When its process does not start, or the tools fail at import.
+    /// [`WorldError`], when the process does not start or the tools fail at import.
     pub fn open(domain: Arc<Domain>, limits: Limits) -> Result<Self, WorldError> {
         let program = Program {
             state: domain.state.clone(),
@@ -82,7 +82,7 @@ impl World {
             domain: domain.name.clone(),
             source,
         })?;
-        // A function that does nothing: what is left is the import.
+        // A call that does nothing runs the import.
         let (outcome, _) = sandbox.call(&Overlay::default(), &domain.now, "bool", &Map::new());
         let (line, message) = match outcome {
             Outcome::Value(_) => return Ok(Self { domain, sandbox }),
@@ -111,9 +111,9 @@ impl World {
         &mut self.sandbox
     }
 
-    /// Calls a tool; the episode takes up the call, its result and what it changed. A call that fails changes nothing.
+    /// Calls a tool and records the call, its result and its changes in the episode. A call that fails changes nothing.
     pub fn call(&mut self, episode: &mut Episode, call: &ToolCall) -> ToolResult {
-        let result = match self.prepared(call) {
+        let result = match self.arguments_of(call) {
             Ok(arguments) => {
                 let (outcome, after) =
                     self.sandbox
@@ -127,7 +127,7 @@ impl World {
         result
     }
 
-    fn prepared(&self, call: &ToolCall) -> Result<Map<String, Value>, String> {
+    fn arguments_of(&self, call: &ToolCall) -> Result<Map<String, Value>, String> {
         let tool: &ToolSpec = self.domain.tool(&call.name).ok_or_else(|| {
             let known: Vec<&str> = self
                 .domain
@@ -177,13 +177,13 @@ impl ToolResult {
 }
 
 impl Episode {
-    /// SHA-256 of the state: equal for equal states of one domain.
+    /// Returns the SHA-256 of the state, which is equal for equal states of one domain.
     #[must_use]
     pub fn fingerprint(&self, _domain: &Domain) -> String {
         self.overlay.fingerprint()
     }
 
-    /// What differs from the domain's data.
+    /// Returns the differences from the domain's data.
     #[must_use]
     pub fn diff(&self, domain: &Domain) -> Vec<Change> {
         self.overlay.diff(&domain.state)

@@ -1,13 +1,13 @@
-//! Judges one turn of a user against its script, by code: what it may not say, and what it must.
+//! Judges the turns of a user against its script by code: the things it must say, and those it must not.
 
 use agoge_dialogue::{Message, Role, user_view};
 use serde::{Deserialize, Serialize};
 
 use crate::task::{DONE, Task, UserScript};
 use crate::user::{Asked, reading};
-use crate::words::{numbers, says, words};
+use crate::words::{mentions, numbers, words};
 
-/// What is wrong with a user's turn.
+/// The kinds of faults of a user's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FaultKind {
@@ -25,9 +25,9 @@ pub enum FaultKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UserFault {
-    /// Which.
+    /// The kind.
     pub kind: FaultKind,
-    /// What about the turn, for a person.
+    /// The detail, for a person.
     pub detail: String,
 }
 
@@ -39,7 +39,7 @@ impl UserFault {
         }
     }
 
-    /// The fault of a user that gave no turn at all.
+    /// Returns the fault of a user that gave no turn at all.
     #[must_use]
     pub fn no_turn() -> Self {
         Self::new(FaultKind::BrokeInstruction, "it gave no turn")
@@ -57,7 +57,7 @@ impl UserFault {
     }
 }
 
-/// Every fault of `turn`, said by the user after `before` (tool traffic in it is ignored).
+/// Returns every fault of `turn`, said by the user after `before` (tool traffic in it is ignored).
 #[must_use]
 pub fn judge_user(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault> {
     let script = &task.user;
@@ -75,7 +75,7 @@ pub fn judge_user(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault>
     faults
 }
 
-/// Every fault of the user's turns in a dialogue, in their order.
+/// Returns every fault of the user's turns in a dialogue, in their order.
 #[must_use]
 pub fn user_faults(task: &Task, messages: &[Message]) -> Vec<UserFault> {
     (0..messages.len())
@@ -103,7 +103,7 @@ fn opening(script: &UserScript, turn: &str) -> Vec<UserFault> {
     for fact in script
         .facts
         .iter()
-        .filter(|fact| !fact.held && !says(turn, &fact.value))
+        .filter(|fact| !fact.held && !mentions(turn, &fact.value))
     {
         let detail = format!("it does not tell {} {}", fact.name, fact.value);
         faults.push(UserFault::new(FaultKind::BrokeInstruction, detail));
@@ -133,7 +133,7 @@ fn answer(script: &UserScript, seen: &[Message], turn: &str) -> Vec<UserFault> {
         }
         (Asked::Facts(facts), false) => {
             for fact in facts.iter().map(|n| &script.facts[*n]) {
-                if !says(turn, &fact.value) {
+                if !mentions(turn, &fact.value) {
                     let detail = format!("asked for {} it does not tell {}", fact.name, fact.value);
                     faults.push(UserFault::new(FaultKind::BrokeInstruction, detail));
                 }
@@ -157,8 +157,8 @@ fn leaks(script: &UserScript, seen: &[Message], turn: &str) -> Vec<UserFault> {
             _ => false,
         })
     };
-    let told = |n: usize| says(turn, &script.facts[n].value);
-    let known = |n: usize| agent.iter().any(|said| says(said, &script.facts[n].value));
+    let told = |n: usize| mentions(turn, &script.facts[n].value);
+    let known = |n: usize| agent.iter().any(|said| mentions(said, &script.facts[n].value));
     (0..script.facts.len())
         .filter(|n| script.facts[*n].held && told(*n) && !asked(*n) && !known(*n))
         .filter(|n| !shared(script, *n))
@@ -169,7 +169,7 @@ fn leaks(script: &UserScript, seen: &[Message], turn: &str) -> Vec<UserFault> {
         .collect()
 }
 
-/// Whether another fact, told freely, has the same value, or the value is a word of the script's own opening.
+/// Returns true when another fact, told freely, has the same value, or the script's own opening has it.
 fn shared(script: &UserScript, n: usize) -> bool {
     let value = &script.facts[n].value;
     let free = script
@@ -177,7 +177,7 @@ fn shared(script: &UserScript, n: usize) -> bool {
         .iter()
         .enumerate()
         .any(|(i, f)| i != n && !f.held && f.value == *value);
-    free || says(&script.opening, value)
+    free || mentions(&script.opening, value)
 }
 
 /// Numbers, values, names and requests that the script does not have.
@@ -193,14 +193,14 @@ fn inventions(script: &UserScript, turn: &str) -> Vec<UserFault> {
     }
     for fact in &script.facts {
         for choice in fact.choices.iter().filter(|choice| **choice != fact.value) {
-            if numbers(choice).next().is_none() && says(turn, choice) && !says(&own, choice) {
+            if numbers(choice).next().is_none() && mentions(turn, choice) && !mentions(&own, choice) {
                 let detail = format!("{} is {}, not {choice}", fact.name, fact.value);
                 faults.push(UserFault::new(FaultKind::InventedFact, detail));
             }
         }
     }
     for name in names(turn) {
-        if !says(&own, name) {
+        if !mentions(&own, name) {
             faults.push(UserFault::new(
                 FaultKind::InventedFact,
                 format!("{name} is not in its script"),

@@ -44,3 +44,4 @@ pub use speaker::{Script, Speaker, Turn, View};
 pub use task::{AgentScript, DONE, Fact, Mix, Split, Task, UserScript};
 pub use template::Template;
 pub use user::{ScriptedUser, UserTurn};
+pub use words::mentions;

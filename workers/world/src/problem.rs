@@ -1,27 +1,27 @@
-//! What is wrong with a domain's folder: file, line, message and a way out.
+//! The problems of a domain's folder: file, line, message and suggested fix.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// The file.
     pub file: PathBuf,
-    /// The line, from 1, where it can be told.
+    /// The line, from 1, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<u32>,
-    /// What is wrong.
+    /// The cause.
     pub message: String,
-    /// What to do about it.
+    /// The suggested fix.
     pub remedy: String,
 }
 
 impl Problem {
-    /// A problem of a whole file.
+    /// Returns a problem of a whole file.
     #[must_use]
     pub fn new(file: &Path, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self {
@@ -32,7 +32,7 @@ impl Problem {
         }
     }
 
-    /// The same, at a line.
+    /// Returns the problem with its line.
     #[must_use]
     pub fn at(self, line: Option<u32>) -> Self {
         Self { line, ..self }
@@ -49,7 +49,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything that is wrong: one line each.
+/// All problems of a folder, shown one a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, thiserror::Error)]
 pub struct Problems(pub Vec<Problem>);
 

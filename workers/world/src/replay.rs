@@ -4,19 +4,19 @@ use agoge_dialogue::ToolCall;
 
 use crate::episode::{Episode, World};
 
-/// A call that fails.
+/// A gold call that failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("call {number} ({name}): {message}")]
 pub struct GoldError {
-    /// Which, from 1.
+    /// The number of the call, from 1.
     pub number: usize,
     /// The tool.
     pub name: String,
-    /// What it answered.
+    /// The tool's answer.
     pub message: String,
 }
 
-/// The episode after `calls`.
+/// Runs calls from the initial state and returns the episode after them.
 ///
 /// # Errors
 /// The first call that fails.

@@ -11,7 +11,7 @@ use crate::problem::{Problem, line_of};
 /// Problems of one file that are shown; more would be noise.
 const SHOWN: usize = 20;
 
-/// Numbers as the schema has them: an int where a `number` belongs becomes a float, a whole float where an `integer`
+/// Converts numbers to the types of the schema: an int where a `number` belongs becomes a float, a whole float where an `integer`
 /// belongs becomes an int.
 pub(crate) fn normalise(root: &Value, schema: &Value, value: &mut Value) {
     let schema = resolve(root, schema);
@@ -69,7 +69,7 @@ fn whole(value: Value) -> Value {
     }
 }
 
-/// What a state has that its schema does not allow.
+/// Returns the parts of a state that its schema does not allow.
 pub(crate) fn problems(
     schema_file: &Path,
     file: &Path,
@@ -79,7 +79,7 @@ pub(crate) fn problems(
     let validator = match jsonschema::validator_for(schema) {
         Ok(validator) => validator,
         Err(error) => {
-            let message = format!("it is no JSON schema: {error}");
+            let message = format!("it is not a JSON schema: {error}");
             return vec![Problem::new(schema_file, message, "correct it")];
         }
     };
@@ -87,7 +87,7 @@ pub(crate) fn problems(
     if errors.peek().is_none() {
         return Vec::new();
     }
-    // Lines cost a search of the whole text: only where there is something to tell.
+    // Lines cost a search of the whole text, so they are looked up only for problems.
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let mut found: Vec<Problem> = Vec::new();
     for error in errors.by_ref().take(SHOWN) {
@@ -112,7 +112,7 @@ pub(crate) fn problems(
     found
 }
 
-/// A tool of a function's signature.
+/// Returns the tool of a function's signature.
 pub(crate) fn tool(signature: &Signature) -> Result<ToolSpec, (String, String)> {
     let mut properties = Map::new();
     let mut required = Vec::new();
@@ -120,7 +120,7 @@ pub(crate) fn tool(signature: &Signature) -> Result<ToolSpec, (String, String)> 
         if !parameter.ty.is_empty() {
             let Some(mut schema) = of_hint(&parameter.ty) else {
                 let message = format!(
-                    "`{}` of `{}` has the type `{}`, which no JSON has",
+                    "`{}` of `{}` has the type `{}`, which JSON does not have",
                     parameter.name, signature.name, parameter.ty
                 );
                 let remedy =
@@ -191,10 +191,10 @@ fn nullable(mut schema: Value) -> Option<Value> {
     Some(schema)
 }
 
-/// Arguments as a tool's schema has them: digits for a string, a whole float for an int, an int for a float.
+/// Returns the arguments in the types of a tool's schema: digits for a string, a whole float for an int, an int for a float.
 ///
 /// # Errors
-/// What is wrong with them, in words that the agent reads.
+/// The problem, in words that the agent reads.
 pub(crate) fn arguments(
     tool: &ToolSpec,
     given: &Map<String, Value>,
@@ -272,7 +272,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_become_what_the_schema_says() {
+    fn numbers_take_the_types_of_the_schema() {
         let schema = json!({"additionalProperties": {"additionalProperties": {"$ref": "#/$defs/r"}},
             "$defs": {"r": {"properties": {"f": {"type": "number"}, "i": {"type": "integer"},
                 "l": {"items": {"type": "number"}}}}}});

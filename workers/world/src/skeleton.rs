@@ -41,21 +41,21 @@ const FILES: [(&str, &str); 9] = [
 ];
 const MEMBERS: usize = 400;
 
-/// A skeleton that cannot be written.
+/// The errors of writing a skeleton.
 #[derive(Debug, thiserror::Error)]
 pub enum SkeletonError {
-    /// Something is there.
+    /// A file that exists already.
     #[error("{0} is there already; choose another folder, or remove it")]
     Exists(PathBuf),
-    /// A name that no manifest may have.
-    #[error("`{0}` is no name; use lower-case letters, digits and `-`, beginning with a letter")]
+    /// A name that manifests do not allow.
+    #[error("`{0}` is not a valid name; use lower-case letters, digits and `-`, beginning with a letter")]
     Name(String),
-    /// The disk.
+    /// A file that cannot be written.
     #[error("writing {path}: {source}")]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }

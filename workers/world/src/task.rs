@@ -1,4 +1,4 @@
-//! A task: who asks for what, what the right calls are, and what must be said.
+//! A task: the user's request, the right calls, and the texts that the agent must say.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The token by which a user closes a dialogue.
 pub const DONE: &str = "###";
 
-/// The part of the data a task belongs to. See the crate's `template::split` for what is disjoint from what.
+/// The part of the data a task belongs to. The module `draw` says how the splits are disjoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Split {
@@ -22,11 +22,11 @@ pub enum Split {
     Unseen,
 }
 
-/// How often each branch of the policy occurs.
+/// The frequencies of the policy's branches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Mix {
-    /// As in life: branches by their weights, corners together at most 15 %.
+    /// As in real life: branches by their weights, corners together at most 15 %.
     Natural,
     /// Every branch as often as every other, refusals together at most 15 %.
     EvenBranches,
@@ -41,22 +41,22 @@ pub struct Task {
     /// The template it is an instance of; empty when it has none.
     #[serde(default)]
     pub template: String,
-    /// What the user wants.
+    /// The user's intent.
     #[serde(default)]
     pub intent: String,
-    /// Which case of the policy the records are.
+    /// The case of the policy that the records are.
     #[serde(default)]
     pub condition: String,
-    /// Which way of asking.
+    /// The way of asking.
     #[serde(default)]
     pub wording: String,
-    /// What the policy decides; statistics of evenness and of corners are over this.
+    /// The branch of the policy. Tasks of one branch succeed and fail together, so statistics are clustered by it.
     #[serde(default)]
     pub branch: String,
-    /// Whether the branch is rare in life.
+    /// True when the branch is rare in real life.
     #[serde(default)]
     pub corner: bool,
-    /// Whether the right thing is to change nothing and say why.
+    /// True when the agent must change nothing and say why.
     #[serde(default)]
     pub refusal: bool,
     /// The user.
@@ -66,7 +66,7 @@ pub struct Task {
     pub agent: AgentScript,
     /// The right calls.
     pub gold: Vec<ToolCall>,
-    /// What the agent must say.
+    /// The texts that the agent must say.
     #[serde(default)]
     pub outputs: Vec<String>,
     /// A generated check, in Python.
@@ -78,7 +78,7 @@ pub struct Task {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct UserScript {
-    /// All that a user model is told: its system prompt.
+    /// The system prompt of a user model.
     pub instruction: String,
     /// The first turn.
     pub opening: String,
@@ -88,7 +88,7 @@ pub struct UserScript {
     /// Words of other requests, which no turn has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub off_topic: Vec<String>,
-    /// What the user knows.
+    /// The facts that the user knows.
     pub facts: Vec<Fact>,
     /// The last turn; it contains [`DONE`].
     pub closing: String,
@@ -106,7 +106,7 @@ pub struct Fact {
     pub name: String,
     /// Its value, as it is said.
     pub value: String,
-    /// Whether it is told only when asked for.
+    /// True when it is told only when asked for.
     pub held: bool,
     /// Words of an agent's question that ask for it.
     pub asked: Vec<String>,
@@ -117,13 +117,13 @@ pub struct Fact {
     pub choices: Vec<String>,
 }
 
-/// What a demonstration's agent says.
+/// The texts of a demonstration's agent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AgentScript {
     /// The question for each fact that is held back.
     pub ask: BTreeMap<String, String>,
-    /// The last word.
+    /// The final answer.
     pub answer: String,
 }
 

@@ -1,4 +1,4 @@
-//! The format of a scenario template, one YAML file each. `docs/domain.md` tells it to domain authors.
+//! The format of a scenario template, one YAML file each. `docs/domain.md` describes it for domain authors.
 
 use std::fmt;
 
@@ -6,21 +6,21 @@ use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A scenario: what a user may want, in which cases, in which words.
+/// A scenario: an intent of the user, the cases of the policy, and the wordings.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Template {
     /// Unique in its domain.
     pub name: String,
-    /// What the user wants; the name when left out.
+    /// The user's intent; the name when left out.
     #[serde(default)]
     pub intent: String,
-    /// Whether it is kept out of training as a whole.
+    /// Keeps the whole template out of training.
     #[serde(default)]
     pub unseen: bool,
     /// Words of which every opening has one.
     pub topic: Vec<String>,
-    /// What the user knows. The first one with a `record` is what instances differ by.
+    /// The facts that the user knows. Instances differ by the first one with a `record`.
     pub facts: IndexMap<String, FactSpec>,
     /// Records found through those of the facts.
     #[serde(default)]
@@ -35,7 +35,7 @@ pub struct Template {
     /// The file's name.
     #[serde(skip)]
     pub file: String,
-    /// The file's text, to tell lines of problems.
+    /// The file's text, to find the lines of problems.
     #[serde(skip)]
     pub(crate) text: String,
 }
@@ -46,7 +46,7 @@ fn closings() -> Vec<String> {
         .to_vec()
 }
 
-/// A fact: where its values come from, how it is asked for and told. Exactly one source is given.
+/// A fact: the source of its values, and the wordings that ask for it and tell it. It has exactly one source.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct FactSpec {
@@ -82,24 +82,24 @@ pub struct Link {
 pub struct Branch {
     /// Unique in its template.
     pub name: String,
-    /// How often it occurs in life, relative to the others.
+    /// The frequency in real life, relative to the other branches.
     #[serde(default = "one")]
     pub weight: f64,
-    /// Whether it is rare in life.
+    /// Marks a case that is rare in real life.
     #[serde(default)]
     pub corner: bool,
-    /// Whether the right thing is to do nothing and say why.
+    /// Marks a case in which the agent must do nothing and say why.
     #[serde(default)]
     pub refusal: bool,
-    /// What holds for its records; all of it.
+    /// The conditions on its records, all of which hold.
     #[serde(default, rename = "where")]
     pub conditions: Vec<Condition>,
     /// The right calls, each `{tool: {argument: value}}`.
     pub gold: Vec<IndexMap<String, serde_json::Map<String, Value>>>,
-    /// What must be said.
+    /// The texts that the agent must say.
     #[serde(default)]
     pub outputs: Vec<String>,
-    /// Last words of a demonstration's agent.
+    /// Final answers of a demonstration's agent.
     pub say: Vec<String>,
 }
 
@@ -148,7 +148,7 @@ impl TryFrom<String> for Condition {
         let (path, op, value) = (parts.next(), parts.next(), parts.next());
         let (Some(path), Some(op), Some(value)) = (path, op, value) else {
             return Err(format!(
-                "`{text}` is no condition; write it as `parcel.status == new`"
+                "`{text}` is not a condition; write it as `parcel.status == new`"
             ));
         };
         let op = match op {
@@ -167,7 +167,7 @@ impl TryFrom<String> for Condition {
         let values: Vec<Value> = value.split(',').map(literal).collect();
         let ordered = matches!(op, Op::Less | Op::AtMost | Op::More | Op::AtLeast);
         if ordered && !values.iter().all(Value::is_number) {
-            return Err(format!("`{text}` orders what is no number"));
+            return Err(format!("`{text}` orders a value that is not a number"));
         }
         Ok(Self {
             path: path.into(),
@@ -178,7 +178,7 @@ impl TryFrom<String> for Condition {
 }
 
 impl Condition {
-    /// Whether it holds for the value at its path.
+    /// Returns true when it holds for the value at its path.
     #[must_use]
     pub fn holds(&self, value: &Value) -> bool {
         let equal = |other: &Value| {
@@ -202,7 +202,7 @@ impl Condition {
     }
 }
 
-/// A problem of a template: the line, what, and a way out.
+/// A problem of a template: line, message and suggested fix.
 pub(crate) struct Flaw {
     pub line: Option<u32>,
     pub message: String,
@@ -247,9 +247,9 @@ impl Template {
         }
     }
 
-    /// Whether a combination of a branch and a wording is kept for evaluation: one wording of each branch, another one for
-    /// each, so that every branch and (almost) every wording is trained, but not this pair of them. More would make the way
-    /// of asking tell the branch in training, and nowhere else: with one in three held out, GRPO learnt just that.
+    /// Returns true when a combination of a branch and a wording is kept for evaluation: one wording of each branch, a
+    /// different one for each, so that every branch and (almost) every wording is trained, but not this pair of them. With
+    /// more held out, the wording predicts the branch in training and nowhere else: with one in three, GRPO learnt that.
     pub(crate) fn held_out(&self, branch: usize, wording: usize) -> bool {
         (branch + wording).is_multiple_of(self.wordings.len().max(1))
     }
@@ -279,7 +279,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn conditions_hold_for_what_they_say() {
+    fn conditions_hold_for_the_values_they_name() {
         let holds =
             |text: &str, value: Value| Condition::try_from(text.to_owned()).unwrap().holds(&value);
         assert!(

@@ -1,7 +1,7 @@
 //! The scripted user: opens, answers what is asked, gives what it holds back only then, closes after the answer.
 
 use crate::task::{DONE, Fact, Task, UserScript};
-use crate::words::{says, words};
+use crate::words::{mentions, words};
 
 /// Words that make a sentence without a question mark a request for something.
 const REQUESTS: [&str; 7] = [
@@ -21,16 +21,16 @@ const POLITE: [&str; 4] = [
     "else i can",
 ];
 
-/// What an agent's turn asks of the user.
+/// The request that an agent's turn makes of the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
-    /// Nothing: it is the answer.
+    /// No request: the turn is the answer.
     Nothing,
     /// These facts, by number.
     Facts(Vec<usize>),
-    /// Whether what it says of the facts is right.
+    /// To confirm the facts it names.
     Confirmation,
-    /// Something that the user does not know.
+    /// For something that the user does not know.
     Unknown,
 }
 
@@ -71,17 +71,17 @@ pub(crate) fn reading(script: &UserScript, said: &str) -> Asked {
     }
 }
 
-/// Whether a sentence has one of the words that ask for the fact, or its value.
+/// Returns true when a sentence has one of the words that ask for the fact, or its value.
 fn names(fact: &Fact, sentence: &str) -> bool {
     let asked = |word: &str| fact.asked.iter().any(|asked| asked.to_lowercase() == word);
     words(sentence).any(|word| asked(&word) || asked(word.trim_end_matches('s')))
         || tells(fact, sentence)
 }
 
-/// Whether a sentence says the fact's value, and does not offer it among others.
+/// Returns true when a sentence names the fact's value and does not offer it among others.
 fn tells(fact: &Fact, sentence: &str) -> bool {
     let others = fact.choices.iter().filter(|choice| **choice != fact.value);
-    says(sentence, &fact.value) && !others.into_iter().any(|choice| says(sentence, choice))
+    mentions(sentence, &fact.value) && !others.into_iter().any(|choice| mentions(sentence, choice))
 }
 
 /// Sentences with the mark that ends them; a point between two digits ends none.
@@ -106,9 +106,9 @@ fn sentences(text: &str) -> Vec<&str> {
 /// A user's turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UserTurn {
-    /// What it says.
+    /// The text.
     pub text: String,
-    /// Whether it closes the dialogue; the text then contains [`DONE`].
+    /// True when it closes the dialogue; the text then contains [`DONE`].
     pub done: bool,
 }
 
@@ -119,7 +119,7 @@ pub struct ScriptedUser {
 }
 
 impl ScriptedUser {
-    /// The user of this task.
+    /// Returns the user of this task.
     #[must_use]
     pub fn new(task: &Task) -> Self {
         Self {
@@ -127,13 +127,13 @@ impl ScriptedUser {
         }
     }
 
-    /// The first turn.
+    /// Returns the first turn.
     #[must_use]
     pub fn open(&self) -> String {
         self.script.opening.clone()
     }
 
-    /// The answer to what the agent said: to a question the facts it asks for, to anything else the closing.
+    /// Answers the agent: a question with the facts it asks for, anything else with the closing.
     pub fn reply(&mut self, agent: &str) -> UserTurn {
         let script = &self.script;
         let text = match reading(script, agent) {

@@ -1,4 +1,4 @@
-//! Words and numbers of a turn, compared whole: `held` is not in `withheld`, `5` is not in `15`.
+//! The words and numbers of a text, compared whole: `held` is not in `withheld`, `5` is not in `15`.
 
 /// The words of a text, lower case, without the punctuation around them.
 pub(crate) fn words(text: &str) -> impl Iterator<Item = String> + '_ {
@@ -10,8 +10,10 @@ pub(crate) fn words(text: &str) -> impl Iterator<Item = String> + '_ {
         .filter(|word| !word.is_empty())
 }
 
-/// Whether `value` - one or several words - is said in `text`.
-pub(crate) fn says(text: &str, value: &str) -> bool {
+/// Returns true when `text` has the words of `value` in a row. Numbers are words here: `5` is not in `5.0`. For the value of
+/// an output that an agent must communicate, see the checkers' `communicates`.
+#[must_use]
+pub fn mentions(text: &str, value: &str) -> bool {
     let text: Vec<String> = words(text).collect();
     let value: Vec<String> = words(value).collect();
     !value.is_empty() && text.windows(value.len()).any(|window| window == value)

@@ -167,7 +167,7 @@ fn files_that_are_no_json_no_yaml_or_no_text_are_told_with_their_line() {
         "\"required\": [\"members\"],",
         "\"required\": [\"members\"]",
     );
-    folder.tells("schema.json", Some(6), "no JSON");
+    folder.tells("schema.json", Some(6), "not JSON");
     let folder = Folder::new();
     folder.append("domain.yaml", "colour: red\n");
     folder.tells("domain.yaml", Some(8), "unknown field `colour`");

@@ -10,11 +10,16 @@ use std::time::{Duration, Instant};
 use agoge_checker::{Verdict, check};
 use agoge_contract::Endpoint;
 use agoge_crds::Manifest;
-use agoge_dialogue::{Message, ToolCall};
+use agoge_dialogue::{Message, Role, ToolCall, ToolSpec};
 use agoge_llm::{Client, Request};
 use agoge_sandbox::Limits;
 use agoge_store::{Digest, Folder, Store};
-use agoge_world::{DONE, Domain, Episode, Split, Task, World};
+use agoge_synthesis::rollout::{Asker, Calls, EndpointAgent};
+use agoge_world::{
+    Domain, End, Fault, Party, Rules, SandboxBackend, SandboxSession, Session, Speaker, Split,
+    StateView, Task, ToolResult, Turn, View, World, play,
+};
+use async_trait::async_trait;
 use clap::Args;
 use serde_json::Value;
 
@@ -42,10 +47,14 @@ pub struct Chat {
     pub task: Option<String>,
 }
 
-/// Calls that a policy may make before it speaks.
-const MOST_CALLS: usize = 12;
-/// Tokens of one turn.
-const TURN: u32 = 96;
+/// The rules of a chat: those of every episode behind an endpoint, with turns enough for a person.
+fn rules() -> Rules {
+    Rules {
+        max_turns: 100,
+        max_agent_tokens: 96,
+        ..Rules::default()
+    }
+}
 
 /// Runs it.
 ///
@@ -74,7 +83,7 @@ pub fn chat(chat: &Chat) -> Result<(), Failure> {
     };
     let model = policy(&chat.out, &chat.stage)?;
     let domain = Arc::new(found.domain);
-    let mut world = World::open(domain.clone(), Limits::default()).map_err(Failure::input)?;
+    let world = World::open(domain.clone(), Limits::default()).map_err(Failure::input)?;
     let mut server = Server::start(
         &model,
         &domain.dir,
@@ -85,16 +94,25 @@ pub fn chat(chat: &Chat) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
+    let backend = SandboxBackend::new(world);
     for task in tasks.iter().cycle().skip(first) {
-        let answer = |messages: &[Message]| -> Result<Message, String> {
-            let request = Request::new(messages.to_vec(), TURN);
-            let answer = runtime
-                .block_on(client.ask("chat", &request))
-                .map_err(|error| error.to_string())?;
-            answer.message().map_err(|error| error.to_string())
-        };
-        if !Dialogue::new(task, &domain).play(&mut world, answer)? {
-            return Ok(());
+        let asker = Asker::new(&client, "chat".to_owned());
+        let mut agent = EndpointAgent::new(asker, request(&domain), Calls::Native);
+        let mut person = Person::new(task);
+        let mut session = Shown(backend.session());
+        let played = runtime.block_on(play(&mut session, &mut agent, &mut person, &rules()));
+        person.show(&played.messages);
+        match (&played.end, person.left) {
+            (End::Infra(reason) | End::Nonsense(reason), _) => println!("! {reason}"),
+            (End::TurnLimit, _) => println!("! it has had {} turns", played.turns),
+            (End::TokenLimit, _) => println!("! its turn has no end"),
+            (End::Closed | End::User(_), _) => {}
+        }
+        match person.left {
+            Some(Left::Quit) => return Ok(()),
+            Some(Left::Next) => {}
+            _ if matches!(played.end, End::Infra(_)) => {}
+            None | Some(Left::Done) => judge(&backend, task, session.0, &played.messages),
         }
     }
     Err(Failure::Input(
@@ -207,114 +225,130 @@ impl Drop for Server {
     }
 }
 
-/// One task's dialogue.
-struct Dialogue<'a> {
-    task: &'a Task,
-    messages: Vec<Message>,
-    episode: Episode,
+/// The first request to the policy. Its server has the domain's tools.
+fn request(domain: &Domain) -> Request {
+    let prompt = if domain.prompt.is_empty() {
+        &domain.policy
+    } else {
+        &domain.prompt
+    };
+    Request::new(vec![Message::system(prompt)], rules().max_agent_tokens)
 }
 
-impl<'a> Dialogue<'a> {
-    fn new(task: &'a Task, domain: &Domain) -> Self {
-        let prompt = if domain.prompt.is_empty() {
-            &domain.policy
-        } else {
-            &domain.prompt
-        };
-        Self {
-            task,
-            messages: vec![Message::system(prompt)],
-            episode: Episode::default(),
-        }
-    }
+/// The command by which a person left a dialogue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Done,
+    Next,
+    Quit,
+}
 
-    /// Whether another task follows.
-    fn play(
-        mut self,
-        world: &mut World,
-        mut answer: impl FnMut(&[Message]) -> Result<Message, String>,
-    ) -> Result<bool, Failure> {
-        let task = self.task;
+/// The person at the terminal, who plays the user.
+struct Person<'a> {
+    task: &'a Task,
+    /// Messages that are shown already.
+    seen: usize,
+    left: Option<Left>,
+}
+
+impl<'a> Person<'a> {
+    fn new(task: &'a Task) -> Self {
         println!("\ntask {} ({}/{})", task.id, task.intent, task.branch);
         println!("you are told: {}", task.user.instruction);
         println!("you might begin: {}", task.user.opening);
+        Self {
+            task,
+            seen: 0,
+            left: None,
+        }
+    }
+
+    /// Shows the agent's words that have not been shown yet. Calls are shown as they run.
+    fn show(&mut self, messages: &[Message]) {
+        for message in messages.iter().skip(self.seen) {
+            if message.role == Role::Assistant && message.tool_calls.is_empty() {
+                println!("agent> {}", message.content);
+            }
+        }
+        self.seen = messages.len();
+    }
+
+    /// The next line to say, or the command that ends the dialogue.
+    fn line(&self) -> Result<String, Left> {
         let mut lines = std::io::stdin().lock().lines();
         loop {
             if std::io::stdin().is_terminal() {
                 print!("you> ");
-                std::io::stdout()
-                    .flush()
-                    .map_err(|error| Failure::Failed(error.to_string()))?;
+                let _ = std::io::stdout().flush();
             }
             let Some(Ok(line)) = lines.next() else {
-                return Ok(false);
+                return Err(Left::Quit);
             };
             match line.trim() {
-                "" => continue,
-                "/quit" => return Ok(false),
-                "/next" => return Ok(true),
+                "" => {}
+                "/quit" => return Err(Left::Quit),
+                "/next" => return Err(Left::Next),
+                "/done" => return Err(Left::Done),
                 "/gold" => {
-                    for call in &task.gold {
+                    for call in &self.task.gold {
                         println!("gold> {}", shown(call));
                     }
-                    continue;
                 }
-                "/done" => {
-                    self.judge(world);
-                    return Ok(true);
-                }
-                said => {
-                    self.messages.push(Message::user(said));
-                    if said.contains(DONE) {
-                        self.judge(world);
-                        return Ok(true);
-                    }
-                    self.agent(world, &mut answer);
-                }
+                text => return Ok(text.to_owned()),
             }
         }
     }
+}
 
-    /// The agent's calls, until it speaks.
-    fn agent(
-        &mut self,
-        world: &mut World,
-        answer: &mut impl FnMut(&[Message]) -> Result<Message, String>,
-    ) {
-        for _ in 0..MOST_CALLS {
-            let message = match answer(&self.messages) {
-                Ok(message) => message,
-                Err(error) => {
-                    println!("! {error}");
-                    return;
-                }
-            };
-            self.messages.push(message.clone());
-            if message.tool_calls.is_empty() {
-                println!("agent> {}", message.content);
-                return;
-            }
-            for call in &message.tool_calls {
-                let result = world.call(&mut self.episode, call);
-                println!("call> {}\n    -> {}", shown(call), result.content);
-                self.messages
-                    .push(Message::tool_result(&call.id, &result.content));
+#[async_trait(?Send)]
+impl Speaker for Person<'_> {
+    async fn turn(&mut self, view: View<'_>) -> Result<Turn, Fault> {
+        self.show(view.messages);
+        match self.line() {
+            Ok(text) => Ok(Turn::Message(Message::user(&text))),
+            Err(left) => {
+                self.left = Some(left);
+                Err(Fault::User("left the dialogue".into()))
             }
         }
-        println!("! it called {MOST_CALLS} times without a word");
+    }
+}
+
+/// A session whose calls are shown as they run.
+struct Shown<'a>(SandboxSession<'a>);
+
+#[async_trait(?Send)]
+impl Session for Shown<'_> {
+    fn tools(&self, party: Party) -> &[ToolSpec] {
+        self.0.tools(party)
     }
 
-    fn judge(&self, world: &mut World) {
-        let spoken = self.messages.get(1..).unwrap_or_default();
-        let verdict: Verdict = check(world, self.task, &self.episode, spoken);
-        println!("\nverdict: {}", if verdict.pass { "pass" } else { "fail" });
-        for part in &verdict.parts {
-            let mark = if part.pass { "ok  " } else { "FAIL" };
-            println!("  {mark} {} {}", part.name, part.evidence);
-        }
-        if let Some(killed) = &verdict.killed {
-            println!("  killed: {killed}");
-        }
+    async fn call(&mut self, party: Party, call: &ToolCall) -> Result<ToolResult, Fault> {
+        let result = self.0.call(party, call).await?;
+        println!("call> {}\n    -> {}", shown(call), result.content);
+        Ok(result)
+    }
+
+    async fn state(&mut self) -> Result<Option<StateView>, Fault> {
+        self.0.state().await
+    }
+}
+
+/// Shows the verdict of the task's checkers.
+fn judge(
+    backend: &SandboxBackend,
+    task: &Task,
+    session: SandboxSession<'_>,
+    messages: &[Message],
+) {
+    let verdict: Verdict = check(&mut backend.lock(), task, &session.into_episode(), messages);
+    println!("\nverdict: {}", if verdict.pass { "pass" } else { "fail" });
+    for part in &verdict.parts {
+        let mark = if part.pass { "ok  " } else { "FAIL" };
+        println!("  {mark} {} {}", part.name, part.evidence);
+    }
+    if let Some(killed) = &verdict.killed {
+        println!("  killed: {killed}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use agoge_checker::Judge;
-use agoge_checker::passk::{Estimate, pass_hat_k};
+use agoge_checker::passk::{Estimate, Trials, by_branch, copies, pass_hat_k};
 use agoge_contract::Endpoint;
 use agoge_llm::Client;
 use agoge_sandbox::Limits;
@@ -53,9 +53,10 @@ pub struct Eval {
     /// Trials of each task: k of pass^k.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=8))]
     pub samples: u32,
-    /// Sampling temperature of the model.
-    #[arg(long, default_value_t = 0.0)]
-    pub temperature: f64,
+    /// Sampling temperature of the model. The default is 0 for one trial of a task, and 0.7 for several: at 0 every trial
+    /// repeats the first.
+    #[arg(long)]
+    pub temperature: Option<f64>,
     /// Episodes at once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub concurrency: u32,
@@ -81,6 +82,7 @@ pub struct Eval {
 /// # Errors
 /// An endpoint that does not answer, a domain that is broken, or an interruption.
 pub fn eval(eval: &Eval) -> Result<(), Failure> {
+    let temperature = temperature(eval)?;
     let (domain, chosen) = chosen(eval)?;
     if chosen.is_empty() {
         return Err(Failure::Input(
@@ -97,7 +99,7 @@ pub fn eval(eval: &Eval) -> Result<(), Failure> {
         .map_err(Failure::input)?;
     let world = World::open(Arc::new(domain), Limits::default()).map_err(Failure::input)?;
     let backend = SandboxBackend::new(world);
-    let played = runtime.block_on(play_all(eval, &backend, &chosen, &client))?;
+    let played = runtime.block_on(play_all(eval, temperature, &backend, &chosen, &client))?;
     let figures = figures(eval, &chosen, &played, client.meter().spent().tokens());
     show(&figures);
     if let Some(file) = &eval.json {
@@ -118,6 +120,20 @@ pub fn eval(eval: &Eval) -> Result<(), Failure> {
         ));
     }
     Ok(())
+}
+
+/// The model's temperature. Trials that repeat each other are refused.
+fn temperature(eval: &Eval) -> Result<f64, Failure> {
+    let default = if eval.samples > 1 { 0.7 } else { 0.0 };
+    let temperature = eval.temperature.unwrap_or(default);
+    if eval.samples > 1 && copies(&[temperature]) {
+        return Err(Failure::Input(format!(
+            "--samples {} at --temperature {temperature} repeats one trial, which is not pass^{0}; leave --temperature out, \
+             or set it above 0",
+            eval.samples
+        )));
+    }
+    Ok(temperature)
 }
 
 fn client(eval: &Eval) -> Result<Client, Failure> {
@@ -164,6 +180,7 @@ fn chosen(eval: &Eval) -> Result<(Domain, Vec<Task>), Failure> {
 /// Every trial of every task, with the task's number.
 async fn play_all(
     eval: &Eval,
+    temperature: f64,
     backend: &SandboxBackend,
     chosen: &[Task],
     client: &Client,
@@ -186,7 +203,7 @@ async fn play_all(
     let judge = &Mutex::new(Judge::new());
     let episodes = futures::stream::iter(trials).map(|(at, trial)| async move {
         let settings = Settings {
-            temperature: eval.temperature,
+            temperature,
             seed: eval.seed.wrapping_add(u64::from(trial)),
             calls,
             ..Settings::default()
@@ -244,13 +261,17 @@ impl Figures {
 }
 
 fn figures(eval: &Eval, chosen: &[Task], played: &[(usize, Rollout)], tokens: u64) -> Figures {
-    let mut counts = vec![(0u32, 0u32); chosen.len()];
+    let branches: Vec<String> = chosen
+        .iter()
+        .map(|task| format!("{}/{}", task.intent, task.branch))
+        .collect();
+    let mut trials: Vec<Trials<'_>> = branches.iter().map(|cluster| Trials::none(cluster)).collect();
     let mut void = BTreeMap::new();
     for (at, rollout) in played {
         match rollout.reward() {
             Some(reward) => {
-                counts[*at].1 += 1;
-                counts[*at].0 += u32::from(reward >= 1.0);
+                trials[*at].trials += 1;
+                trials[*at].passed += u32::from(reward >= 1.0);
             }
             None => {
                 *void
@@ -259,20 +280,10 @@ fn figures(eval: &Eval, chosen: &[Task], played: &[(usize, Rollout)], tokens: u6
             }
         }
     }
-    let mut branches: BTreeMap<String, Vec<(u32, u32)>> = BTreeMap::new();
-    for (task, count) in chosen.iter().zip(&counts) {
-        branches
-            .entry(format!("{}/{}", task.intent, task.branch))
-            .or_default()
-            .push(*count);
-    }
     Figures {
         model: eval.model.clone().unwrap_or_else(|| eval.endpoint.clone()),
-        pass: (1..=eval.samples).map(|k| pass_hat_k(&counts, k)).collect(),
-        branches: branches
-            .into_iter()
-            .map(|(name, counts)| (name, pass_hat_k(&counts, 1)))
-            .collect(),
+        pass: (1..=eval.samples).map(|k| pass_hat_k(&trials, k)).collect(),
+        branches: by_branch(&trials),
         void,
         tokens,
     }
@@ -291,6 +302,10 @@ fn show(figures: &Figures) {
     }
     head.push("tasks".to_owned());
     row.push(first.n.to_string());
+    if figures.pass.len() == 1 {
+        head.push("trials".to_owned());
+        row.push("one".to_owned());
+    }
     print!("{}", table::columns(&[head, row]));
     println!("\nby branch of the policy:");
     let rows: Vec<Vec<String>> = figures

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use agoge_checker::passk::paired_difference;
 use serde_json::{Value, json};
 
 use super::run::{Kind, Run};
@@ -48,6 +49,7 @@ pub(super) fn part(run: &Run) -> Value {
             for (_, card) in columns.as_object_mut().into_iter().flatten() {
                 if let Some(card) = card.as_object_mut() {
                     card.remove("perTask");
+                    card.remove("clusters");
                 }
             }
             json!({ "arm": arm, "columns": columns })
@@ -110,29 +112,33 @@ fn row_card(row: &Value) -> Value {
     json!({ "pass": pass })
 }
 
-/// The mean paired difference of pass^1 over the same held-out tasks, with its normal 95 % interval.
+/// The mean paired difference of pass^1 over the same held-out tasks, with its 95 % interval clustered by branch. Tasks on
+/// which an arm came to no verdict are left out.
 fn compare(arms: &[(String, Value)], a: &str, b: &str) -> Option<Value> {
-    let per_task = |arm: &str| -> Option<Vec<f64>> {
+    let heldout = |arm: &str| {
         let (_, columns) = arms.iter().find(|(name, _)| name == arm)?;
-        Some(
-            list(&columns["heldout"]["perTask"])
-                .iter()
-                .filter_map(Value::as_f64)
-                .collect(),
-        )
+        Some(&columns["heldout"])
     };
-    let (ours, theirs) = (per_task(a)?, per_task(b)?);
-    if ours.len() != theirs.len() || ours.len() < 2 {
+    let (ours, theirs) = (heldout(a)?, heldout(b)?);
+    let (left, right) = (list(&ours["perTask"]), list(&theirs["perTask"]));
+    if left.len() != right.len() || left.len() < 2 {
         return None;
     }
-    let differences: Vec<f64> = ours.iter().zip(&theirs).map(|(a, b)| a - b).collect();
-    let n = differences.len() as f64;
-    let mean = differences.iter().sum::<f64>() / n;
-    let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    let half = 1.959_964 * (variance / n).sqrt();
+    // Records without branches count each task as its own cluster.
+    let cluster = |at: usize| match ours["clusters"][at].as_str() {
+        Some(branch) => branch.to_owned(),
+        None => at.to_string(),
+    };
+    let differences: Vec<(String, f64)> = left
+        .iter()
+        .zip(right)
+        .enumerate()
+        .filter_map(|(at, (a, b))| Some((cluster(at), a.as_f64()? - b.as_f64()?)))
+        .collect();
+    let named: Vec<(&str, f64)> = differences.iter().map(|(c, d)| (c.as_str(), *d)).collect();
+    let found = paired_difference(&named);
     Some(json!({
-        "a": a, "b": b, "n": differences.len(), "value": mean,
-        "low": (mean - half).max(-1.0), "high": (mean + half).min(1.0),
+        "a": a, "b": b, "n": found.n, "value": found.value, "low": found.low, "high": found.high,
     }))
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use agoge_contract::TrainStage;
 use agoge_crds::report::TrainReport;
-use agoge_learner::passk::{Estimate, mean_interval, paired_difference};
+use agoge_learner::passk::{Estimate, paired_difference};
 use agoge_store::{Digest, Store};
 use serde_json::{Map, Value, json};
 
@@ -75,10 +75,13 @@ impl Seed {
         Value::Object(out)
     }
 
-    fn tasks(&self, arm: &str) -> Option<&[f64]> {
-        self.arms
-            .get(arm)
-            .map(|columns| columns.heldout.per_task.as_slice())
+    /// The difference of two arms on each held-out task that both came to a verdict on, with the task's branch.
+    fn differences(&self, a: &str, b: &str) -> Option<Vec<(&str, f64)>> {
+        let (a, b) = (&self.arms.get(a)?.heldout, &self.arms.get(b)?.heldout);
+        let pairs = a.per_task.iter().zip(&b.per_task);
+        let found = a.clusters.iter().zip(pairs);
+        let found = found.filter_map(|(branch, (a, b))| Some((branch.as_str(), (*a)? - (*b)?)));
+        Some(found.collect())
     }
 
     /// pass^1 on the probe tasks of a curve, where `measure` (seconds or tokens so far) last was at most `bound`.
@@ -119,25 +122,14 @@ pub fn of(minutes: f64, user: &Value, seeds: &[Seed]) -> Value {
     ];
     let mut pooled = Map::new();
     for (a, b) in pairs {
-        let by_seed: Vec<Estimate> = seeds
+        // The seeds share their tasks' branches, so the pool is clustered by branch as well.
+        let differences: Vec<Vec<(&str, f64)>> = seeds
             .iter()
-            .filter_map(|seed| Some(paired_difference(seed.tasks(a)?, seed.tasks(b)?)))
+            .filter_map(|seed| seed.differences(a, b))
             .collect();
-        let differences: Vec<f64> = seeds
-            .iter()
-            .filter_map(|seed| {
-                Some(
-                    seed.tasks(a)?
-                        .iter()
-                        .zip(seed.tasks(b)?)
-                        .map(|(a, b)| a - b)
-                        .collect::<Vec<_>>(),
-                )
-            })
-            .flatten()
-            .collect();
-        if !by_seed.is_empty() {
-            let all = mean_interval(&differences, -1.0, 1.0);
+        if !differences.is_empty() {
+            let by_seed: Vec<Estimate> = differences.iter().map(|d| paired_difference(d)).collect();
+            let all = paired_difference(&differences.concat());
             pooled.insert(
                 format!("{a}-{b}"),
                 json!({ "pooled": all, "bySeed": by_seed }),

@@ -19,7 +19,7 @@ pub struct Job {
     pub temperature: f64,
     /// The same seed and prompt give the same answers.
     pub seed: u64,
-    /// Where the answers go.
+    /// The receiver of the answers.
     pub reply: oneshot::Sender<Result<Vec<Generation>, String>>,
 }
 

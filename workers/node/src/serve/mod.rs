@@ -31,7 +31,7 @@ use crate::stop::Stop;
 use api::{ApiError, ChatRequest};
 use decode::{Batcher, Job};
 
-/// What to serve, and where.
+/// The options of the server.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     /// The policy's folder: config.json, model.safetensors, tokenizer.json.
@@ -57,7 +57,7 @@ pub struct Options {
 /// Serves until asked to stop.
 ///
 /// # Errors
-/// When the model's folder or the domain's cannot be used, or the port is taken.
+/// The model's folder or the domain's cannot be used, or the port is taken.
 pub fn run(options: &Options, stop: Stop) -> Result<(), Failure> {
     let (service, batcher) = Service::load(options)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -89,7 +89,7 @@ pub fn run(options: &Options, stop: Stop) -> Result<(), Failure> {
     ended
 }
 
-/// What every handler shares.
+/// The state that all handlers share.
 struct Service {
     name: String,
     vocab: Arc<Tokenizer>,

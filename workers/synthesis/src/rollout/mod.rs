@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use speakers::{Asker, EndpointAgent, EndpointUser, agent_prompt, tool_list};
 
-/// How calls are offered to the agent.
+/// The ways of offering calls to the agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Calls {

@@ -206,7 +206,7 @@ const AGENT_NATIVE: &str = include_str!("agent-native.md");
 const USER: &str = include_str!("user.md");
 const USER_FIRST: &str = include_str!("user-first.md");
 const USER_NEXT: &str = include_str!("user-next.md");
-/// How a line of results begins; a model that writes it itself is stopped there.
+/// The beginning of a line of results; a model that writes it itself is stopped there.
 pub(super) const RESULT: &str = "Result of";
 /// The helpdesk's greeting, before a user model speaks first.
 const GREETING: &str = "Hello, how can I help you?";

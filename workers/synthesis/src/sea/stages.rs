@@ -9,7 +9,7 @@ use agoge_checker::{Plausible, Thresholds, qualify_among};
 use agoge_dialogue::{CallError, Message, ToolCall};
 use agoge_llm::{Answer, Client, Finish, Format, LlmError, Request, Spent, json_in_text};
 use agoge_sandbox::{Change, Source, lint};
-use agoge_world::{Domain, Fact, SandboxBackend, Task, UserScript, World, replay};
+use agoge_world::{Domain, Fact, SandboxBackend, Task, UserScript, World, mentions, replay};
 use serde_json::{Map, Value, json};
 
 use super::look::Look;
@@ -505,21 +505,6 @@ fn python(answer: &Answer) -> Result<String, String> {
     }
 }
 
-/// Whether a text says a value as whole words: 7 is not said by 79085.
-fn says(text: &str, value: &str) -> bool {
-    let words = |text: &str| -> Vec<String> {
-        let words = text
-            .split(|c: char| !c.is_alphanumeric())
-            .filter(|w| !w.is_empty());
-        words.map(str::to_lowercase).collect()
-    };
-    let value = words(value);
-    !value.is_empty()
-        && words(text)
-            .windows(value.len())
-            .any(|window| *window == value)
-}
-
 fn task(id: &str, look: &Look, scenario: &Scenario, gold: &Gold) -> Task {
     let known: Vec<String> = scenario
         .facts
@@ -538,7 +523,7 @@ fn task(id: &str, look: &Look, scenario: &Scenario, gold: &Gold) -> Task {
         .map(|(name, value)| Fact {
             name: name.clone(),
             value: value.clone(),
-            held: !says(&scenario.opening, value),
+            held: !mentions(&scenario.opening, value),
             ..Fact::default()
         })
         .collect();
