@@ -96,7 +96,11 @@ pub fn by_branch(tasks: &[Trials<'_>]) -> BTreeMap<String, Estimate> {
 #[must_use]
 pub fn mean_rate(values: &[f64]) -> Estimate {
     let names: Vec<String> = (0..values.len()).map(|n| n.to_string()).collect();
-    let named: Vec<(&str, f64)> = names.iter().map(String::as_str).zip(values.iter().copied()).collect();
+    let named: Vec<(&str, f64)> = names
+        .iter()
+        .map(String::as_str)
+        .zip(values.iter().copied())
+        .collect();
     clustered_rate(&named)
 }
 
@@ -247,13 +251,20 @@ mod tests {
 
     /// Values with the number of their cluster.
     fn clustered() -> impl Strategy<Value = Vec<(u8, f64)>> {
-        proptest::collection::vec((0u8..9, 0u8..=4), 1..60)
-            .prop_map(|drawn| drawn.into_iter().map(|(g, x)| (g, f64::from(x) / 4.0)).collect())
+        proptest::collection::vec((0u8..9, 0u8..=4), 1..60).prop_map(|drawn| {
+            drawn
+                .into_iter()
+                .map(|(g, x)| (g, f64::from(x) / 4.0))
+                .collect()
+        })
     }
 
     fn named(values: &[(u8, f64)]) -> Vec<(&'static str, f64)> {
         const NAMES: [&str; 9] = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
-        values.iter().map(|(g, x)| (NAMES[*g as usize], *x)).collect()
+        values
+            .iter()
+            .map(|(g, x)| (NAMES[*g as usize], *x))
+            .collect()
     }
 
     proptest! {
@@ -324,15 +335,29 @@ mod tests {
 
     #[test]
     fn quantiles_are_those_of_the_tables() {
-        for (df, quantile) in [(1, 12.706), (2, 4.303), (3, 3.182), (5, 2.571), (10, 2.228), (26, 2.056)] {
-            assert!((student(df) - quantile).abs() < 0.02, "{df}: {}", student(df));
+        for (df, quantile) in [
+            (1, 12.706),
+            (2, 4.303),
+            (3, 3.182),
+            (5, 2.571),
+            (10, 2.228),
+            (26, 2.056),
+        ] {
+            assert!(
+                (student(df) - quantile).abs() < 0.02,
+                "{df}: {}",
+                student(df)
+            );
         }
     }
 
     #[test]
     fn nothing_counted_is_the_whole_range_and_missing_trials_are_no_failures() {
         assert_eq!((rate(0, 0).low, rate(0, 0).high), (0.0, 1.0));
-        assert_eq!((paired_difference(&[]).low, paired_difference(&[]).high), (-1.0, 1.0));
+        assert_eq!(
+            (paired_difference(&[]).low, paired_difference(&[]).high),
+            (-1.0, 1.0)
+        );
         let task = |passed, trials| Trials {
             cluster: "a",
             passed,

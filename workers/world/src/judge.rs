@@ -158,7 +158,11 @@ fn leaks(script: &UserScript, seen: &[Message], turn: &str) -> Vec<UserFault> {
         })
     };
     let told = |n: usize| mentions(turn, &script.facts[n].value);
-    let known = |n: usize| agent.iter().any(|said| mentions(said, &script.facts[n].value));
+    let known = |n: usize| {
+        agent
+            .iter()
+            .any(|said| mentions(said, &script.facts[n].value))
+    };
     (0..script.facts.len())
         .filter(|n| script.facts[*n].held && told(*n) && !asked(*n) && !known(*n))
         .filter(|n| !shared(script, *n))
@@ -193,7 +197,8 @@ fn inventions(script: &UserScript, turn: &str) -> Vec<UserFault> {
     }
     for fact in &script.facts {
         for choice in fact.choices.iter().filter(|choice| **choice != fact.value) {
-            if numbers(choice).next().is_none() && mentions(turn, choice) && !mentions(&own, choice) {
+            if numbers(choice).next().is_none() && mentions(turn, choice) && !mentions(&own, choice)
+            {
                 let detail = format!("{} is {}, not {choice}", fact.name, fact.value);
                 faults.push(UserFault::new(FaultKind::InventedFact, detail));
             }

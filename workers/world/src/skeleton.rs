@@ -48,7 +48,9 @@ pub enum SkeletonError {
     #[error("{0} is there already; choose another folder, or remove it")]
     Exists(PathBuf),
     /// A name that manifests do not allow.
-    #[error("`{0}` is not a valid name; use lower-case letters, digits and `-`, beginning with a letter")]
+    #[error(
+        "`{0}` is not a valid name; use lower-case letters, digits and `-`, beginning with a letter"
+    )]
     Name(String),
     /// A file that cannot be written.
     #[error("writing {path}: {source}")]

@@ -335,12 +335,7 @@ impl Session for Shown<'_> {
 }
 
 /// Shows the verdict of the task's checkers.
-fn judge(
-    backend: &SandboxBackend,
-    task: &Task,
-    session: SandboxSession<'_>,
-    messages: &[Message],
-) {
+fn judge(backend: &SandboxBackend, task: &Task, session: SandboxSession<'_>, messages: &[Message]) {
     let verdict: Verdict = check(&mut backend.lock(), task, &session.into_episode(), messages);
     println!("\nverdict: {}", if verdict.pass { "pass" } else { "fail" });
     for part in &verdict.parts {

@@ -265,7 +265,10 @@ fn figures(eval: &Eval, chosen: &[Task], played: &[(usize, Rollout)], tokens: u6
         .iter()
         .map(|task| format!("{}/{}", task.intent, task.branch))
         .collect();
-    let mut trials: Vec<Trials<'_>> = branches.iter().map(|cluster| Trials::none(cluster)).collect();
+    let mut trials: Vec<Trials<'_>> = branches
+        .iter()
+        .map(|cluster| Trials::none(cluster))
+        .collect();
     let mut void = BTreeMap::new();
     for (at, rollout) in played {
         match rollout.reward() {
