@@ -2,8 +2,9 @@
 
     parity.py POLICIES [EXPORT ...]
 
-POLICIES is what `cargo run --example parity` wrote: policies of the Llama and the Qwen2 shape (logits within 1e-4 of
-transformers', equal token ids) and dialogues (equal ids to the chat template's). Each EXPORT is a folder that
+POLICIES is the folder that `cargo run --example parity` wrote: policies of the Llama and the Qwen2 shape (logits within
+1e-4 of transformers', equal token ids, chat template, stop tokens, the dtype that their weights have) and dialogues
+(equal ids to the chat template's, equal text to what transformers and vLLM decode). Each EXPORT is a folder that
 `agoge export` wrote; `datasets` must load both of its configurations.
 """
 
@@ -18,7 +19,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from tokenizers.decoders import DecodeStream
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 # ChatML has no template of its own to load; this is the format's definition.
 CHATML = (
@@ -69,6 +71,29 @@ def dialogues(policies: Path) -> None:
         assert ours == text, f"{name}: ours\n{ours}\ntemplate\n{text}"
         assert theirs == case["ids"], f"{name}: same text, other ids"
         print(f"{name}: {len(theirs)} ids as the template's")
+
+
+def chat(folder: Path, case: dict) -> None:
+    """The folder by itself is enough to talk to the model: template, stop tokens, special tokens, dtype."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype="auto")
+    assert model.dtype == torch.float32, f"{folder.name}: config.json says {model.dtype}"
+    ends = GenerationConfig.from_pretrained(folder).eos_token_id
+    assert case["stop"] in (ends if isinstance(ends, list) else [ends]), f"{folder.name}: generation ends at {ends}"
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert tokenizer.eos_token_id == case["stop"]
+    messages = [plain_arguments(m) for m in case["messages"]]
+    text = tokenizer.apply_chat_template(
+        messages, tools=case["tools"] or None, add_generation_prompt=True, tokenize=False
+    )
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    ours = tokenizer.decode(case["ids"], skip_special_tokens=False)
+    assert ids == case["ids"], f"{folder.name}: ours\n{ours}\nits template\n{text}"
+    assert tokenizer.decode(ids, skip_special_tokens=True) == case["decoded"], folder.name
+    # vLLM decodes token by token with the fast tokenizer behind transformers' one.
+    stream = DecodeStream(skip_special_tokens=True)
+    pieces = [stream.step(tokenizer._tokenizer, i) or "" for i in ids]
+    assert "".join(pieces) == case["decoded"], f"{folder.name}: a stream decodes another text"
+    print(f"{folder.name}: template, stop tokens, dtype and decoded text as ours")
 
 
 def plain_arguments(message: dict) -> dict:
@@ -141,8 +166,10 @@ def main() -> None:
     if len(sys.argv) < 2:
         sys.exit(__doc__)
     policies = Path(sys.argv[1])
-    for name in ("llama", "qwen2"):
+    cases = json.loads((policies / "dialogues.json").read_text())
+    for name, form in [("llama", "chatml"), ("qwen2", "qwen25"), ("compact", "compact")]:
         policy(policies / name)
+        chat(policies / name, cases[form])
     dialogues(policies)
     for folder in sys.argv[2:]:
         export(Path(folder))

@@ -13,10 +13,10 @@ use tch::{Kind, Tensor};
 
 use shim::{Group, Operation, Place};
 
-/// How much longer than for anything else ranks wait for each other after work that takes each its own time.
+/// The factor by which ranks wait longer for each other after work that takes each its own time.
 const PATIENCE: u32 = 10;
 
-/// What went wrong between ranks.
+/// The errors between ranks.
 #[derive(Debug, thiserror::Error)]
 pub enum RanksError {
     /// The ranks did not find each other.
@@ -26,37 +26,37 @@ pub enum RanksError {
     Meeting {
         /// This rank.
         rank: usize,
-        /// How many there are.
+        /// The number of ranks.
         world: usize,
         /// Rank 0's host and port.
         place: String,
-        /// What torch said.
+        /// Torch's error.
         why: String,
     },
     /// A peer did not come to an operation.
     #[error("RankLost: {peer} did not answer rank {rank} while {operation}: {why}")]
     Lost {
-        /// Who: exact among two.
+        /// The rank at fault; exact among two.
         peer: String,
         /// This rank.
         rank: usize,
-        /// What was being done.
+        /// The operation.
         operation: String,
-        /// What torch said.
+        /// Torch's error.
         why: String,
     },
 }
 
-/// How a rank finds the others.
+/// The addresses and time limits by which a rank finds the others.
 #[derive(Clone, Debug)]
 pub struct Meeting {
     /// Rank 0's host.
     pub host: String,
     /// The port that rank 0 listens on.
     pub port: u16,
-    /// How long ranks wait for each other to begin; pods of one Job may start minutes apart.
+    /// The time that ranks wait for each other to begin; pods of one Job may start minutes apart.
     pub join: Duration,
-    /// How long they wait for each other in an operation.
+    /// The time that ranks wait for each other in an operation.
     pub timeout: Duration,
     /// The network interface, where it is not the one that the machine's name leads to.
     pub interface: Option<String>,
@@ -129,19 +129,19 @@ impl Ranks {
         self.rank
     }
 
-    /// How many there are.
+    /// The number of ranks.
     #[must_use]
     pub fn world(&self) -> usize {
         self.world
     }
 
-    /// Whether this is the rank that decides and writes.
+    /// Returns true on the rank that decides and writes.
     #[must_use]
     pub fn leads(&self) -> bool {
         self.rank == 0
     }
 
-    /// Whether an item is this rank's share: every `world`-th is.
+    /// Returns true when an item is this rank's share: every `world`-th is.
     #[must_use]
     pub fn mine(&self, index: usize) -> bool {
         index % self.world == self.rank

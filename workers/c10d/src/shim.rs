@@ -38,7 +38,7 @@ unsafe extern "C" {
     fn agoge_c10d_leave(group: *mut c_void);
 }
 
-/// What is done to the values of all ranks.
+/// The operation on the values of all ranks.
 #[derive(Clone, Copy, Debug)]
 pub enum Operation {
     /// Their sum.
@@ -57,7 +57,7 @@ pub struct Place<'a> {
     pub rank: i32,
     /// See `rank`.
     pub world: i32,
-    /// How long to wait for the others.
+    /// The time to wait for the others.
     pub timeout: Duration,
     /// This machine's own address towards the others, where its name does not lead to it.
     pub address: Option<&'a str>,
@@ -177,7 +177,7 @@ fn milliseconds(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX).max(1)
 }
 
-/// What the last failed call of this thread said: its first line, the rest is where in torch it was said.
+/// Returns the first line of the error of this thread's last failed call; the rest names places in torch.
 fn last_error() -> String {
     // SAFETY: the shim keeps a terminated string for each thread, valid until the thread's next call.
     let text = unsafe { CStr::from_ptr(agoge_c10d_last_error()) }.to_string_lossy();

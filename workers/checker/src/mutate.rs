@@ -48,7 +48,7 @@ const PER_TOOL: usize = 24;
 ///
 /// A refusal's gold does not act; there `Extra` calls come first, as acting is what must fail.
 pub fn mutants(task: &Task, tools: &[ToolSpec], plausible: &Plausible, seed: u64) -> Vec<Mutant> {
-    let mut rng = Rng::keyed(seed, &task.id);
+    let mut rng = crate::rng::keyed(seed, &task.id);
     let maker = Maker {
         task,
         tools,

@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn an_argument_is_filled_from_its_name_and_type() {
-        let (p, mut rng) = (sample(), Rng::keyed(1, "x"));
+        let (p, mut rng) = (sample(), crate::rng::keyed(1, "x"));
         let string = json!({"type": "string"});
         assert!(
             p.fill(&string, "parcel_id", &mut rng)

@@ -4,16 +4,16 @@ use serde_json::{Map, Value};
 
 use crate::ToolCall;
 
-/// Text that looks like a call and is none.
+/// The reason why text that looks like a call cannot be read as one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The JSON does not read.
+    /// The JSON cannot be parsed.
     #[error("the tool call is not JSON: {0}")]
     Json(String),
     /// It has no name.
     #[error("the tool call has no `name`")]
     NoName,
-    /// Its arguments are no object; positions are not guessed to be names.
+    /// Its arguments are not an object; names are not guessed from positions.
     #[error("the arguments of `{0}` are not an object of names and values")]
     Arguments(String),
 }

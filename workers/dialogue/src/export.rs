@@ -32,7 +32,7 @@ pub fn rl_row(id: &str, system: &str, opening: &str, tools: &[ToolSpec], task: &
     json!({"id": id, "prompt": prompt, "tools": tools_text(tools), "task": task.to_string()})
 }
 
-/// What a card says of a dataset.
+/// The content of a dataset's card.
 #[derive(Clone, Debug, Default)]
 pub struct Card {
     /// The domain's name.

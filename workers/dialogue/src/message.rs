@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// Who speaks.
+/// The speaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -58,9 +58,9 @@ impl ToolCall {
 /// One message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who speaks.
+    /// The speaker.
     pub role: Role,
-    /// What is said; may be empty beside calls.
+    /// The text; may be empty beside calls.
     #[serde(default)]
     pub content: String,
     /// Calls, of an assistant only.
@@ -142,12 +142,12 @@ impl Message {
     }
 }
 
-/// What a tool is called and takes.
+/// A tool's name, description and arguments.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ToolSpec {
     /// The name.
     pub name: String,
-    /// What it does.
+    /// The description.
     pub description: String,
     /// JSON schema of the arguments, an object.
     pub parameters: Value,

@@ -31,7 +31,7 @@ pub fn supervise(
     transcript
 }
 
-/// What the user sees of a dialogue: the texts, no tool traffic.
+/// Returns the messages of a dialogue that the user sees: the texts, without calls and results.
 #[must_use]
 pub fn user_view(messages: &[Message]) -> Vec<Message> {
     messages

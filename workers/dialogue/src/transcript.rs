@@ -9,7 +9,7 @@ pub struct Transcript {
     pub ids: Vec<u32>,
     /// Log-probability of each sampled token under the distribution it was sampled from; 0 elsewhere.
     pub logprobs: Vec<f32>,
-    /// Whether the token is trained: sampled by the trained role, its stop token included.
+    /// True for trained tokens: those that the trained role sampled, its stop token included.
     pub mask: Vec<bool>,
     /// Version of the policy that sampled the token; 0 elsewhere.
     pub versions: Vec<u32>,
@@ -31,7 +31,7 @@ impl Transcript {
         );
     }
 
-    /// How many tokens are trained.
+    /// Returns the number of trained tokens.
     #[must_use]
     pub fn trained_tokens(&self) -> usize {
         self.mask.iter().filter(|m| **m).count()

@@ -1,4 +1,4 @@
-//! What a renderer needs of a tokenizer.
+//! The part of a tokenizer that renderers use.
 
 /// Text to ids and back. `encode` never yields a special token, whatever the text looks like.
 pub trait Vocab: Send + Sync {

@@ -1,4 +1,4 @@
-//! What must hold of every chat format over random dialogues: no id changes, no mask is misplaced, turns read back.
+//! Every chat format over random dialogues: no id changes, no mask is misplaced, turns read back.
 #![allow(clippy::unwrap_used)]
 
 use agoge_dialogue::{

@@ -1,10 +1,10 @@
-//! What came back: text, calls, why it ended, what it cost.
+//! A model's answer: its text, its calls, the reason why it ended, its tokens.
 
 use agoge_dialogue::{CallError, Message, ToolCall, calls_in_text};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-/// Why generation ended.
+/// The reason why generation ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Finish {
@@ -67,7 +67,7 @@ pub struct Answer {
     /// Calls in the API's own form, as they came; read them with [`Answer::calls`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<Value>,
-    /// Why it ended.
+    /// The reason why it ended.
     pub finish: Finish,
     /// Tokens.
     pub usage: Usage,
@@ -160,12 +160,12 @@ impl Answer {
         let text = match message.get("content") {
             None | Some(Value::Null) => String::new(),
             Some(Value::String(text)) => text.clone(),
-            Some(_) => return Err("`choices[0].message.content` is no text".into()),
+            Some(_) => return Err("`choices[0].message.content` is not text".into()),
         };
         let tool_calls = match message.get("tool_calls") {
             None | Some(Value::Null) => Vec::new(),
             Some(Value::Array(calls)) => calls.clone(),
-            Some(_) => return Err("`choices[0].message.tool_calls` is no list".into()),
+            Some(_) => return Err("`choices[0].message.tool_calls` is not a list".into()),
         };
         let finish = match choice.get("finish_reason").and_then(Value::as_str) {
             Some("stop") | None => Finish::Stop,

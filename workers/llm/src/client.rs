@@ -1,8 +1,9 @@
 //! The client of one OpenAI-compatible endpoint.
 //!
-//! Requests in flight are bounded; one that waits to be asked again keeps its place, so that a busy endpoint is asked
-//! less. It is asked again only when it cannot have begun to work: no connection, or status 429 or 503 (after
-//! `Retry-After`, if it says so). After anything else the caller decides, and the error says that it may have cost.
+//! Requests in flight are bounded; one that waits for a retry keeps its place, so that a busy endpoint gets fewer
+//! requests. A request is retried only when the endpoint cannot have begun to work on it: no connection, or status 429 or
+//! 503 (after `Retry-After`, if given). After any other failure the caller decides, and the error says that tokens may
+//! have been paid for.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -38,11 +39,11 @@ pub struct Endpoint {
     pub model: Option<String>,
     /// Requests in flight at most.
     pub concurrency: usize,
-    /// How long one answer may take.
+    /// The longest time that one answer may take.
     pub timeout: Duration,
-    /// How often a request is tried where that is safe.
+    /// The number of times a request is tried where that is safe.
     pub tries: u32,
-    /// What tokens cost.
+    /// The price of tokens.
     pub price: Price,
 }
 
@@ -90,7 +91,7 @@ impl Client {
     /// A client that counts in `meter`. Nothing is asked yet.
     ///
     /// # Errors
-    /// When the URL is none.
+    /// When the URL is not one.
     pub fn new(endpoint: Endpoint, meter: Arc<Meter>) -> Result<Self, LlmError> {
         let fail = |kind| LlmError {
             endpoint: endpoint.url.clone(),
@@ -147,13 +148,13 @@ impl Client {
         self
     }
 
-    /// What counts its tokens.
+    /// Returns the meter that counts its tokens.
     #[must_use]
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
     }
 
-    /// What an exchange with it costs, in dollars.
+    /// Returns the cost of an exchange with it, in dollars.
     #[must_use]
     pub fn cost(&self, usage: &Usage) -> f64 {
         self.endpoint.price.of(usage)
@@ -171,7 +172,7 @@ impl Client {
         self.endpoint.concurrency.max(1)
     }
 
-    /// Whether answers come from recordings.
+    /// Returns true when answers come from recordings.
     #[must_use]
     pub fn replays(&self) -> bool {
         self.recordings.as_ref().is_some_and(|r| r.replays())
@@ -221,7 +222,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// Sends until the endpoint begins to answer with something other than "later".
+    /// Sends the request until the endpoint answers with something other than "later".
     ///
     /// Item and ordinal go along as headers: an endpoint that replays recordings finds its answers by them.
     async fn send(&self, body: &Value, item: &str, ordinal: u32) -> Result<Response, LlmError> {
@@ -269,7 +270,7 @@ impl Client {
                     }));
                 }
             };
-            tracing::debug!(endpoint = %self.endpoint.url, tries, ?pause, "asking again");
+            tracing::debug!(endpoint = %self.endpoint.url, tries, ?pause, "retrying");
             tokio::time::sleep(pause).await;
         }
         unreachable!("the loop returns at its last try")
@@ -321,8 +322,8 @@ impl Client {
         }
         let value: Result<Value, _> = serde_json::from_str(&text);
         if !(200..300).contains(&status) {
-            let told = value.as_ref().ok().and_then(|v| v.pointer("/error/code"));
-            if let Some(error) = told
+            let code = value.as_ref().ok().and_then(|v| v.pointer("/error/code"));
+            if let Some(error) = code
                 .and_then(Value::as_str)
                 .and_then(|code| RecordError::of_code(code, item, ordinal, &self.endpoint.url))
             {

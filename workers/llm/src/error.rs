@@ -1,52 +1,52 @@
-//! What can go wrong with an endpoint: each error names the endpoint, what happened and a way out.
+//! The errors of an endpoint: each names the endpoint, the cause and a suggested fix.
 
 use std::time::Duration;
 
 use crate::record::RecordError;
 
-/// A question that got no answer.
+/// A request that got no answer.
 #[derive(Debug, thiserror::Error)]
 #[error("endpoint {endpoint}: {kind}")]
 pub struct LlmError {
     /// The endpoint's URL.
     pub endpoint: String,
-    /// What happened.
+    /// The cause.
     pub kind: Kind,
 }
 
-/// What happened.
+/// The cause.
 #[derive(Debug, thiserror::Error)]
 pub enum Kind {
-    /// The URL is none.
-    #[error("this is no URL ({0}); write it like http://127.0.0.1:8000, without /v1")]
+    /// The URL is not one.
+    #[error("this is not a URL ({0}); write it like http://127.0.0.1:8000, without /v1")]
     Url(String),
     /// Nobody listens, or the name is unknown.
     #[error("cannot connect ({why}), tried {tries} times; is it running, and is the URL right?")]
     Down {
-        /// What the connection said.
+        /// The connection's error.
         why: String,
-        /// How often.
+        /// The number of tries.
         tries: u32,
     },
     /// It took longer than it may.
     #[error(
-        "no answer within {} s; it stalls or is overloaded: lower `concurrency`, or check it by hand. The question may \
-         have been paid for, so it is not asked again by itself", .0.as_secs_f64()
+        "no answer within {} s; it stalls or is overloaded: lower `concurrency`, or check it by hand. The request may \
+         have been paid for, so it is not retried automatically", .0.as_secs_f64()
     )]
     Stalled(Duration),
     /// The connection broke within an answer.
     #[error(
-        "the answer broke off after {bytes} bytes ({why}). It may have been paid for, so it is not asked again by itself"
+        "the answer broke off after {bytes} bytes ({why}). It may have been paid for, so it is not retried automatically"
     )]
     Cut {
-        /// How much of it had come.
+        /// The bytes that had arrived.
         bytes: usize,
-        /// What the connection said.
+        /// The connection's error.
         why: String,
     },
     /// It answers with a web page.
     #[error(
-        "it answers HTML (status {status}: {shown:?}), so it is no chat API; give the API's base URL, without /v1, and not a web page's or a proxy's"
+        "it answers HTML (status {status}: {shown:?}), so this is not a chat API; give the API's base URL, without /v1, and not a web page's or a proxy's"
     )]
     Html {
         /// HTTP status.
@@ -56,27 +56,27 @@ pub enum Kind {
     },
     /// It answers something else.
     #[error(
-        "its answer is no chat completion: {why} (it begins {shown:?}); check that it is OpenAI-compatible and that the URL is right"
+        "its answer is not a chat completion: {why} (it begins {shown:?}); check that it is OpenAI-compatible and that the URL is right"
     )]
     Nonsense {
-        /// What is missing.
+        /// The part that is missing.
         why: String,
         /// Its beginning.
         shown: String,
     },
-    /// It refuses for now, and did so to the end.
+    /// It refused every try for the time being.
     #[error(
         "it is busy (status {status}), tried {tries} times; lower `concurrency` or try later: {said}"
     )]
     Busy {
         /// HTTP status, 429 or 503.
         status: u16,
-        /// How often.
+        /// The number of tries.
         tries: u32,
-        /// What it said.
+        /// The endpoint's message.
         said: String,
     },
-    /// It wants a key, or another one.
+    /// It asks for a key, or for another one.
     #[error(
         "it refuses the key (status {status}); put the right one into the environment variable that the endpoint names"
     )]
@@ -91,10 +91,10 @@ pub enum Kind {
     Status {
         /// HTTP status.
         status: u16,
-        /// What it said.
+        /// The endpoint's message.
         said: String,
     },
-    /// Nothing may be spent any more.
+    /// The budget is used up.
     #[error("the budget is used up: {0}")]
     Budget(String),
     /// Recordings.
@@ -103,19 +103,19 @@ pub enum Kind {
 }
 
 impl LlmError {
-    /// Whether the budget is why.
+    /// Returns true when the budget is used up.
     #[must_use]
     pub fn is_budget(&self) -> bool {
         matches!(self.kind, Kind::Budget(_))
     }
 
-    /// Whether a recording ended before the item that asked: where a recorded run was stopped.
+    /// Returns true when a recording ended before the item that asked: the recorded run was stopped there.
     #[must_use]
     pub fn is_end_of_tape(&self) -> bool {
         matches!(self.kind, Kind::Record(RecordError::Ended { .. }))
     }
 
-    /// Whether asking for anything else is in vain too: what is wrong is not about this one question.
+    /// Returns true when every other request would fail too: the cause does not lie in this one.
     #[must_use]
     pub fn is_final(&self) -> bool {
         !matches!(
@@ -124,7 +124,7 @@ impl LlmError {
         )
     }
 
-    /// Whether asking again later may help: the endpoint, and not what it was asked, is at fault.
+    /// Returns true when a retry may help: the fault is the endpoint's, not the request's.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(

@@ -13,7 +13,7 @@
 
 use serde_json::{Map, Number, Value};
 
-/// What was repaired.
+/// A repair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Repair {
     /// Text or fences around the value.
@@ -49,9 +49,9 @@ pub enum JsonError {
     /// It goes wrong.
     #[error("the JSON goes wrong near {near:?}: {why}")]
     Wrong {
-        /// What stands there.
+        /// The text at that place.
         near: String,
-        /// What is wrong.
+        /// The cause.
         why: &'static str,
     },
 }
@@ -61,12 +61,21 @@ pub enum JsonError {
 /// # Errors
 /// When there is none, or it cannot be read by the repairs above.
 pub fn json_in_text(text: &str, cut: bool) -> Result<Reading, JsonError> {
-    let start = match text.find("```") {
-        Some(fence) if text[fence..].contains(['{', '[']) => {
-            fence + text[fence..].find(['{', '[']).unwrap_or_default()
-        }
-        _ => text.find(['{', '[']).ok_or(JsonError::None)?,
-    };
+    let first = text.find(['{', '[']).ok_or(JsonError::None)?;
+    let fence = text.find("```").filter(|fence| *fence > first);
+    let fenced = fence.and_then(|fence| Some(fence + text[fence..].find(['{', '['])?));
+    match (read_at(text, first, cut), fenced) {
+        // The fence stands in a string of the value.
+        (Ok((reading, end)), Some(at)) if end > at => Ok(reading),
+        (Err(error), Some(_)) if text.trim_start().starts_with(['{', '[']) => Err(error),
+        // The brackets before the fence are prose.
+        (_, Some(at)) => read_at(text, at, cut).map(|(reading, _)| reading),
+        (read, None) => read.map(|(reading, _)| reading),
+    }
+}
+
+/// Reads the value that begins at `start`; returns the place of its end as well.
+fn read_at(text: &str, start: usize, cut: bool) -> Result<(Reading, usize), JsonError> {
     let mut parser = Parser {
         text,
         at: start,
@@ -80,10 +89,11 @@ pub fn json_in_text(text: &str, cut: bool) -> Result<Reading, JsonError> {
         parser.repaired(Repair::Surroundings);
     }
     parser.repairs.sort_unstable();
-    Ok(Reading {
+    let reading = Reading {
         value,
         repairs: parser.repairs,
-    })
+    };
+    Ok((reading, parser.at))
 }
 
 /// Values nested deeper than this are no answer.
@@ -271,6 +281,8 @@ impl Parser<'_> {
 
     fn hex4(&mut self) -> Result<u32, JsonError> {
         let digits = self.text.get(self.at..self.at + 4);
+        // `from_str_radix` by itself would take a sign.
+        let digits = digits.filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()));
         match digits.and_then(|d| u32::from_str_radix(d, 16).ok()) {
             Some(code) => {
                 self.at += 4;
@@ -290,7 +302,7 @@ impl Parser<'_> {
                 self.at += end;
                 Ok(Value::Number(number))
             }
-            Err(_) => self.wrong("this is no number"),
+            Err(_) => self.wrong("this is not a number"),
         }
     }
 
@@ -303,7 +315,7 @@ impl Parser<'_> {
             "true" | "True" => Value::Bool(true),
             "false" | "False" => Value::Bool(false),
             "null" | "None" => Value::Null,
-            _ => return self.wrong("this word is no value"),
+            _ => return self.wrong("this word is not a value"),
         };
         if rest.starts_with(|c: char| c.is_ascii_uppercase()) {
             self.repaired(Repair::Notation);
@@ -343,6 +355,15 @@ mod tests {
             assert_eq!(reading.value, whole, "{text}");
             assert_eq!(reading.repairs, repairs, "{text}");
         }
+    }
+
+    #[test]
+    fn a_fence_within_a_string_is_part_of_it_and_brackets_before_a_fence_are_prose() {
+        let source = json!({"source": "```python\nx = {}\n```"});
+        assert_eq!(read(&source.to_string()).value, source);
+        assert_eq!(read(&format!("Sure: {source}")).value, source);
+        let fenced = "As in [the policy] and [1]:\n```json\n{\"a\": 1}\n```";
+        assert_eq!(read(fenced).value, json!({"a": 1}));
     }
 
     #[test]

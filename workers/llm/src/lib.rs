@@ -1,8 +1,8 @@
 //! Model endpoints: an OpenAI-compatible client with bounded concurrency, safe retries, a budget, and recorded answers.
 //!
 //! [`Client::ask`] sends one [`Request`] on behalf of an *item* (an instance, a task) and gives one [`Answer`], or an
-//! [`LlmError`] that names the endpoint, what happened and a way out. What is spent is counted in a [`Meter`] that
-//! clients may share. With [`Recordings`] answers are kept, or given back without asking anybody.
+//! [`LlmError`] that names the endpoint, the cause and a suggested fix. A [`Meter`], which clients may share, counts
+//! tokens and cost. With [`Recordings`] answers are kept, or replayed without a request.
 //!
 //! Not covered: streaming, images, several choices a request, and models that answer through another API.
 #![forbid(unsafe_code)]

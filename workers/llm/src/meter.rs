@@ -1,4 +1,4 @@
-//! What was spent, and what may be: counted over all clients that share a meter.
+//! The tokens and dollars spent, and their budget, counted over all clients that share a meter.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -18,7 +18,7 @@ pub struct Price {
 }
 
 impl Price {
-    /// What an exchange costs, in dollars.
+    /// Returns the cost of an exchange, in dollars.
     #[must_use]
     pub fn of(&self, usage: &Usage) -> f64 {
         (usage.prompt as f64 * self.input + usage.completion as f64 * self.output) / 1e6
@@ -68,7 +68,7 @@ pub struct Meter {
     tokens: Option<u64>,
     usd: Option<f64>,
     spent: Mutex<Spent>,
-    /// How often each item has asked each question, by a hash of both.
+    /// The number of times that each item has sent each request, by a hash of both.
     asked: Mutex<HashMap<u64, u32>>,
     hasher: RandomState,
 }
@@ -84,7 +84,7 @@ impl Meter {
         }
     }
 
-    /// What was spent so far.
+    /// Returns the amounts spent so far.
     #[must_use]
     pub fn spent(&self) -> Spent {
         *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
@@ -109,7 +109,7 @@ impl Meter {
         spent.add(usage, price.of(usage));
     }
 
-    /// What is used up, if anything is.
+    /// Returns the name of the budget that is used up, if one is.
     #[must_use]
     pub fn exhausted(&self) -> Option<String> {
         let spent = self.spent();

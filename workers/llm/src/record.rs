@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, Source};
 
-/// What can go wrong with recordings.
+/// The errors of recordings.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// A file or the folder.
@@ -25,17 +25,17 @@ pub enum RecordError {
         doing: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
-    /// A line that is no recording.
-    #[error("line {line} of {path} is no recorded answer: {why}; remove it, or record anew")]
+    /// A line that is not a recording.
+    #[error("line {line} of {path} is not a recorded answer: {why}; remove it, or record again")]
     Line {
         /// The file.
         path: PathBuf,
         /// From 1.
         line: usize,
-        /// Why.
+        /// The cause.
         why: String,
     },
     /// The recording ended before this item.
@@ -56,7 +56,7 @@ pub enum RecordError {
         item: String,
         /// The request.
         digest: String,
-        /// Which answer to it, from 0.
+        /// The number of the answer to it, from 0.
         ordinal: u32,
         /// The folder.
         path: PathBuf,
@@ -64,7 +64,7 @@ pub enum RecordError {
 }
 
 impl RecordError {
-    /// What an endpoint that replays calls it in `error.code`, where it is about one question.
+    /// Returns its `error.code` in the answers of an endpoint that replays, where it is about one request.
     #[must_use]
     pub fn code(&self) -> Option<&'static str> {
         match self {
@@ -74,7 +74,7 @@ impl RecordError {
         }
     }
 
-    /// The same from such an endpoint's answer.
+    /// Returns the error that such a code stands for.
     pub(crate) fn of_code(code: &str, item: &str, ordinal: u32, url: &str) -> Option<Self> {
         let (item, path) = (item.to_owned(), PathBuf::from(url));
         match code {
@@ -196,7 +196,7 @@ impl Recordings {
         Self::load(folder, true)
     }
 
-    /// Whether answers come from here alone.
+    /// Returns true when answers come from the recordings alone.
     #[must_use]
     pub fn replays(&self) -> bool {
         !self.recording

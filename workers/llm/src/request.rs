@@ -1,4 +1,4 @@
-//! What is asked, as the API wants it, and the digest under which its answer is recorded.
+//! A request in the API's form, and the digest under which its answer is recorded.
 
 use agoge_dialogue::{Message, ToolSpec};
 use serde_json::{Map, Value, json};

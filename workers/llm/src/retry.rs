@@ -1,13 +1,14 @@
-//! When to ask again: only where nothing can have been paid for, and when the endpoint says so.
+//! The retry rule: a request is retried only where nothing can have been paid for, after the wait that the endpoint
+//! asks for.
 
 use std::time::{Duration, SystemTime};
 
-/// How often and how long.
+/// The number of tries.
 pub(crate) const TRIES: u32 = 5;
 /// The longest wait that an endpoint may ask for.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Whether a status means that the endpoint did not begin to work.
+/// Returns true for a status which means that the endpoint did not begin to work.
 pub(crate) fn is_safe(status: u16) -> bool {
     matches!(status, 429 | 503)
 }

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 
 const GOOD: &str = r#"{"choices":[{"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":3}}"#;
 
-/// What the server does with its n-th request (from 0).
+/// The server's treatment of its n-th request (from 0).
 type Script = fn(usize) -> Reply;
 
 enum Reply {

@@ -1,10 +1,11 @@
-//! Writes what `tests/parity/parity.py` loads in transformers: fresh policies of both shapes with their tokenizer,
-//! logits, and dialogues as our renderers give them. `cargo run --release -p agoge-model --example parity DIR`.
+//! Writes the input of `tests/parity/parity.py` for transformers: fresh policies of both shapes with their tokenizer
+//! and chat files, logits, and dialogues as our renderers give them. `cargo run --release -p agoge-model --example parity DIR`.
 
 use std::path::Path;
 
+use agoge_dialogue::renderer::Qwen25;
 use agoge_dialogue::{Message, Renderer, Role, ToolCall, ToolSpec, Vocab, export, renderer};
-use agoge_model::{Decoder, ModelConfig, ModelError, Tokenizer};
+use agoge_model::{ChatFiles, Decoder, ModelConfig, ModelError, Tokenizer};
 use serde_json::{Value, json};
 use tch::{Kind, Tensor};
 
@@ -13,8 +14,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let texts: Vec<String> = (0..400)
         .map(|n| sentences()[n % sentences().len()].replace("{n}", &n.to_string()))
         .collect();
-    let specials = ["<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>"];
-    let tokenizer = Tokenizer::train(&texts, 800, &specials)?;
+    let dir = Path::new(&dir);
+    let tokenizer = as_published(
+        Tokenizer::train(&texts, 800, &PUBLISHED)?,
+        &dir.join("source"),
+    )?;
+    let compact = renderer("compact").unwrap_or_else(|| unreachable!("the format is known"));
+    let small = Tokenizer::train(&texts, 800, compact.specials())?;
     let base = ModelConfig {
         vocab_size: tokenizer.size(),
         hidden_size: 96,
@@ -30,19 +36,62 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         rope_theta: 1_000_000.0,
         ..base.clone()
     };
-    for (name, config) in [("llama", base), ("qwen2", qwen2)] {
-        write_policy(&Path::new(&dir).join(name), config, &tokenizer)?;
+    let own = ModelConfig {
+        vocab_size: small.size(),
+        ..base.clone()
+    };
+    let source = ChatFiles::load(&dir.join("source"))?;
+    for (name, config, vocab, format, chat) in [
+        ("llama", base, &tokenizer, "chatml", ChatFiles::default()),
+        ("qwen2", qwen2, &tokenizer, "qwen25", source),
+        ("compact", own, &small, "compact", ChatFiles::default()),
+    ] {
+        let format = renderer(format).unwrap_or_else(|| unreachable!("the formats are known"));
+        let config = config.with_stop_token(format.stop(vocab));
+        let folder = dir.join(name);
+        write_policy(&folder, config, vocab)?;
+        chat.save(&folder, vocab, format.as_ref())?;
     }
     let dialogues = json!({
         "chatml": rendered("chatml", &tokenizer, &dialogue(false), &[]),
         "qwen25": rendered("qwen25", &tokenizer, &dialogue(true), &tools()),
+        "compact": rendered("compact", &small, &dialogue(true), &[]),
     });
-    std::fs::write(
-        Path::new(&dir).join("dialogues.json"),
-        dialogues.to_string(),
-    )?;
-    write_export(&Path::new(&dir).join("export"))?;
+    std::fs::write(dir.join("dialogues.json"), dialogues.to_string())?;
+    write_export(&dir.join("export"))?;
     Ok(())
+}
+
+const PUBLISHED: [&str; 4] = ["<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>"];
+
+/// Gives a tokenizer the form in which Qwen2.5's is published: the call tags are added tokens and not special.
+fn as_published(
+    tokenizer: Tokenizer,
+    dir: &Path,
+) -> Result<Tokenizer, Box<dyn std::error::Error>> {
+    tokenizer.save(dir)?;
+    let path = dir.join("tokenizer.json");
+    let mut tokens: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
+    let mut decoder = serde_json::Map::new();
+    for token in tokens["added_tokens"].as_array_mut().into_iter().flatten() {
+        let special = !token["content"].as_str().unwrap_or_default().contains("tool_call");
+        token["special"] = special.into();
+        let mut entry = token.clone();
+        let id = entry.as_object_mut().and_then(|entry| entry.remove("id"));
+        decoder.insert(id.unwrap_or_default().to_string(), entry);
+    }
+    std::fs::write(&path, tokens.to_string())?;
+    let stop = tokenizer.special("<|im_end|>");
+    let config = json!({
+        "tokenizer_class": "Qwen2Tokenizer", "added_tokens_decoder": decoder, "eos_token": "<|im_end|>",
+        "pad_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>", "<|im_end|>"],
+        "add_prefix_space": false, "clean_up_tokenization_spaces": false, "unk_token": null, "bos_token": null,
+        "chat_template": Qwen25.chat_template(),
+    });
+    std::fs::write(dir.join("tokenizer_config.json"), config.to_string())?;
+    let generation = json!({"eos_token_id": [stop], "temperature": 0.7, "do_sample": true});
+    std::fs::write(dir.join("generation_config.json"), generation.to_string())?;
+    Ok(Tokenizer::load(dir)?)
 }
 
 /// A dataset of rows with and without calls, by the functions that `agoge export` uses.
@@ -71,7 +120,7 @@ fn sentences() -> [&'static str; 6] {
         "user assistant system tool {\"name\": \"track\", \"arguments\": {\"parcel\": \"{n}\"}}",
         "I'd like a refund of 12.{n} EUR, please; naïve café ☂ 漢字",
         "  two  spaces,\ttabs\nand lines\n\n{n}",
-        "<|im_end|> is no token here, nor is <tool_call> {n}",
+        "<|im_end|> is no token here, nor is <|im_start|> {n}",
     ]
 }
 
@@ -151,12 +200,15 @@ fn dialogue(with_calls: bool) -> Vec<Message> {
 /// The dialogue as the API has it, and its ids turn by turn as a rollout renders them.
 fn rendered(name: &str, vocab: &Tokenizer, messages: &[Message], tools: &[ToolSpec]) -> Value {
     let format: Box<dyn Renderer> =
-        renderer(name).unwrap_or_else(|| unreachable!("both formats are known"));
+        renderer(name).unwrap_or_else(|| unreachable!("the formats are known"));
     let system = "You are a helpful assistant";
     let mut ids = format.open(vocab, system, tools);
     ids.extend(format.append_all(vocab, messages));
     ids.extend(format.prefix(vocab, Role::Assistant));
     let mut all = vec![Message::system(system).to_openai()];
     all.extend(messages.iter().map(Message::to_openai));
-    json!({"messages": all, "tools": tools.iter().map(ToolSpec::to_openai).collect::<Vec<_>>(), "ids": ids})
+    json!({
+        "messages": all, "tools": tools.iter().map(ToolSpec::to_openai).collect::<Vec<_>>(), "ids": ids,
+        "decoded": vocab.decode(&ids), "stop": format.stop(vocab),
+    })
 }

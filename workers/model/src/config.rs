@@ -40,7 +40,7 @@ pub struct ModelConfig {
     /// Base of the rotary frequencies.
     #[serde(default = "theta")]
     pub rope_theta: f64,
-    /// Whether the head is the embedding.
+    /// True when the head is the embedding.
     #[serde(default)]
     pub tie_word_embeddings: bool,
     /// Llama only: biases on all four attention projections.
@@ -114,7 +114,7 @@ impl ModelConfig {
         let text = files::read(&path)?;
         let mut config: Self = serde_json::from_slice(&text).map_err(|e| ModelError::Read {
             path,
-            reason: format!("it is no model config: {e}"),
+            reason: format!("it is not a model config: {e}"),
         })?;
         // transformers 5 nests the rotary settings.
         if let Some(theta) = config
@@ -141,6 +141,27 @@ impl ModelConfig {
         files::write(&path, &text)
     }
 
+    /// Names `stop` as the token that ends a turn. A model of this config has no token that opens a text.
+    #[must_use]
+    pub fn with_stop_token(mut self, stop: u32) -> Self {
+        self.other.insert("bos_token_id".into(), Value::Null);
+        self.other.insert("eos_token_id".into(), stop.into());
+        self.other.insert("pad_token_id".into(), stop.into());
+        self
+    }
+
+    /// Names the type of the weights, under the key that the config has for it: transformers 5 renamed `torch_dtype`.
+    pub(crate) fn with_dtype(mut self, dtype: &str) -> Self {
+        let renamed = self.other.contains_key("dtype");
+        if renamed {
+            self.other.insert("dtype".into(), dtype.into());
+        }
+        if !renamed || self.other.contains_key("torch_dtype") {
+            self.other.insert("torch_dtype".into(), dtype.into());
+        }
+        self
+    }
+
     /// Key and value heads.
     #[must_use]
     pub fn kv_heads(&self) -> usize {
@@ -154,13 +175,13 @@ impl ModelConfig {
             .unwrap_or_else(|| self.hidden_size / self.num_attention_heads.max(1))
     }
 
-    /// Whether query, key and value have biases.
+    /// Returns true when query, key and value have biases.
     #[must_use]
     pub fn qkv_bias(&self) -> bool {
         self.model_type == "qwen2" || self.attention_bias
     }
 
-    /// Whether the attention's output projection has one.
+    /// Returns true when the attention's output projection has a bias.
     #[must_use]
     pub fn output_bias(&self) -> bool {
         self.model_type != "qwen2" && self.attention_bias
@@ -170,7 +191,7 @@ impl ModelConfig {
         self.other.get("rope_parameters").and_then(Value::as_object)
     }
 
-    /// Whether this is a decoder that can be built.
+    /// Checks that a decoder of this config can be built.
     ///
     /// # Errors
     /// Names the field at fault and what it may be.
@@ -232,14 +253,14 @@ impl ModelConfig {
         }
         if !self.num_attention_heads.is_multiple_of(self.kv_heads()) {
             return refuse(format!(
-                "num_attention_heads ({}) is no multiple of num_key_value_heads ({}); change one of them",
+                "num_attention_heads ({}) is not a multiple of num_key_value_heads ({}); change one of them",
                 self.num_attention_heads,
                 self.kv_heads()
             ));
         }
         if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return refuse(format!(
-                "hidden_size ({}) is no multiple of num_attention_heads ({}); change one of them or give head_dim",
+                "hidden_size ({}) is not a multiple of num_attention_heads ({}); change one of them or give head_dim",
                 self.hidden_size, self.num_attention_heads
             ));
         }

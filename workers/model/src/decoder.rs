@@ -179,7 +179,7 @@ impl Decoder {
     /// When a file cannot be written.
     pub fn save(&self, dir: &Path) -> Result<(), ModelError> {
         weights::save(dir, &self.parameters())?;
-        self.config.save(dir)
+        self.config.clone().with_dtype(weights::DTYPE).save(dir)
     }
 
     /// The weights as the content of a `model.safetensors`: the same weights give the same bytes.
@@ -393,7 +393,7 @@ impl Decoder {
         hidden.linear(self.head_matrix(), None::<&Tensor>)
     }
 
-    /// What each token's heads gather, `[N, heads * width]`, before the output projection.
+    /// Returns the output of each token's heads, `[N, heads * width]`, before the output projection.
     fn attention(
         &self,
         layer: &Layer,

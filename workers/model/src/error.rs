@@ -1,8 +1,8 @@
-//! What can go wrong with a policy, its files and its decoding.
+//! The errors of a policy, its files and its decoding.
 
 use std::path::PathBuf;
 
-/// A failure, with a way out where the input is at fault.
+/// An error, with a suggested fix where the input is at fault.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// A file of the model's folder could not be read.
@@ -10,7 +10,7 @@ pub enum ModelError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         reason: String,
     },
     /// A file of the model's folder could not be written; an older file of this name is untouched.
@@ -18,7 +18,7 @@ pub enum ModelError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         reason: String,
     },
     /// The config asks for something that no decoder has, or ours has not.
@@ -46,7 +46,7 @@ pub enum ModelError {
     Request {
         /// The slot.
         slot: usize,
-        /// What is wrong with it.
+        /// The cause.
         reason: String,
     },
     /// libtorch refused an operation.

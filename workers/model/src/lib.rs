@@ -3,6 +3,7 @@
 //! Files are Hugging Face's (`config.json`, `model.safetensors`, `tokenizer.json`), so a policy trained here loads in
 //! transformers and the other way round. Everything is float32 on the CPU.
 
+mod chat;
 mod config;
 mod decoder;
 mod engine;
@@ -13,6 +14,7 @@ mod tokenizer;
 mod weights;
 
 pub use agoge_dialogue::SampleKey;
+pub use chat::ChatFiles;
 pub use config::ModelConfig;
 pub use decoder::Decoder;
 pub use engine::{Engine, Generation, Request, Sampling};

@@ -1,9 +1,10 @@
 //! Byte-level BPE in `tokenizer.json`, with one token a digit and special tokens that text can never spell.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use agoge_dialogue::Vocab;
+use serde_json::{Map, Value};
 use tokenizers::decoders::byte_level::ByteLevel as ByteLevelDecoder;
 use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
@@ -15,7 +16,8 @@ use tokenizers::{AddedToken, SplitDelimiterBehavior, Tokenizer as HfTokenizer};
 
 use crate::{ModelConfig, ModelError, files};
 
-/// What no token reaches across: contractions, words with the sign before them, single digits, signs, white space.
+/// Splits text into the pieces that no token crosses: contractions, words with the sign before them, single digits,
+/// signs, white space.
 /// It is Qwen2's pattern, because transformers splits by it for a policy of that shape whatever `tokenizer.json` says.
 const WORDS: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
@@ -27,7 +29,6 @@ pub struct Tokenizer {
     /// The same without added tokens: nothing in a text is special to it.
     plain: HfTokenizer,
     specials: BTreeMap<String, u32>,
-    ids: HashSet<u32>,
     size: usize,
 }
 
@@ -86,13 +87,13 @@ impl Tokenizer {
     /// Reads `tokenizer.json` of a model's folder.
     ///
     /// # Errors
-    /// When it cannot be read or is none.
+    /// When it cannot be read or is not a tokenizer.
     pub fn load(dir: &Path) -> Result<Self, ModelError> {
         let path = dir.join("tokenizer.json");
         let text = files::read(&path)?;
         let whole = HfTokenizer::from_bytes(text).map_err(|e| ModelError::Read {
             path,
-            reason: format!("it is no tokenizer: {e}"),
+            reason: format!("it is not a tokenizer: {e}"),
         })?;
         Self::new(whole)
     }
@@ -107,33 +108,38 @@ impl Tokenizer {
             .to_string(true)
             .map_err(|e| ModelError::Tokenizer(format!("writing it: {e}")))?;
         files::write(&dir.join("tokenizer.json"), text.as_bytes())?;
-        let mut names: Vec<(&u32, &String)> =
-            self.specials.iter().map(|(name, id)| (id, name)).collect();
-        names.sort_unstable();
-        let names: Vec<&String> = names.into_iter().map(|(_, name)| name).collect();
-        let config = serde_json::json!({
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "clean_up_tokenization_spaces": false,
-            "add_prefix_space": false,
-            "additional_special_tokens": names,
-        });
+        let config = Value::Object(self.config());
         files::write(
             &dir.join("tokenizer_config.json"),
             format!("{config:#}").as_bytes(),
         )
     }
 
+    /// Returns the `tokenizer_config.json` of a tokenizer that was read without one.
+    pub(crate) fn config(&self) -> Map<String, Value> {
+        let mut special: Vec<(u32, String)> = (self.whole.get_added_tokens_decoder().into_iter())
+            .filter(|(_, token)| token.special)
+            .map(|(id, token)| (id, token.content))
+            .collect();
+        special.sort_unstable();
+        let names: Vec<String> = special.into_iter().map(|(_, name)| name).collect();
+        let mut config = Map::new();
+        config.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
+        config.insert("clean_up_tokenization_spaces".into(), false.into());
+        config.insert("add_prefix_space".into(), false.into());
+        config.insert("additional_special_tokens".into(), names.into());
+        config
+    }
+
     fn new(whole: HfTokenizer) -> Result<Self, ModelError> {
         let mut plain = HfTokenizer::new(whole.get_model().clone());
         plain.with_normalizer(whole.get_normalizer().cloned());
         plain.with_pre_tokenizer(whole.get_pre_tokenizer().cloned());
-        plain.with_decoder(whole.get_decoder().cloned());
         let specials: BTreeMap<String, u32> = whole
             .get_added_tokens_decoder()
             .into_iter()
             .map(|(id, token)| (token.content, id))
             .collect();
-        let ids = specials.values().copied().collect();
         let highest = whole.get_vocab(true).into_values().max();
         let size = highest.map_or(0, |id| id as usize + 1);
         if size == 0 {
@@ -143,7 +149,6 @@ impl Tokenizer {
             whole,
             plain,
             specials,
-            ids,
             size,
         })
     }
@@ -154,7 +159,7 @@ impl Tokenizer {
         self.size
     }
 
-    /// Whether a policy has an embedding for each id.
+    /// Checks that a policy has an embedding for each id.
     ///
     /// # Errors
     /// [`ModelError::DoesNotFit`].
@@ -179,12 +184,8 @@ impl Vocab for Tokenizer {
     }
 
     fn decode(&self, ids: &[u32]) -> String {
-        let text: Vec<u32> = ids
-            .iter()
-            .copied()
-            .filter(|id| !self.ids.contains(id))
-            .collect();
-        self.plain.decode(&text, false).unwrap_or_default()
+        // Added tokens that are not special, such as `<tool_call>` of Qwen2.5, are text, as they are to transformers.
+        self.whole.decode(ids, true).unwrap_or_default()
     }
 
     fn special(&self, token: &str) -> Option<u32> {
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tokenizer_too_large_for_its_policy_is_refused_with_a_way_out() {
+    fn a_tokenizer_too_large_for_its_policy_is_refused_with_a_suggested_fix() {
         let tokenizer = trained();
         let config = ModelConfig {
             vocab_size: tokenizer.size(),

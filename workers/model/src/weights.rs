@@ -12,6 +12,8 @@ use crate::{ModelError, files};
 
 const FILE: &str = "model.safetensors";
 const INDEX: &str = "model.safetensors.index.json";
+/// The type of the weights that [`save`] writes, as `config.json` names it.
+pub(crate) const DTYPE: &str = "float32";
 
 /// Every tensor of a model's folder as float32, from one file or from the shards that its index names.
 pub(crate) fn load(dir: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
@@ -45,7 +47,7 @@ pub(crate) fn load(dir: &Path) -> Result<HashMap<String, Tensor>, ModelError> {
 /// Every tensor of a safetensors file's content as float32.
 pub(crate) fn of_bytes(content: &[u8]) -> Result<HashMap<String, Tensor>, String> {
     let views = SafeTensors::deserialize(content)
-        .map_err(|e| format!("it is no whole safetensors file: {e}"))?;
+        .map_err(|e| format!("it is not a whole safetensors file: {e}"))?;
     let named = views.tensors().into_iter().map(|(name, view)| {
         let tensor = to_tensor(&view).map_err(|e| format!("tensor {name}: {e}"))?;
         Ok((name, tensor))
@@ -59,7 +61,7 @@ fn to_tensor(view: &TensorView<'_>) -> Result<Tensor, String> {
         Dtype::F64 => Kind::Double,
         Dtype::BF16 => Kind::BFloat16,
         Dtype::F16 => Kind::Half,
-        other => return Err(format!("its type {other:?} is no floating-point type")),
+        other => return Err(format!("its type {other:?} is not a floating-point type")),
     };
     let shape: Vec<i64> = view.shape().iter().map(|d| *d as i64).collect();
     let tensor = Tensor::f_from_data_size(view.data(), &shape, kind).map_err(|e| e.to_string())?;
@@ -76,7 +78,7 @@ pub(crate) fn save(dir: &Path, tensors: &[(String, Tensor)]) -> Result<(), Model
     files::write(&path, &content)
 }
 
-/// What that file holds: a function of names and values alone.
+/// Returns that file's content, a function of names and values alone.
 pub(crate) fn to_bytes(tensors: &[(String, Tensor)]) -> Result<Vec<u8>, String> {
     let mut raw = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {

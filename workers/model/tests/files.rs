@@ -94,7 +94,7 @@ fn every_parameter_gets_a_gradient_and_a_change_reaches_the_output() {
 }
 
 #[test]
-fn folders_that_hold_no_policy_are_refused_with_the_file_and_the_reason() {
+fn folders_without_a_policy_are_refused_with_the_file_and_the_reason() {
     let dir = tempfile::tempdir().unwrap();
     let refused = |fragment: &str| {
         let error = Decoder::load(dir.path()).unwrap_err().to_string();
@@ -137,5 +137,5 @@ fn folders_that_hold_no_policy_are_refused_with_the_file_and_the_reason() {
     let file = dir.path().join("model.safetensors");
     let whole = std::fs::read(&file).unwrap();
     std::fs::write(&file, &whole[..whole.len() / 2]).unwrap();
-    refused("no whole safetensors file");
+    refused("not a whole safetensors file");
 }

@@ -1,6 +1,6 @@
 //! The client's end: one process, asked one thing at a time, watched by the clock, replaced when it dies.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Map, Value};
 
-use crate::protocol::{MAX_FRAME, Reply, Request, write};
+use crate::protocol::{Reply, Request, read, write};
 use crate::{KillReason, Limits, Outcome, Overlay, State};
 
-/// How long after its own limit a run is killed from outside: the inside check comes first where it can.
+/// The time after its own limit at which a run is killed from outside; the check inside comes first where it can.
 const GRACE: Duration = Duration::from_millis(500);
 const START: Duration = Duration::from_secs(30);
 
-/// What a sandbox is started with.
+/// The data and tools that a sandbox is started with.
 #[derive(Clone, Debug)]
 pub struct Program {
     /// The domain's data.
@@ -24,7 +24,7 @@ pub struct Program {
     pub tools: String,
 }
 
-/// What a checker looks at.
+/// The episode that a checker reads.
 #[derive(Clone, Copy, Debug)]
 pub struct CheckInput<'a> {
     /// The state at the start.
@@ -39,7 +39,7 @@ pub struct CheckInput<'a> {
     pub now: &'a str,
 }
 
-/// Why there is no sandbox. A run's own end is an [`Outcome`].
+/// The reason why a sandbox could not be started. A run's own end is an [`Outcome`].
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// The binary did not start.
@@ -47,7 +47,7 @@ pub enum SandboxError {
     Start {
         /// The binary.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// It started and did not become ready.
@@ -200,41 +200,38 @@ enum Silence {
     Died,
 }
 
+/// A process's output that is read until a deadline.
+struct Until<'a> {
+    output: &'a mut ChildStdout,
+    deadline: Instant,
+}
+
+impl Read for Until<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec::try_from(left).map_err(|_| io::ErrorKind::TimedOut)?;
+        let mut waiting = [PollFd::new(&*self.output, PollFlags::IN)];
+        match poll(&mut waiting, Some(&timeout))? {
+            0 => Err(io::ErrorKind::TimedOut.into()),
+            _ => self.output.read(buffer),
+        }
+    }
+}
+
 impl Process {
     fn reply(&mut self, within: Duration) -> Result<Reply, Silence> {
-        let deadline = Instant::now() + within;
-        let mut length = [0; 4];
-        self.fill(&mut length, deadline)?;
-        let length = u32::from_le_bytes(length) as usize;
-        if length > MAX_FRAME {
-            return Err(Silence::Died);
+        let mut output = Until {
+            output: &mut self.output,
+            deadline: Instant::now() + within,
+        };
+        match read(&mut output) {
+            Ok(Some(reply)) => Ok(reply),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Silence::TimedOut),
+            Ok(None) | Err(_) => Err(Silence::Died),
         }
-        let mut frame = vec![0; length];
-        self.fill(&mut frame, deadline)?;
-        serde_json::from_slice(&frame).map_err(|_| Silence::Died)
     }
 
-    fn fill(&mut self, buffer: &mut [u8], deadline: Instant) -> Result<(), Silence> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let timeout = Timespec::try_from(left).map_err(|_| Silence::TimedOut)?;
-            let mut waiting = [PollFd::new(&self.output, PollFlags::IN)];
-            match poll(&mut waiting, Some(&timeout)) {
-                Ok(0) => return Err(Silence::TimedOut),
-                Ok(_) => {}
-                Err(rustix::io::Errno::INTR) => continue,
-                Err(_) => return Err(Silence::Died),
-            }
-            match self.output.read(&mut buffer[filled..]) {
-                Ok(0) | Err(_) => return Err(Silence::Died),
-                Ok(read) => filled += read,
-            }
-        }
-        Ok(())
-    }
-
-    /// Why the process died: the allocator's own exit is memory, everything else a crash.
+    /// Returns the reason why the process died: the allocator's own exit is memory, everything else a crash.
     fn post_mortem(&mut self) -> KillReason {
         let _ = self.input.flush();
         match self.child.wait() {

@@ -1,5 +1,5 @@
-//! What the process gives up before it runs anything: address space, descriptors, core dumps, and nearly every system
-//! call.
+//! The limits that the process sets on itself before it runs anything: address space, descriptors, core dumps, and
+//! nearly every system call.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ const ROOM: u64 = 2 << 30;
 /// Confines this process for good.
 ///
 /// # Errors
-/// What could not be given up, with a way out.
+/// When a limit or the filter cannot be set; the message says which and suggests a fix.
 pub fn confine(limits: &Limits) -> Result<(), String> {
     let bounds = [
         (Resource::As, limits.memory_bytes.saturating_add(ROOM)),

@@ -1,4 +1,4 @@
-//! What the sandbox cannot run, told before it runs: each with its line and a way out.
+//! Reports Python that the sandbox cannot run before it runs: each finding has its line and a suggested fix.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ const MODULES: [&str; 8] = [
     "__future__",
 ];
 
-/// What a source is.
+/// The kind of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A `tools.py`: public functions must be type-hinted and documented.
@@ -33,9 +33,9 @@ pub enum Source {
 pub struct Lint {
     /// The line, from 1.
     pub line: u32,
-    /// What is wrong.
+    /// The finding.
     pub message: String,
-    /// A way out.
+    /// The suggested fix.
     pub remedy: String,
 }
 
@@ -49,7 +49,7 @@ impl Lint {
     pub(crate) fn syntax(source: &str, error: &ruff_python_parser::ParseError) -> Self {
         Self {
             line: line_of(source, error.location.start().to_usize()),
-            message: format!("this is no Python: {}", error.error),
+            message: format!("this is not Python: {}", error.error),
             remedy: "correct the syntax".into(),
         }
     }
@@ -249,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_known_gap_is_told_with_its_line_and_a_way_out() {
+    fn each_known_gap_is_reported_with_its_line_and_a_suggested_fix() {
         let source = "import os\n\nclass A(dict):\n    pass\n\ndef f(a, b: int) -> int:\n    \"\"\"Doc.\"\"\"\n    del b\n    yield 1\n    return sum(x > 3 for x in a)\n";
         let found = lint(source, Source::Tools);
         let lines: Vec<u32> = found.iter().map(|l| l.line).collect();

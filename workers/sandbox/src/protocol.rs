@@ -8,9 +8,9 @@ use serde_json::{Map, Value};
 use crate::{Limits, Outcome, Overlay};
 
 /// Frames beyond this are refused: 512 MiB.
-pub const MAX_FRAME: usize = 512 << 20;
+pub const MAX_FRAME: u64 = 512 << 20;
 
-/// What a client asks.
+/// A client's request.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Request {
@@ -34,7 +34,7 @@ pub enum Request {
         /// Its arguments by name.
         arguments: Map<String, Value>,
     },
-    /// Runs a function of a program that may look and not write.
+    /// Runs a function of a program that may read the data and not write it.
     Check {
         /// The program.
         source: String,
@@ -53,7 +53,7 @@ pub enum Request {
     },
 }
 
-/// What the process answers. The first frame is `Ready`, sent once the filter is in place.
+/// The process's answer. The first frame is `Ready`, sent once the filter is in place.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Reply {
@@ -61,11 +61,11 @@ pub enum Reply {
     Ready,
     /// It cannot start.
     Refused(String),
-    /// A run ended. `overlay` is the episode after it, for a call that returned.
+    /// A run ended.
     Done {
-        /// How.
+        /// The end of the run.
         outcome: Outcome,
-        /// See above.
+        /// The episode after the run, for a call that returned.
         overlay: Option<Overlay>,
     },
 }
@@ -73,12 +73,13 @@ pub enum Reply {
 /// Writes one frame.
 ///
 /// # Errors
-/// What the writer says.
+/// When the writer fails, or the frame is longer than [`MAX_FRAME`].
 pub fn write<T: Serialize>(to: &mut impl Write, frame: &T) -> io::Result<()> {
     let mut bytes = vec![0; 4];
     serde_json::to_writer(&mut bytes, frame)?;
-    let length =
-        u32::try_from(bytes.len() - 4).map_err(|_| io::Error::other("the frame is too long"))?;
+    let length = (u32::try_from(bytes.len() - 4).ok())
+        .filter(|length| u64::from(*length) <= MAX_FRAME)
+        .ok_or_else(|| io::Error::other("the frame is too long"))?;
     bytes[..4].copy_from_slice(&length.to_le_bytes());
     to.write_all(&bytes)?;
     to.flush()
@@ -87,7 +88,7 @@ pub fn write<T: Serialize>(to: &mut impl Write, frame: &T) -> io::Result<()> {
 /// Reads one frame; `None` at the end of input.
 ///
 /// # Errors
-/// What the reader says, or that the frame is none.
+/// When the reader fails, the input ends within a frame, or the frame is not a `T`.
 pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> {
     let mut length = [0; 4];
     match from.read_exact(&mut length) {
@@ -95,11 +96,15 @@ pub fn read<T: DeserializeOwned>(from: &mut impl Read) -> io::Result<Option<T>> 
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error),
     }
-    let length = u32::from_le_bytes(length) as usize;
+    let length = u64::from(u32::from_le_bytes(length));
     if length > MAX_FRAME {
         return Err(io::Error::other("the frame is too long"));
     }
-    let mut bytes = vec![0; length];
-    from.read_exact(&mut bytes)?;
+    // The buffer grows with what arrives: a length that is only claimed takes no memory.
+    let mut bytes = Vec::new();
+    let arrived = from.by_ref().take(length).read_to_end(&mut bytes)?;
+    if (arrived as u64) < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
     Ok(Some(serde_json::from_slice(&bytes)?))
 }

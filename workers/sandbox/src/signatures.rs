@@ -31,7 +31,7 @@ pub struct Parameter {
     pub ty: String,
     /// The default, where it is a plain literal.
     pub default: Option<Value>,
-    /// Whether there is a default, of any kind.
+    /// True when there is a default, of any kind.
     pub optional: bool,
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Data that is no state.
+/// The reason why data cannot be a state.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The top is not an object of collections.
@@ -90,7 +90,7 @@ impl State {
         self.0.collections.values().map(BTreeMap::len).sum()
     }
 
-    /// Whether there is no record.
+    /// Returns true when there is no record.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -142,7 +142,7 @@ pub struct Change {
 }
 
 impl Overlay {
-    /// Whether nothing differs.
+    /// Returns true when nothing differs.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.changed.is_empty()
@@ -159,7 +159,7 @@ impl Overlay {
             .collect()
     }
 
-    /// What differs, field by field, in order.
+    /// Returns the differences, field by field, in order.
     #[must_use]
     pub fn diff(&self, base: &State) -> Vec<Change> {
         let mut changes = Vec::new();
@@ -197,7 +197,7 @@ impl Overlay {
 pub struct View<'a> {
     /// The base.
     pub base: &'a State,
-    /// What differs.
+    /// The records that differ.
     pub overlay: &'a Overlay,
 }
 
@@ -261,7 +261,7 @@ impl<'a> View<'a> {
 }
 
 impl Overlay {
-    /// Writes a record; one equal to the base's is no difference.
+    /// Writes a record; one equal to the base's leaves no difference.
     pub fn put(&mut self, base: &State, collection: &str, id: &str, record: Value) {
         let unchanged = base
             .get(collection, id)

@@ -4,7 +4,6 @@ use agoge_dialogue::{Message, ToolCall};
 use serde_json::{Map, Value, json};
 
 use crate::domain::Domain;
-use crate::rng::Rng;
 use crate::task::Task;
 
 /// Says and calls nothing.
@@ -35,7 +34,7 @@ pub fn always_refuse(domain: &Domain) -> Message {
 /// Calls a random tool with words of the dialogue, or says a random answer.
 #[must_use]
 pub fn random(domain: &Domain, task: &Task, messages: &[Message], seed: u64) -> Message {
-    let mut rng = Rng::keyed(seed, &format!("random/{}/{}", task.id, messages.len()));
+    let mut rng = crate::rng::keyed(seed, &format!("random/{}/{}", task.id, messages.len()));
     let branches: Vec<_> = domain
         .templates
         .iter()

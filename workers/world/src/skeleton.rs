@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use crate::domain::Domain;
-use crate::rng::Rng;
 
 const FILES: [(&str, &str); 9] = [
     (
@@ -97,7 +96,7 @@ impl Domain {
 }
 
 fn state() -> Value {
-    let mut rng = Rng::keyed(1, "members");
+    let mut rng = crate::rng::keyed(1, "members");
     let mut members = Map::new();
     while members.len() < MEMBERS {
         let id = (10_000 + rng.below(90_000)).to_string();

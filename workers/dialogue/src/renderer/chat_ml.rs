@@ -59,8 +59,12 @@ impl Renderer for ChatMl {
         vocab.encode("\n")
     }
 
-    fn stop(&self, vocab: &dyn Vocab) -> u32 {
-        id(vocab, END)
+    fn stop_token(&self) -> &'static str {
+        END
+    }
+
+    fn chat_template(&self) -> &'static str {
+        include_str!("chat_ml.jinja")
     }
 
     fn parse(&self, vocab: &dyn Vocab, speaker: Role, ids: &[u32]) -> Result<Message, ParseError> {

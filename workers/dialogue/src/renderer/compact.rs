@@ -62,8 +62,12 @@ impl Renderer for Compact {
         Vec::new()
     }
 
-    fn stop(&self, vocab: &dyn Vocab) -> u32 {
-        id(vocab, END)
+    fn stop_token(&self) -> &'static str {
+        END
+    }
+
+    fn chat_template(&self) -> &'static str {
+        include_str!("compact.jinja")
     }
 
     fn parse(&self, vocab: &dyn Vocab, speaker: Role, ids: &[u32]) -> Result<Message, ParseError> {
@@ -110,7 +114,7 @@ fn write_call(call: &ToolCall) -> String {
     text
 }
 
-/// Whether a string may stand without quotes: it is one plain word, and not one of JSON's three.
+/// Returns true when a string may stand without quotes: it is one plain word, and none of JSON's three.
 fn is_bare(word: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-.:/@".contains(c);
     !word.is_empty() && word.chars().all(plain) && !matches!(word, "true" | "false" | "null")
@@ -120,7 +124,7 @@ fn read_call(text: &str) -> Result<ToolCall, ParseError> {
     let text = text.trim();
     let (name, mut rest) = text.split_once(' ').unwrap_or((text, ""));
     if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
-        return Err(ParseError::Call(format!("`{name}` is no tool's name")));
+        return Err(ParseError::Call(format!("`{name}` is not a tool's name")));
     }
     let mut arguments = Map::new();
     loop {
@@ -136,7 +140,7 @@ fn read_call(text: &str) -> Result<ToolCall, ParseError> {
             .split_once('=')
             .ok_or_else(|| ParseError::Call(format!("`{rest}` has no value")))?;
         if key.is_empty() || key.contains(' ') {
-            return Err(ParseError::Call(format!("`{key}` is no argument's name")));
+            return Err(ParseError::Call(format!("`{key}` is not an argument's name")));
         }
         let (value, left) = read_value(after)?;
         if arguments.insert(key.to_owned(), value).is_some() {

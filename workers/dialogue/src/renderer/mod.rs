@@ -13,7 +13,7 @@ pub use qwen25::Qwen25;
 
 use crate::{Message, Role, ToolSpec, Vocab};
 
-/// Sampled ids that are no message.
+/// The reason why sampled ids are not a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// Nothing was said and nothing called.
@@ -33,16 +33,23 @@ pub trait Renderer: Send + Sync {
     fn name(&self) -> &'static str;
     /// The special tokens it needs.
     fn specials(&self) -> &'static [&'static str];
-    /// What comes before the first message.
+    /// The ids before the first message.
     fn open(&self, vocab: &dyn Vocab, system: &str, tools: &[ToolSpec]) -> Vec<u32>;
-    /// What makes `speaker` (assistant or user) speak.
+    /// The ids after which `speaker` (assistant or user) speaks.
     fn prefix(&self, vocab: &dyn Vocab, speaker: Role) -> Vec<u32>;
-    /// What the speaker of `message` would sample for it, the stop token last.
+    /// The ids that the speaker of `message` would sample for it, the stop token last.
     fn turn(&self, vocab: &dyn Vocab, message: &Message) -> Vec<u32>;
-    /// What the format puts between a sampled turn and the next message.
+    /// The ids that the format puts between a sampled turn and the next message.
     fn after_turn(&self, vocab: &dyn Vocab, speaker: Role) -> Vec<u32>;
     /// The token that ends a sampled turn. It is trained.
-    fn stop(&self, vocab: &dyn Vocab) -> u32;
+    fn stop(&self, vocab: &dyn Vocab) -> u32 {
+        id(vocab, self.stop_token())
+    }
+    /// The name of the token that ends a sampled turn.
+    fn stop_token(&self) -> &'static str;
+    /// The format as a Jinja chat template, for the `tokenizer_config.json` of a model without one of its own. It
+    /// renders a dialogue to the text whose tokens `open` and `append_all` give.
+    fn chat_template(&self) -> &'static str;
     /// The message in ids as sampled, with or without the stop token.
     ///
     /// # Errors
@@ -65,7 +72,7 @@ pub trait Renderer: Send + Sync {
             .collect()
     }
 
-    /// Whether the vocabulary has every special token of the format.
+    /// Checks that the vocabulary has every special token of the format.
     ///
     /// # Errors
     /// Names the one that is missing and the format that needs it.

@@ -122,7 +122,7 @@ impl Renderer for Qwen25 {
         let calls: Vec<String> = message
             .tool_calls
             .iter()
-            .map(|c| format!("\n{}\n", call_json(c)))
+            .map(|c| format!("\n{}\n", untagged(&call_json(c))))
             .collect();
         let mut parts = vec![(content.as_str(), false)];
         for call in &calls {
@@ -153,8 +153,12 @@ impl Renderer for Qwen25 {
         ids
     }
 
-    fn stop(&self, vocab: &dyn Vocab) -> u32 {
-        id(vocab, END)
+    fn stop_token(&self) -> &'static str {
+        END
+    }
+
+    fn chat_template(&self) -> &'static str {
+        include_str!("qwen25.jinja")
     }
 
     fn parse(&self, vocab: &dyn Vocab, speaker: Role, ids: &[u32]) -> Result<Message, ParseError> {
@@ -178,6 +182,12 @@ impl Renderer for Qwen25 {
             tool_call_id: None,
         })
     }
+}
+
+/// Returns JSON in which no string spells a call tag: a tag inside an argument would end or open a call.
+fn untagged(json: &str) -> String {
+    json.replace(OPEN, "\\u003ctool_call>")
+        .replace(CLOSE, "\\u003c/tool_call>")
 }
 
 /// Text before the calls, and the calls: native ones, else fenced JSON, which small models of the family write.

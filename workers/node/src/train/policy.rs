@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use agoge_crds::grpo_run::FreshModel;
 use agoge_dialogue::{Message, Renderer, Role, Transcript, Vocab, renderer, supervise, user_view};
 use agoge_learner::rollout::{Player, system};
-use agoge_model::{Decoder, ModelConfig, Tokenizer};
+use agoge_model::{ChatFiles, Decoder, ModelConfig, Tokenizer};
 use agoge_store::{Folder, Store};
 use agoge_world::Domain;
 
@@ -25,6 +25,8 @@ pub struct Policy {
     pub tokenizer: Tokenizer,
     /// Format of messages.
     pub renderer: Box<dyn Renderer>,
+    /// Chat template, special tokens and stop tokens of the folder it was read from.
+    chat: ChatFiles,
 }
 
 impl Policy {
@@ -60,12 +62,14 @@ impl Policy {
             // Wide models begin at 0.02; at a width of 160 copying is learnt in far fewer steps from larger weights.
             initializer_range: (0.75 / f64::from(shape.hidden_size).sqrt()).clamp(0.02, 0.06),
             ..ModelConfig::default()
-        };
+        }
+        .with_stop_token(renderer.stop(&tokenizer));
         let decoder = Decoder::fresh(config, seed).map_err(Failure::input)?;
         Ok(Self {
             decoder,
             tokenizer,
             renderer,
+            chat: ChatFiles::default(),
         })
     }
 
@@ -74,6 +78,7 @@ impl Policy {
         let decoder = Decoder::load(dir).map_err(Failure::input)?;
         let tokenizer = Tokenizer::load(dir).map_err(Failure::input)?;
         tokenizer.check(decoder.config()).map_err(Failure::input)?;
+        let chat = ChatFiles::load(dir).map_err(Failure::input)?;
         let known = match decoder.config().model_type.as_str() {
             "qwen2" => ["compact", "qwen25", "chatml"],
             _ => ["compact", "chatml", "qwen25"],
@@ -85,6 +90,7 @@ impl Policy {
                     decoder,
                     tokenizer,
                     renderer,
+                    chat,
                 });
             }
         }
@@ -100,6 +106,9 @@ impl Policy {
         let dir = work.join("model");
         self.decoder.save(&dir).map_err(Failure::infra)?;
         self.tokenizer.save(&dir).map_err(Failure::infra)?;
+        self.chat
+            .save(&dir, &self.tokenizer, self.renderer.as_ref())
+            .map_err(Failure::infra)?;
         Ok(store.put_folder(&dir)?)
     }
 

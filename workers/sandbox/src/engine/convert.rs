@@ -24,14 +24,14 @@ pub(super) fn to_python(value: &Value) -> MontyObject {
     }
 }
 
-/// A JSON value, or what about the Python value is none.
+/// Returns a Python value as JSON, or the reason why it is not data.
 pub(super) fn to_json(object: &MontyObject) -> Result<Value, String> {
     Ok(match object {
         MontyObject::None => Value::Null,
         MontyObject::Bool(flag) => Value::Bool(*flag),
         MontyObject::Int(int) => Value::from(*int),
         MontyObject::Float(float) => {
-            Value::Number(Number::from_f64(*float).ok_or("a float that is not finite is no data")?)
+            Value::Number(Number::from_f64(*float).ok_or("a float that is not finite is not data")?)
         }
         MontyObject::String(text) => Value::String(text.clone()),
         MontyObject::List(items) | MontyObject::Tuple(items) => {
@@ -47,6 +47,6 @@ pub(super) fn to_json(object: &MontyObject) -> Result<Value, String> {
             }
             Value::Object(map)
         }
-        other => return Err(format!("a {} is no data", other.type_name())),
+        other => return Err(format!("a {} is not data", other.type_name())),
     })
 }

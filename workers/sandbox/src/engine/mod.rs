@@ -15,9 +15,9 @@ use serde_json::Value;
 
 use crate::{Limits, Outcome};
 
-/// What a program can reach.
+/// The host functions that a program can reach.
 pub trait Host {
-    /// Whether this name is a host function.
+    /// Returns true when this name is a host function.
     fn has(&self, name: &str) -> bool;
     /// Calls it.
     ///
