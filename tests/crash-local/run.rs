@@ -9,7 +9,7 @@ use agoge_store::{Digest, Store};
 use agoge_tests::{Desk, said};
 use serde_json::Value;
 
-/// What is promised.
+/// The promise that a run is checked against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Bit-identical.
@@ -29,7 +29,7 @@ pub enum Victim {
     Sandbox,
 }
 
-/// What a run left.
+/// The results of a run.
 pub struct Outcome {
     /// Wall time of the uncut run.
     pub seconds: f64,
@@ -41,7 +41,7 @@ pub struct Outcome {
     pub trace: Vec<String>,
     /// Digests of the trained weights.
     pub weights: Vec<String>,
-    /// What is lost or doubled.
+    /// The results that are lost or doubled.
     pub faults: Vec<String>,
 }
 
@@ -128,7 +128,7 @@ pub fn cut(mode: Mode, victim: Victim, after: f64) -> Option<(String, Outcome)> 
     Some((killed, outcome))
 }
 
-/// What differs from the run that nothing happened to.
+/// Returns the differences from the undisturbed run.
 pub fn judge(mode: Mode, clean: &Outcome, cut: &Outcome) -> Vec<String> {
     let mut wrong = cut.faults.clone();
     if mode == Mode::Deterministic {

@@ -28,7 +28,7 @@ const QUIET: Duration = Duration::from_millis(350);
 const LIMIT: Duration = Duration::from_secs(150);
 const DIGEST: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000001";
 
-/// What happens in a life.
+/// The events of a life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Story {
     /// All goes well.
@@ -48,21 +48,21 @@ pub enum Story {
 pub struct Life {
     /// In lower case.
     pub kind: &'static str,
-    /// What happens.
+    /// The event.
     pub story: Story,
 }
 
-/// How a life ended.
+/// The end of a life.
 pub struct Ended {
-    /// What is there.
+    /// The objects at the end.
     pub objects: BTreeMap<String, Value>,
-    /// What was told, how often.
+    /// The events reported, with their counts.
     pub events: BTreeMap<String, i32>,
     /// The operator's writes.
     pub writes: Vec<Write>,
-    /// Whether the cut was made.
+    /// True when the cut was made.
     pub cut: bool,
-    /// How long it took.
+    /// The time it took.
     pub seconds: f64,
 }
 
@@ -136,7 +136,7 @@ impl Life {
         format!("{}/{:?}", self.kind, self.story).to_lowercase()
     }
 
-    /// How many children begin together.
+    /// The number of children that begin together.
     fn first_children(&self) -> usize {
         if self.kind == "synthesisjob" { 2 } else { 1 }
     }
@@ -191,7 +191,7 @@ impl Life {
     }
 }
 
-/// What was done already.
+/// The steps that are done.
 #[derive(Default)]
 struct Acts {
     made: bool,
@@ -261,7 +261,7 @@ impl Stage {
         }
     }
 
-    /// What it refers to is there, and complete.
+    /// Its references exist and are complete.
     async fn before(&self) -> anyhow::Result<()> {
         let (kind, status) = match self.life.kind {
             "checkersuite" => (
@@ -315,7 +315,7 @@ impl Stage {
         }
     }
 
-    /// Whether nothing more will happen.
+    /// Returns true when nothing more will happen.
     async fn over(&self, acts: &Acts) -> anyhow::Result<bool> {
         if acts.deleted {
             let ours = ListParams::default().labels(agoge_controller::names::SELECTOR);
@@ -473,7 +473,7 @@ fn ended(job: &Job) -> bool {
     })
 }
 
-/// What a worker says at its end.
+/// Returns a worker's termination message.
 fn result(key: &str) -> Value {
     match key {
         "synthesize-template" | "synthesize-sea" => {

@@ -112,7 +112,7 @@ fn sound(ended: &Ended) -> Vec<&str> {
     writes.map(|write| write.what.as_str()).collect()
 }
 
-/// What came of all cut points.
+/// The outcome of all cut points.
 #[derive(Default)]
 struct Tally {
     points: u64,

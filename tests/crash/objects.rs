@@ -1,4 +1,4 @@
-//! What is in a namespace, without what may differ from life to life.
+//! The objects of a namespace, without the parts that may differ from life to life.
 
 use std::collections::BTreeMap;
 
@@ -131,7 +131,7 @@ pub async fn events_of(client: &Client, namespace: &str) -> anyhow::Result<BTree
     Ok(told)
 }
 
-/// How many events are missing, and how many are there more often.
+/// Returns the number of missing events and the number of repeated ones.
 pub fn events(clean: &BTreeMap<String, i32>, cut: &BTreeMap<String, i32>) -> (u64, u64) {
     let mut all: Vec<&String> = clean.keys().chain(cut.keys()).collect();
     all.sort();

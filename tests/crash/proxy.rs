@@ -18,12 +18,12 @@ use kube::client::Body;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-/// How long watches are held back.
+/// The time for which watches are held back.
 const STALE: Duration = Duration::from_millis(1500);
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// What happens at a write.
+/// The effect of the proxy on a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// The operator is killed, and the write never arrives.
@@ -57,7 +57,7 @@ impl How {
 pub struct Cut {
     /// Which write.
     pub at: usize,
-    /// What happens.
+    /// The effect.
     pub how: How,
 }
 
@@ -66,7 +66,7 @@ pub struct Cut {
 pub struct Write {
     /// Method and resource.
     pub what: String,
-    /// Whether what it was meant for was gone: it comes or not as watches are slow or quick, and changes nothing.
+    /// True when its object was gone: such a write comes or not as watches are slow or quick, and changes nothing.
     pub late: bool,
 }
 
@@ -85,7 +85,7 @@ struct Shared {
     writes: Mutex<Vec<Write>>,
     under_way: AtomicUsize,
     quiet_since: Mutex<Instant>,
-    /// Whether watches flow.
+    /// True while watches flow.
     flows: watch::Sender<bool>,
     /// The operator's process; 0 when there is none.
     pid: AtomicUsize,
@@ -124,12 +124,12 @@ impl Proxy {
         lock(&self.shared.writes).clone()
     }
 
-    /// Whether the cut was made.
+    /// True when the cut was made.
     pub fn cut(&self) -> bool {
         self.shared.done.load(Ordering::SeqCst)
     }
 
-    /// Whether watches are held back.
+    /// True while watches are held back.
     pub fn stale(&self) -> bool {
         !*self.shared.flows.borrow()
     }
@@ -241,7 +241,7 @@ impl Shared {
         writes.len() - 1
     }
 
-    /// What is to happen at the write of this number.
+    /// Returns the effect on the write of this number.
     fn cut_at(&self, at: usize) -> Option<How> {
         let cut = self.cut.filter(|cut| cut.at == at)?;
         self.done.store(true, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! What tests of the whole share: the built binaries, and runs in folders of their own.
+//! Shared by the tests of the whole: the built binaries, and runs in folders of their own.
 #![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ pub fn agoge() -> Command {
     command
 }
 
-/// What a process said, both streams.
+/// Returns a process's output, both streams.
 #[must_use]
 pub fn said(output: &Output) -> String {
     format!(

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use agoge_tests::{Desk, said};
 
-/// What a refused run said. It was refused soon, in one message, and left nothing behind.
+/// Returns the message of a refused run, which was refused soon, in one message, and left nothing behind.
 fn refused(desk: &Desk) -> String {
     let began = Instant::now();
     let output = desk.up();

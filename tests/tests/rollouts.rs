@@ -134,7 +134,7 @@ fn stop(server: Child) -> Output {
     server.wait_with_output().unwrap()
 }
 
-/// What is no piece of its run and no weights of its policy changes nothing of a server.
+/// A message that is neither a piece of its run nor weights of its policy changes nothing in a server.
 fn refuses(port: u16) {
     let (status, health) = ask(port, "GET /healthz", "");
     assert_eq!(status, 200);

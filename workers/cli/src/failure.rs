@@ -6,7 +6,7 @@ use std::process::ExitCode;
 /// A command's end that is not the good one.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    /// What was asked for could not be reached. Exit code 1.
+    /// The request could not be fulfilled. Exit code 1.
     #[error("{0}")]
     Failed(String),
     /// Something must be changed before it can go on: a manifest, a file, an address, room on a disk. Exit code 2.

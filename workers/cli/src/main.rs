@@ -62,7 +62,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether this program was started under a name, such as that of a link to it.
+/// Returns true when this program was started under a name, such as that of a link to it.
 fn called_as(name: &str) -> bool {
     let called = std::env::args_os().next();
     called.is_some_and(|path| std::path::Path::new(&path).file_stem() == Some(name.as_ref()))

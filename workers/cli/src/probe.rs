@@ -80,10 +80,10 @@ pub fn client(
     Client::new(to, Arc::new(Meter::default()))
 }
 
-/// Whether an endpoint answers as a chat API does: asked for one token.
+/// Checks that an endpoint answers as a chat API does, by a request for one token.
 ///
 /// # Errors
-/// What it does instead.
+/// When it does not; the message says what it does instead.
 pub async fn answers(client: &Client) -> Result<(), LlmError> {
     client
         .ask("probe", &Request::new(vec![Message::user("Say yes.")], 1))
@@ -94,7 +94,7 @@ pub async fn answers(client: &Client) -> Result<(), LlmError> {
 /// The HTTP status with which a URL answers.
 ///
 /// # Errors
-/// What it does instead of answering.
+/// The endpoint's behaviour instead of an answer.
 pub fn get(url: &str, timeout: Duration) -> Result<u16, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

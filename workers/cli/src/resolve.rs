@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use crate::manifest::{Source, problem};
 
-/// What the command line says about names.
+/// The names that the command line resolves.
 #[derive(Clone, Debug, Default)]
 pub struct Names {
     /// Domains by name.

@@ -51,13 +51,13 @@ pub enum DomainCommand {
     },
 }
 
-/// What a ConfigMap may hold.
+/// The largest content of a ConfigMap.
 const MOST: usize = 1 << 20;
 
 /// Runs it.
 ///
 /// # Errors
-/// What cannot be written, or every problem of the domain.
+/// When a file cannot be written, or the domain has problems; every problem is named.
 pub fn domain(command: &DomainCommand) -> Result<(), Failure> {
     match command {
         DomainCommand::New { name, dir } => {

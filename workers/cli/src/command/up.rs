@@ -210,7 +210,7 @@ fn resolve(up: &Up, sources: &[Source], names: &Names) -> Result<Vec<Resolved>, 
     }
 }
 
-/// What can be known to fail is told now. Objects that are over need nothing any more.
+/// Reports foreseeable failures before anything is started. Objects that are over need nothing any more.
 fn check_ahead(
     up: &Up,
     sources: &[Source],
