@@ -222,7 +222,10 @@ fn an_endpoint_that_answers_html_is_told() {
 fn an_endpoint_that_answers_nonsense_is_told() {
     let nonsense = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 11\r\nconnection: close\r\n\r\n{\"a\": true}";
     let url = server(Some(nonsense));
-    contains(&refused(&asks(&url)), &[FIELD, &url, "not a chat completion"]);
+    contains(
+        &refused(&asks(&url)),
+        &[FIELD, &url, "not a chat completion"],
+    );
 }
 
 #[test]

@@ -38,7 +38,11 @@ fn no_doc_comment_begins_with_what_who_whether_or_how() {
         .expect("the repository's root");
     let mut files = Vec::new();
     sources(root, &mut files);
-    files.retain(|file| !NOT_YET.iter().any(|folder| file.starts_with(root.join(folder))));
+    files.retain(|file| {
+        !NOT_YET
+            .iter()
+            .any(|folder| file.starts_with(root.join(folder)))
+    });
     assert!(files.len() > 60, "only {} files are read", files.len());
     let mut riddles = Vec::new();
     for file in files {
@@ -46,7 +50,9 @@ fn no_doc_comment_begins_with_what_who_whether_or_how() {
         let mut inside = false;
         for (number, line) in text.lines().enumerate() {
             let line = line.trim_start();
-            let comment = line.strip_prefix("///").or_else(|| line.strip_prefix("//!"));
+            let comment = line
+                .strip_prefix("///")
+                .or_else(|| line.strip_prefix("//!"));
             let first = comment.and_then(|text| text.split_whitespace().next());
             let begins = !inside && matches!(first, Some("What" | "Who" | "Whether" | "How"));
             if begins {

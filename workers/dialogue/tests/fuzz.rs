@@ -25,9 +25,34 @@ fn formats() -> [Box<dyn Renderer>; 3] {
 /// A piece of text that formats give a meaning to, or any text.
 fn piece() -> impl Strategy<Value = String> {
     let known = prop::sample::select(vec![
-        "```json\n", "```", "{\"name\": \"look\", \"arguments\": ", "{\"id\": \"4\"}", "}", "{", "[", "]", "\"", "\n", " ",
-        "=", "#", "#1", "key=", "look", "<tool_call>", "</tool_call>", "<|end|>", "null", "\"arguments\"", "\"function\": ",
-        "\"tool_calls\": [", ",", "\\", "\\u0060", "é", "🙂",
+        "```json\n",
+        "```",
+        "{\"name\": \"look\", \"arguments\": ",
+        "{\"id\": \"4\"}",
+        "}",
+        "{",
+        "[",
+        "]",
+        "\"",
+        "\n",
+        " ",
+        "=",
+        "#",
+        "#1",
+        "key=",
+        "look",
+        "<tool_call>",
+        "</tool_call>",
+        "<|end|>",
+        "null",
+        "\"arguments\"",
+        "\"function\": ",
+        "\"tool_calls\": [",
+        ",",
+        "\\",
+        "\\u0060",
+        "é",
+        "🙂",
     ]);
     prop_oneof![3 => known.prop_map(str::to_owned), 1 => ".{0,4}"]
 }

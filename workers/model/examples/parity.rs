@@ -65,16 +65,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 const PUBLISHED: [&str; 4] = ["<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>"];
 
 /// Gives a tokenizer the form in which Qwen2.5's is published: the call tags are added tokens and not special.
-fn as_published(
-    tokenizer: Tokenizer,
-    dir: &Path,
-) -> Result<Tokenizer, Box<dyn std::error::Error>> {
+fn as_published(tokenizer: Tokenizer, dir: &Path) -> Result<Tokenizer, Box<dyn std::error::Error>> {
     tokenizer.save(dir)?;
     let path = dir.join("tokenizer.json");
     let mut tokens: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
     let mut decoder = serde_json::Map::new();
     for token in tokens["added_tokens"].as_array_mut().into_iter().flatten() {
-        let special = !token["content"].as_str().unwrap_or_default().contains("tool_call");
+        let special = !token["content"]
+            .as_str()
+            .unwrap_or_default()
+            .contains("tool_call");
         token["special"] = special.into();
         let mut entry = token.clone();
         let id = entry.as_object_mut().and_then(|entry| entry.remove("id"));

@@ -51,7 +51,11 @@ fn a_length_that_is_only_announced_takes_no_memory() {
         };
         let error = read::<Reply>(&mut reader).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-        assert!(reader.largest <= 64 << 10, "{} bytes at once", reader.largest);
+        assert!(
+            reader.largest <= 64 << 10,
+            "{} bytes at once",
+            reader.largest
+        );
     }
     let over = framed(MAX_FRAME as u32 + 1, b"");
     assert!(read::<Reply>(&mut over.as_slice()).is_err());

@@ -140,7 +140,9 @@ fn read_call(text: &str) -> Result<ToolCall, ParseError> {
             .split_once('=')
             .ok_or_else(|| ParseError::Call(format!("`{rest}` has no value")))?;
         if key.is_empty() || key.contains(' ') {
-            return Err(ParseError::Call(format!("`{key}` is not an argument's name")));
+            return Err(ParseError::Call(format!(
+                "`{key}` is not an argument's name"
+            )));
         }
         let (value, left) = read_value(after)?;
         if arguments.insert(key.to_owned(), value).is_some() {
