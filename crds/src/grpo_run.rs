@@ -6,12 +6,12 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::quantity::Span;
 use crate::rules::{DIGEST, NAME, cel};
 use crate::shared::{EndpointBinding, RunPolicy, WorkerTemplate};
 use crate::status::RunStatus;
 
 pub use crate::grpo_stages::*;
+pub use crate::objective::*;
 
 /// The specification of a GRPORun.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -360,12 +360,6 @@ pub struct ArmStatus {
 }
 
 impl GRPORunSpec {
-    /// The wall-clock bound of the GRPO stage, if it has one.
-    #[must_use]
-    pub fn grpo_wall_clock(&self) -> Option<Span> {
-        self.stages.grpo.wall_clock
-    }
-
     /// Endpoints that the evaluation scores.
     #[must_use]
     pub fn evaluated_endpoints(&self) -> &[EndpointBinding] {

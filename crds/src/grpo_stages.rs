@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::objective::ObjectiveSpec;
 use crate::quantity::Span;
 use crate::rules::cel;
 use crate::shared::EndpointBinding;
@@ -19,7 +20,7 @@ pub struct Stages {
     pub agent_sft: AgentSftSpec,
     /// The policy learns from its own rollouts.
     pub grpo: GrpoSpec,
-    /// What came of it, on held-out tasks.
+    /// Evaluation on held-out tasks.
     pub evaluation: EvaluationSpec,
 }
 
@@ -30,10 +31,13 @@ pub struct SftSpec {
     /// Peak learning rate of AdamW.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub learning_rate: f64,
-    /// Dialogues a step.
+    /// Decoupled weight decay of AdamW, on matrices.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub weight_decay: f64,
+    /// Dialogues per step.
     #[schemars(range(min = 1, max = 65_536))]
     pub batch: u32,
-    /// Epochs without a lower validation loss before it stops.
+    /// Epochs without a lower validation loss before training stops.
     #[schemars(range(min = 1, max = 1000))]
     pub patience: u32,
     /// Epochs at most.
@@ -48,6 +52,7 @@ impl Default for SftSpec {
     fn default() -> Self {
         Self {
             learning_rate: 1e-3,
+            weight_decay: 0.01,
             batch: 16,
             patience: 3,
             max_epochs: 40,
@@ -66,62 +71,17 @@ pub struct AgentSftSpec {
     /// Share of demonstrations that are corners of the policy.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub corner_share: f64,
-    /// Peak learning rate of AdamW.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub learning_rate: f64,
-    /// Dialogues a step.
-    #[schemars(range(min = 1, max = 65_536))]
-    pub batch: u32,
-    /// Epochs without a lower validation loss before it stops.
-    #[schemars(range(min = 1, max = 1000))]
-    pub patience: u32,
-    /// Epochs at most.
-    #[schemars(range(min = 1, max = 10_000))]
-    pub max_epochs: u32,
-    /// Time at most.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub wall_clock: Option<Span>,
+    /// Supervised learning.
+    #[serde(flatten)]
+    pub sft: SftSpec,
 }
 
 impl Default for AgentSftSpec {
     fn default() -> Self {
-        let SftSpec {
-            learning_rate,
-            batch,
-            patience,
-            max_epochs,
-            wall_clock,
-        } = SftSpec::default();
         Self {
             demonstrations: 512,
             corner_share: 0.15,
-            learning_rate,
-            batch,
-            patience,
-            max_epochs,
-            wall_clock,
-        }
-    }
-}
-
-impl AgentSftSpec {
-    /// The part that every supervised stage has.
-    #[must_use]
-    pub fn sft(&self) -> SftSpec {
-        let Self {
-            learning_rate,
-            batch,
-            patience,
-            max_epochs,
-            wall_clock,
-            ..
-        } = *self;
-        SftSpec {
-            learning_rate,
-            batch,
-            patience,
-            max_epochs,
-            wall_clock,
+            sft: SftSpec::default(),
         }
     }
 }
@@ -130,13 +90,14 @@ impl AgentSftSpec {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = cel(&[
-    ("self.steps > 0 || has(self.wallClock)", "it would never end; set steps or wallClock", ".steps"),
+    ("self.steps > 0 || has(self.wallClock)", "the stage would never end; set steps or wallClock", ".steps"),
     ("self.maxTokensPerTurn <= self.maxTrajectoryTokens", "a turn is longer than its trajectory; lower maxTokensPerTurn or raise maxTrajectoryTokens", ".maxTokensPerTurn"),
     ("self.minibatches <= self.groupSize * self.groupsPerStep", "a step has fewer trajectories than minibatches; lower it", ".minibatches"),
 ])))]
 pub struct GrpoSpec {
-    /// Advantage.
-    pub algorithm: Algorithm,
+    /// Objective of an update.
+    #[serde(flatten)]
+    pub objective: ObjectiveSpec,
     /// Trajectories of a group.
     #[schemars(range(min = 2, max = 1024))]
     pub group_size: u32,
@@ -146,22 +107,13 @@ pub struct GrpoSpec {
     /// Learning rate of AdamW.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub learning_rate: f64,
-    /// Updates over which the learning rate rises to that: the first ones know little of the gradient's size.
+    /// Decoupled weight decay of AdamW, on matrices.
+    #[schemars(range(min = 0.0, max = 10.0))]
+    pub weight_decay: f64,
+    /// Updates over which the learning rate rises to its value: the first ones know little of the gradient's size.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub warmup: u32,
-    /// The ratio is clipped at 1 - clipLow.
-    #[schemars(range(min = 0.0, max = 1.0))]
-    pub clip_low: f64,
-    /// The ratio is clipped at 1 + clipHigh.
-    #[schemars(range(min = 0.0, max = 10.0))]
-    pub clip_high: f64,
-    /// Weight of the KL to the policy as it was before GRPO; 0 loads no reference.
-    #[schemars(range(min = 0.0, max = 10.0))]
-    pub kl_coefficient: f64,
-    /// Weight of an entropy bonus.
-    #[schemars(range(min = 0.0, max = 10.0))]
-    pub entropy_coefficient: f64,
-    /// Updates a step.
+    /// Optimiser updates per step.
     #[schemars(range(min = 1, max = 1024))]
     pub minibatches: u32,
     /// Sampling temperature; the loss scores at the same.
@@ -182,7 +134,7 @@ pub struct GrpoSpec {
     /// Time at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wall_clock: Option<Span>,
-    /// Which groups are trained on.
+    /// Groups that are trained on.
     pub filter: FilterSpec,
     /// Steps between checkpoints.
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -192,15 +144,12 @@ pub struct GrpoSpec {
 impl Default for GrpoSpec {
     fn default() -> Self {
         Self {
-            algorithm: Algorithm::GroupMean,
+            objective: ObjectiveSpec::default(),
             group_size: 8,
             groups_per_step: 16,
             learning_rate: 2e-4,
+            weight_decay: 0.01,
             warmup: 0,
-            clip_low: 0.2,
-            clip_high: 0.2,
-            kl_coefficient: 0.0,
-            entropy_coefficient: 0.0,
             minibatches: 1,
             temperature: 1.0,
             max_turns: 12,
@@ -214,19 +163,6 @@ impl Default for GrpoSpec {
     }
 }
 
-/// Advantage of a trajectory from the rewards of its group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Algorithm {
-    /// Reward minus the group's mean.
-    #[default]
-    GroupMean,
-    /// The same, divided by the group's standard deviation.
-    Grpo,
-    /// Reward minus the mean of the others.
-    Rloo,
-}
-
 /// Dynamic filtering, with refill.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
@@ -234,7 +170,7 @@ pub enum Algorithm {
     ("self.rule != 'band' || self.min < self.max", "a band's min is not below its max; change one of them", ".min"),
 ])))]
 pub struct FilterSpec {
-    /// Which groups are kept.
+    /// Groups that are kept.
     pub rule: FilterRule,
     /// `band`: the group's mean reward is above.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -242,7 +178,7 @@ pub struct FilterSpec {
     /// `band`: the group's mean reward is below.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max: f64,
-    /// What happens when too few groups are kept.
+    /// Behaviour when too few groups are kept.
     pub on_insufficient: OnInsufficient,
     /// Batches that may be generated for one step, refills included.
     #[schemars(range(min = 1, max = 1000))]
@@ -261,7 +197,7 @@ impl Default for FilterSpec {
     }
 }
 
-/// Which groups are kept.
+/// Groups that are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum FilterRule {
@@ -274,7 +210,7 @@ pub enum FilterRule {
     None,
 }
 
-/// What happens when too few groups are kept.
+/// Behaviour when too few groups are kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum OnInsufficient {
@@ -285,14 +221,14 @@ pub enum OnInsufficient {
     KeepZeroStd,
 }
 
-/// What came of it, on held-out tasks.
+/// Evaluation on held-out tasks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct EvaluationSpec {
     /// Held-out tasks.
     #[schemars(range(min = 1, max = 100_000))]
     pub tasks: u32,
-    /// Trajectories a task: n of pass^1 to pass^n.
+    /// Trajectories per task: n of pass^1 to pass^n.
     #[schemars(range(min = 1, max = 8))]
     pub samples: u32,
     /// Rows of the table.
@@ -337,7 +273,7 @@ pub enum Arm {
     AlwaysRefuse,
     /// After demonstrations.
     Sft,
-    /// Demonstrations for as long again as GRPO took.
+    /// SFT continued for as long as GRPO took.
     SftContinued,
     /// After GRPO.
     Grpo,

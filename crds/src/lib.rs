@@ -10,6 +10,7 @@ pub mod conditions;
 pub mod grpo_run;
 mod grpo_stages;
 pub mod lineage;
+mod objective;
 pub mod patch;
 pub mod phase;
 pub mod print;

@@ -27,6 +27,10 @@ pub enum Reason {
     RankLost,
     /// No rollout server plays.
     RolloutsDown,
+    /// Gradients of a training stay infinite or NaN.
+    TrainingDiverged,
+    /// Steps of a training pass without an update.
+    NoLearningSignal,
     /// Another worker continues the same work.
     TakenOver,
     /// Manifest, domain or assignment is wrong.
@@ -43,7 +47,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::EndpointDown,
         Self::EndpointUnauthorized,
         Self::EndpointBusy,
@@ -56,6 +60,8 @@ impl Reason {
         Self::RecordingMissing,
         Self::RankLost,
         Self::RolloutsDown,
+        Self::TrainingDiverged,
+        Self::NoLearningSignal,
         Self::TakenOver,
         Self::BadInput,
         Self::VersionMismatch,
@@ -80,6 +86,8 @@ impl Reason {
             Self::RecordingMissing => "RecordingMissing",
             Self::RankLost => "RankLost",
             Self::RolloutsDown => "RolloutsDown",
+            Self::TrainingDiverged => "TrainingDiverged",
+            Self::NoLearningSignal => "NoLearningSignal",
             Self::TakenOver => "TakenOver",
             Self::BadInput => "BadInput",
             Self::VersionMismatch => "VersionMismatch",
@@ -98,6 +106,8 @@ impl Reason {
             | Self::EndpointWrong
             | Self::BudgetExhausted
             | Self::RecordingMissing
+            | Self::TrainingDiverged
+            | Self::NoLearningSignal
             | Self::BadInput => 2,
             Self::UserModelNotCertified => 4,
             Self::Stopped => 130,

@@ -406,10 +406,22 @@ fn train(run: &GRPORun, status: &GRPORunStatus, work: &TrainWork) -> Child {
         let endpoints = spec.evaluated_endpoints();
         child.needs.endpoints = endpoints.iter().map(|e| e.endpoint.clone()).collect();
     }
-    if matches!(stage, TrainStage::AgentSft | TrainStage::Grpo) && !spec.deterministic {
-        child.shards = spec.topology.trainers.max(1);
+    if !spec.deterministic {
+        child.shards = ranks(spec, stage);
     }
     child
+}
+
+/// Returns the number of ranks that train in a stage. An arm of the comparison has as many as GRPO, because it gets as much
+/// time.
+fn ranks(spec: &GRPORunSpec, stage: TrainStage) -> u32 {
+    match stage {
+        TrainStage::AgentSft
+        | TrainStage::Grpo
+        | TrainStage::GrpoUnfiltered
+        | TrainStage::SftContinued => spec.topology.trainers.max(1),
+        TrainStage::UserSft | TrainStage::CertifyUser | TrainStage::Evaluate => 1,
+    }
 }
 
 /// Returns the servers that play for a stage.

@@ -4,6 +4,7 @@ mod common;
 
 use agoge_contract::{StageSettings, TrainStage, Work};
 use agoge_crds::conditions::{self as c, reason};
+use agoge_crds::grpo_run::Arm;
 use agoge_crds::{GRPORun, Phase};
 use agoge_plan::{Observed, Plannable, Seen, SuiteSeen, SynthesisSeen};
 use common::*;
@@ -63,6 +64,34 @@ fn a_suite_waits_for_its_job_qualifies_and_refuses_what_is_too_weak() {
         );
         assert_eq!(weak.status.digest, None, "no digest to pin");
     }
+}
+
+#[test]
+fn every_arm_that_is_compared_with_grpo_trains_on_as_many_ranks() {
+    let mut run = run();
+    run.spec.topology.trainers = 3;
+    run.spec.stages.evaluation.arms = vec![Arm::SftContinued, Arm::Grpo, Arm::GrpoUnfiltered];
+    let mut observed = Observed {
+        suite: ready("sha256:q", 0.97),
+        ..Observed::default()
+    };
+    let mut ranks = vec![];
+    for second in 0..20 {
+        let plan = step_run(&mut run, &observed, second);
+        let Some(child) = plan.children.first() else {
+            break;
+        };
+        ranks.push((child.key.clone(), child.shards));
+        let result = json!({ "step": 4, "seconds": 9.0, "errorRate": 0.01, "digest": "sha256:x" });
+        let (attempt, state) = (child.attempt, done(result));
+        let seen = Seen { attempt, state };
+        observed.children.insert(child.key.clone(), seen);
+    }
+    let of = |key: &str| ranks.iter().find(|(k, _)| k == key).map(|(_, n)| *n);
+    for key in ["agent-sft", "grpo", "grpo-unfiltered", "sft-continued"] {
+        assert_eq!(of(key), Some(3), "{key} {ranks:?}");
+    }
+    assert_eq!(of("evaluate"), Some(1));
 }
 
 #[test]

@@ -172,24 +172,6 @@ impl Ranks {
         Ok(tensors.iter().map(&mut cut).collect())
     }
 
-    /// Means of float32 tensors over all ranks.
-    ///
-    /// # Errors
-    /// [`RanksError::Lost`].
-    pub fn all_reduce_mean(
-        &self,
-        operation: &str,
-        tensors: &[Tensor],
-    ) -> Result<Vec<Tensor>, RanksError> {
-        let mut sums = self.all_reduce_sum(operation, tensors)?;
-        if self.world > 1 {
-            for sum in &mut sums {
-                let _ = sum.g_div_scalar_(self.world as f64);
-            }
-        }
-        Ok(sums)
-    }
-
     /// Sums figures over all ranks.
     ///
     /// # Errors

@@ -5,18 +5,19 @@ use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use agoge_crds::grpo_run::{Algorithm, GrpoSpec};
 use agoge_dialogue::{Transcript, Vocab};
 use agoge_learner::adamw::{AdamW, Settings};
-use agoge_learner::advantage::Estimator;
-use agoge_learner::batch::{Batch, Entropy, micro_batches, score};
+use agoge_learner::advantage::advantages;
+use agoge_learner::aggregation::Totals;
+use agoge_learner::batch::{Batch, Entropy, Sequence, micro_batches, score};
 use agoge_learner::gradient::gradient;
-use agoge_learner::loss::{Clip, ppo_clip};
+use agoge_learner::objective::Objective;
 use agoge_learner::sft::{Sft, SftConfig};
 use agoge_model::{
     Decoder, Engine, Generation, ModelConfig, Request, SampleKey, Sampling, Tokenizer,
 };
 use serde_json::json;
-use tch::Tensor;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -191,13 +192,11 @@ impl Work {
             stop: vec![self.stop],
         };
         let said = engine.generate(&self.decoder, &requests, &sampling)?;
-        let advantages: Vec<f64> = said
-            .chunks(GROUP)
-            .flat_map(|group| {
-                Estimator::Grpo
-                    .advantages(&group.iter().map(|g| Some(reward(g))).collect::<Vec<_>>())
-            })
-            .collect();
+        let of_group = |group: &[Generation]| {
+            let rewards: Vec<_> = group.iter().map(|g| Some(reward(g))).collect();
+            advantages(Algorithm::Grpo, &rewards)
+        };
+        let advantages: Vec<f64> = said.chunks(GROUP).flat_map(of_group).collect();
         let transcripts: Vec<Transcript> = requests
             .iter()
             .zip(&said)
@@ -212,37 +211,25 @@ impl Work {
         let used: Vec<usize> = (0..said.len()).filter(|i| advantages[*i] != 0.0).collect();
         let lengths: Vec<usize> = used.iter().map(|i| transcripts[*i].ids.len()).collect();
         let micros = micro_batches(&lengths, MICRO_BATCH_TOKENS);
+        let objective = Objective::of(&GrpoSpec::default());
+        let lengths = said.iter().map(|g| g.ids.len());
+        let totals = Totals::of(lengths.enumerate().map(|(at, n)| (at / GROUP, n)));
         let (gradients, _) = gradient(&self.decoder, threads, micros, |decoder, micro| {
-            let members: Vec<usize> = micro.iter().map(|i| used[*i]).collect();
-            let picked: Vec<&Transcript> = members.iter().map(|i| &transcripts[*i]).collect();
-            let scores = score(decoder, &Batch::pack(&picked), 1.0, Entropy::Figure);
-            let old: Vec<f32> = members
-                .iter()
-                .flat_map(|i| said[*i].logprobs.iter().copied())
-                .collect();
-            let weights: Vec<f32> = members
-                .iter()
-                .flat_map(|i| std::iter::repeat_n(advantages[*i] as f32, said[*i].ids.len()))
-                .collect();
-            let (old, weights) = (Tensor::from_slice(&old), Tensor::from_slice(&weights));
-            (
-                ppo_clip(
-                    &scores.logprobs,
-                    &old,
-                    &weights,
-                    Clip::default(),
-                    tokens as f64,
-                )
-                .loss,
-                (),
-            )
+            let sequence = |at: &usize| Sequence {
+                advantage: advantages[used[*at]],
+                ..Sequence::of(&transcripts[used[*at]])
+            };
+            let batch = Batch::pack(&micro.iter().map(sequence).collect::<Vec<_>>(), 0);
+            let scores = score(decoder, &batch, 1.0, Entropy::Figure);
+            let columns = batch.columns(&scores.logprobs, None);
+            objective.evaluate(&columns, &scores.entropy, &totals)
         });
         adam.step(&gradients, 2e-4);
         Ok(tokens)
     }
 }
 
-/// Whether most ids are even: something that members of a group differ in.
+/// Returns 1 if most ids are even: members of a group differ in that.
 fn reward(generation: &Generation) -> f64 {
     let even = generation.ids.iter().filter(|id| **id % 2 == 0).count();
     if 2 * even > generation.ids.len() {

@@ -1,5 +1,5 @@
-//! AdamW (arXiv 1711.05101) whose whole state can be written to a checkpoint, which libtorch's own optimiser does not
-//! offer through `tch`.
+//! AdamW (arXiv 1711.05101), whose whole state can be written to a checkpoint: libtorch's own optimiser does not offer that
+//! through `tch`.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -49,7 +49,7 @@ struct Slot {
 }
 
 impl AdamW {
-    /// An optimiser of these parameters, with zero moments. `parameters` share storage with the model's.
+    /// Returns an optimiser of these parameters, with zero moments. `parameters` share storage with the model's.
     #[must_use]
     pub fn new(parameters: Vec<(String, Tensor)>, settings: Settings) -> Self {
         let slots = parameters
@@ -72,7 +72,7 @@ impl AdamW {
         }
     }
 
-    /// One update with a gradient, one tensor a parameter in their order; an empty one changes nothing. Returns the
+    /// Makes one update with a gradient: one tensor per parameter, in their order; an empty one changes nothing. Returns the
     /// gradient's global norm before the cut; a norm that is not finite changes nothing either.
     pub fn step(&mut self, gradient: &[Tensor], learning_rate: f64) -> f64 {
         if gradient.is_empty() {
@@ -130,13 +130,13 @@ impl AdamW {
         })
     }
 
-    /// Updates made.
+    /// Returns the number of updates.
     #[must_use]
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// The moments, for a checkpoint: `first.NAME` and `second.NAME`.
+    /// Returns the moments, for a checkpoint: `first.NAME` and `second.NAME`.
     #[must_use]
     pub fn state(&self) -> Vec<(String, Tensor)> {
         self.slots
@@ -150,10 +150,10 @@ impl AdamW {
             .collect()
     }
 
-    /// Takes back what [`AdamW::state`] gave, after `steps` updates. Says which tensor is missing or has another shape.
+    /// Restores the state that [`AdamW::state`] returned after `steps` updates.
     ///
     /// # Errors
-    /// The name of the tensor that does not fit; nothing was changed before it was found.
+    /// The name of the tensor that is missing or has another shape; nothing is changed then.
     pub fn restore(&mut self, state: &[(String, Tensor)], steps: u64) -> Result<(), String> {
         let find = |name: &str, like: &Tensor| {
             let found = state.iter().find(|(n, _)| n == name).map(|(_, t)| t);

@@ -1,4 +1,4 @@
-//! Transcripts as micro-batches, and the log-probabilities of the tokens that are trained.
+//! Transcripts as micro-batches: every column that a loss reads is built here, once, from the same tokens.
 
 use agoge_dialogue::Transcript;
 use agoge_model::Decoder;
@@ -6,70 +6,184 @@ use tch::{Kind, Tensor};
 
 use crate::parallel::PIECES;
 
-/// Transcripts end to end, without padding. `N` is the number of trained tokens over all of them, in order of transcript
-/// and position.
+/// A transcript as part of a batch, with what its trained tokens share.
+#[derive(Clone, Copy, Debug)]
+pub struct Sequence<'a> {
+    /// Tokens, mask, log-probabilities and versions as sampled.
+    pub transcript: &'a Transcript,
+    /// Advantage of the trajectory.
+    pub advantage: f64,
+    /// Index of its group in the step.
+    pub group: usize,
+    /// Log-probabilities of its trained tokens under the policy at the beginning of the step, where they were computed.
+    pub proximal: Option<&'a [f32]>,
+}
+
+impl<'a> Sequence<'a> {
+    /// Returns a transcript on its own: advantage 1, group 0.
+    #[must_use]
+    pub fn of(transcript: &'a Transcript) -> Self {
+        Self {
+            transcript,
+            advantage: 1.0,
+            group: 0,
+            proximal: None,
+        }
+    }
+}
+
+/// Sequences end to end, without padding. `T` is the number of their tokens, `N` of the trained ones, in order of sequence
+/// and position. The loss mask is resolved here: the columns of `[N]` hold trained tokens only.
 #[derive(Debug)]
 pub struct Batch {
-    /// `[T]` int64 token ids, each transcript up to its last trained one.
+    /// `[T]` int64 token ids, each sequence up to its last trained one.
     pub ids: Tensor,
-    /// Tokens of each transcript; they sum to `T`.
+    /// Tokens of each sequence; they sum to `T`.
     pub lengths: Vec<i64>,
     /// `[N]` int64: for each trained token, the position in `ids` of the token *before* it.
     pub before: Tensor,
     /// `[N]` int64: the trained tokens.
     pub targets: Tensor,
-    /// Trained tokens of each transcript; they sum to `N`.
-    pub counts: Vec<usize>,
+    /// Length and group of each sequence.
+    pub spans: Vec<Span>,
+    /// `[N]` float32: log-probabilities under the policy that sampled.
+    sampled: Tensor,
+    /// `[N]` float32: log-probabilities under the policy that the loss takes its ratio to.
+    old: Tensor,
+    /// `[N]` float32.
+    advantage: Tensor,
+    /// `N` policy versions between sampling and training.
+    age: Vec<u32>,
+}
+
+/// The trained tokens of one sequence of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// Number of trained tokens; they sum to `N`.
+    pub tokens: usize,
+    /// Index of the group in the step.
+    pub group: usize,
+}
+
+/// The columns of a batch as a loss reads them, one entry per trained token. Only `new` carries a gradient.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns<'a> {
+    /// `[N]` float32: log-probabilities under the policy that is trained.
+    pub new: &'a Tensor,
+    /// `[N]` float32: log-probabilities that the ratio is taken to.
+    pub old: &'a Tensor,
+    /// `[N]` float32: log-probabilities as sampled.
+    pub sampled: &'a Tensor,
+    /// `[N]` float32: log-probabilities under the reference policy, if there is one.
+    pub reference: Option<&'a Tensor>,
+    /// `[N]` float32: advantages.
+    pub advantage: &'a Tensor,
+    /// `N` policy versions between sampling and training.
+    pub age: &'a [u32],
+    /// Sequences, in order.
+    pub spans: &'a [Span],
 }
 
 impl Batch {
-    /// Packs transcripts. A trained first token has nothing to be predicted from and is left out.
+    /// Packs sequences for training at this policy version. A trained first token has nothing to be predicted from and is in
+    /// no column.
     #[must_use]
-    pub fn pack(transcripts: &[&Transcript]) -> Self {
-        let (mut ids, mut lengths) = (Vec::new(), Vec::new());
-        let (mut before, mut targets, mut counts) = (Vec::new(), Vec::new(), Vec::new());
-        for transcript in transcripts {
+    pub fn pack(sequences: &[Sequence<'_>], version: u32) -> Self {
+        let (mut ids, mut lengths, mut spans) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut before, mut targets, mut age) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sampled, mut old, mut advantage) = (Vec::new(), Vec::new(), Vec::new());
+        for sequence in sequences {
+            let transcript = sequence.transcript;
             let length = needed(transcript);
-            if length == 0 {
-                counts.push(0);
-                continue;
-            }
             let (start, first) = (ids.len(), targets.len());
-            ids.extend(transcript.ids[..length].iter().map(|id| i64::from(*id)));
-            lengths.push(length as i64);
+            if length > 0 {
+                ids.extend(transcript.ids[..length].iter().map(|id| i64::from(*id)));
+                lengths.push(length as i64);
+            }
             for column in (1..length).filter(|column| transcript.mask[*column]) {
+                let logprob = transcript.logprobs[column];
+                let proximal = sequence.proximal.map(|all| all[targets.len() - first]);
                 before.push((start + column - 1) as i64);
                 targets.push(i64::from(transcript.ids[column]));
+                sampled.push(logprob);
+                old.push(proximal.unwrap_or(logprob));
+                advantage.push(sequence.advantage as f32);
+                age.push(version.saturating_sub(transcript.versions[column]));
             }
-            counts.push(targets.len() - first);
+            spans.push(Span {
+                tokens: targets.len() - first,
+                group: sequence.group,
+            });
         }
         Self {
             ids: Tensor::from_slice(&ids),
             lengths,
             before: Tensor::from_slice(&before),
             targets: Tensor::from_slice(&targets),
-            counts,
+            spans,
+            sampled: Tensor::from_slice(&sampled),
+            old: Tensor::from_slice(&old),
+            advantage: Tensor::from_slice(&advantage),
+            age,
         }
     }
 
-    /// Number of trained tokens.
+    /// Returns the number of trained tokens.
     #[must_use]
     pub fn trained(&self) -> usize {
-        self.counts.iter().sum()
+        self.spans.iter().map(|span| span.tokens).sum()
+    }
+
+    /// Returns the columns of the batch, with the log-probabilities that were just scored.
+    #[must_use]
+    pub fn columns<'a>(&'a self, new: &'a Tensor, reference: Option<&'a Tensor>) -> Columns<'a> {
+        Columns {
+            new,
+            old: &self.old,
+            sampled: &self.sampled,
+            reference,
+            advantage: &self.advantage,
+            age: &self.age,
+            spans: &self.spans,
+        }
     }
 }
 
-/// Tokens of a transcript up to its last trained one: nothing is to be predicted from what comes after.
-#[must_use]
-pub fn needed(transcript: &Transcript) -> usize {
-    transcript
-        .mask
-        .iter()
-        .rposition(|trained| *trained)
-        .map_or(0, |last| last + 1)
+impl Columns<'_> {
+    /// Returns `new - old`, cut at ±20.
+    pub fn log_ratio(&self) -> Tensor {
+        (self.new - self.old).clamp(-20.0, 20.0)
+    }
+
+    /// Returns a value of each sequence at each of its tokens: `[N]` float32 without gradient.
+    pub fn per_token(&self, value: impl Fn(&Span) -> f64) -> Tensor {
+        let repeated = |span: &Span| std::iter::repeat_n(value(span) as f32, span.tokens);
+        let values: Vec<f32> = self.spans.iter().flat_map(repeated).collect();
+        Tensor::from_slice(&values)
+    }
+
+    /// Returns the largest difference between a token's log-probability as sampled and as scored now, over the tokens that
+    /// the current policy version sampled.
+    #[must_use]
+    pub fn gap(&self) -> f64 {
+        let fresh = |age: &u32| f32::from(u8::from(*age == 0));
+        let fresh: Vec<f32> = self.age.iter().map(fresh).collect();
+        if fresh.is_empty() {
+            return 0.0;
+        }
+        let gaps = (self.new.detach() - self.sampled).abs() * Tensor::from_slice(&fresh);
+        gaps.max().double_value(&[])
+    }
 }
 
-/// Trained tokens of a transcript that a batch can score: those with a token before them.
+/// Returns the number of tokens up to the last trained one: nothing is predicted from what comes after.
+#[must_use]
+pub fn needed(transcript: &Transcript) -> usize {
+    let last = transcript.mask.iter().rposition(|trained| *trained);
+    last.map_or(0, |last| last + 1)
+}
+
+/// Returns the number of trained tokens that a batch can score: those with a token before them.
 #[must_use]
 pub fn trainable(transcript: &Transcript) -> usize {
     transcript.mask.iter().skip(1).filter(|m| **m).count()
@@ -99,14 +213,14 @@ pub fn micro_batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
     batches
 }
 
-/// What is wanted of the entropy beside the scores.
+/// Use of the entropy beside the scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entropy {
-    /// Nothing: it costs a pass over all logits.
+    /// Not computed: it costs a pass over all logits.
     Skip,
-    /// The figure.
+    /// A figure.
     Figure,
-    /// The figure, with gradient.
+    /// A figure with gradient.
     Gradient,
 }
 
@@ -143,9 +257,40 @@ pub fn score(decoder: &Decoder, batch: &Batch, temperature: f64, entropy: Entrop
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
+pub(crate) mod tests {
     use proptest::prelude::*;
+
+    use super::*;
+
+    /// One trained token.
+    #[derive(Clone, Debug)]
+    pub struct Token {
+        pub new: f32,
+        pub sampled: f32,
+        pub advantage: f64,
+    }
+
+    /// A batch of one sequence per token.
+    pub fn columns_of(tokens: &[Token]) -> Batch {
+        let transcripts: Vec<Transcript> = tokens
+            .iter()
+            .map(|token| {
+                let mut transcript = Transcript::default();
+                transcript.push_context(&[1]);
+                transcript.push_sampled(&[2], &[token.sampled], 0);
+                transcript
+            })
+            .collect();
+        let sequences: Vec<Sequence<'_>> = tokens
+            .iter()
+            .zip(&transcripts)
+            .map(|(token, transcript)| Sequence {
+                advantage: token.advantage,
+                ..Sequence::of(transcript)
+            })
+            .collect();
+        Batch::pack(&sequences, 0)
+    }
 
     proptest! {
         #[test]
@@ -170,7 +315,7 @@ mod tests {
         let mut b = Transcript::default();
         b.push_context(&[5]);
         b.push_sampled(&[6], &[-0.3], 0);
-        let batch = Batch::pack(&[&a, &b]);
+        let batch = Batch::pack(&[Sequence::of(&a), Sequence::of(&b)], 0);
         assert_eq!(
             Vec::<i64>::try_from(&batch.ids).unwrap(),
             [1, 2, 3, 4, 5, 6]
@@ -181,6 +326,53 @@ mod tests {
         );
         assert_eq!(Vec::<i64>::try_from(&batch.before).unwrap(), [1, 2, 4]);
         assert_eq!(Vec::<i64>::try_from(&batch.targets).unwrap(), [3, 4, 6]);
-        assert_eq!(batch.counts, [2, 1]);
+    }
+
+    fn transcript() -> impl Strategy<Value = Transcript> {
+        let tokens = (0u32..9, -5.0..0.0f32, any::<bool>(), 0u32..4);
+        proptest::collection::vec(tokens, 0..12).prop_map(|tokens| {
+            let mut transcript = Transcript::default();
+            for (id, logprob, trained, version) in tokens {
+                match trained {
+                    true => transcript.push_sampled(&[id], &[logprob], version),
+                    false => transcript.push_context(&[id]),
+                }
+            }
+            transcript
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn all_columns_are_of_the_same_tokens_also_where_the_first_one_is_trained(
+            all in proptest::collection::vec((transcript(), -1.0..1.0f64, 0usize..3), 0..6)
+        ) {
+            let sequences: Vec<Sequence<'_>> = all
+                .iter()
+                .map(|(transcript, advantage, group)| Sequence {
+                    transcript, advantage: *advantage, group: *group, proximal: None,
+                })
+                .collect();
+            let batch = Batch::pack(&sequences, 3);
+            let mut rows = Vec::new();
+            for (transcript, advantage, _) in &all {
+                for at in (1..transcript.ids.len()).filter(|at| transcript.mask[*at]) {
+                    rows.push((transcript.ids[at], transcript.logprobs[at], *advantage as f32, 3 - transcript.versions[at]));
+                }
+            }
+            let n = rows.len();
+            let new = Tensor::from_slice(&vec![0.0f32; n]);
+            let columns = batch.columns(&new, None);
+            prop_assert_eq!(batch.trained(), n);
+            for (span, (transcript, _, group)) in batch.spans.iter().zip(&all) {
+                prop_assert_eq!((span.tokens, span.group), (trainable(transcript), *group));
+            }
+            prop_assert_eq!(Vec::<i64>::try_from(&batch.targets).unwrap(), rows.iter().map(|r| i64::from(r.0)).collect::<Vec<_>>());
+            for column in [columns.old, columns.sampled] {
+                prop_assert_eq!(Vec::<f32>::try_from(column).unwrap(), rows.iter().map(|r| r.1).collect::<Vec<_>>());
+            }
+            prop_assert_eq!(Vec::<f32>::try_from(columns.advantage).unwrap(), rows.iter().map(|r| r.2).collect::<Vec<_>>());
+            prop_assert_eq!(columns.age, rows.iter().map(|r| r.3).collect::<Vec<_>>());
+        }
     }
 }

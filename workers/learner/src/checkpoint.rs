@@ -13,7 +13,7 @@ use tch::Tensor;
 const MAGIC: &[u8; 8] = b"AGOGECK1";
 const HEADER: usize = 8 + 32 + 8;
 
-/// What can go wrong with a checkpoint file.
+/// An error of a checkpoint file.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// The file could not be read.
@@ -21,7 +21,7 @@ pub enum CheckpointError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// The file could not be written; an older file of this name is untouched.
@@ -29,17 +29,17 @@ pub enum CheckpointError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// Cause.
         reason: String,
     },
     /// The content is not a whole checkpoint.
     #[error(
-        "checkpoint {path} is corrupt: {reason}; delete it, and the same command resumes from the one before it, or starts the stage anew"
+        "checkpoint {path} is corrupt: {reason}; delete it, and the same command resumes from the one before it, or starts the stage again"
     )]
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What does not fit.
+        /// Cause.
         reason: String,
     },
 }
@@ -70,7 +70,7 @@ pub fn save<S: Serialize>(
     agoge_store::write_atomic(path, &file).map_err(|e| failed(e.to_string()))
 }
 
-/// Reads back what [`save`] wrote.
+/// Reads a checkpoint that [`save`] wrote.
 ///
 /// # Errors
 /// [`CheckpointError::Read`] or [`CheckpointError::Corrupt`], both with the path.
@@ -86,10 +86,10 @@ pub fn load<S: DeserializeOwned>(
         reason: reason.to_owned(),
     };
     if file.len() < HEADER || &file[..8] != MAGIC {
-        return Err(corrupt("it does not begin as a checkpoint does"));
+        return Err(corrupt("it does not begin with the mark of a checkpoint"));
     }
     if Sha256::digest(&file[40..])[..] != file[8..40] {
-        return Err(corrupt("its checksum does not fit its content"));
+        return Err(corrupt("its checksum does not match its content"));
     }
     let mut length = [0; 8];
     length.copy_from_slice(&file[40..48]);
@@ -100,9 +100,9 @@ pub fn load<S: DeserializeOwned>(
         .filter(|end| *end <= file.len())
         .ok_or_else(|| corrupt("its state is cut short"))?;
     let state = serde_json::from_slice(&file[HEADER..end])
-        .map_err(|e| corrupt(&format!("its state does not read: {e}")))?;
+        .map_err(|e| corrupt(&format!("its state cannot be read: {e}")))?;
     let views = SafeTensors::deserialize(&file[end..])
-        .map_err(|e| corrupt(&format!("its tensors do not read: {e}")))?;
+        .map_err(|e| corrupt(&format!("its tensors cannot be read: {e}")))?;
     let mut tensors = Vec::new();
     for (name, view) in views.tensors() {
         let shape: Vec<i64> = view
@@ -111,7 +111,7 @@ pub fn load<S: DeserializeOwned>(
             .map(|d| i64::try_from(*d).unwrap_or(0))
             .collect();
         if view.dtype() != safetensors::Dtype::F32 {
-            return Err(corrupt(&format!("its tensor {name} is no float32")));
+            return Err(corrupt(&format!("its tensor {name} is not float32")));
         }
         let values: Vec<f32> = view
             .data()

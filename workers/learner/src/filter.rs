@@ -1,74 +1,46 @@
-//! Dynamic filtering: which groups carry a signal, and the refill that keeps a step's batch full without waste.
+//! Dynamic filtering: the choice of groups that carry a signal, and the refill that keeps a step's batch full without waste.
 //!
-//! Groups that pass are kept in the order they came; a surplus is carried to the next step, never thrown away; when
-//! the allowed number of generation batches is used up, the step trains on what there is.
+//! Groups that pass are kept in the order they came; a surplus is carried to the next step, as long as it is not too old; when
+//! the allowed number of generation batches is used up, the step trains on the groups there are.
 
+use agoge_crds::grpo_run::{FilterRule, FilterSpec, OnInsufficient};
 use serde::{Deserialize, Serialize};
 
-/// Which groups are worth training on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Rule {
-    /// At least two rewards of the group differ by more than 1e-6. The default.
-    #[default]
-    NonZeroStd,
-    /// The group's mean reward lies strictly between the two, and its rewards differ.
-    Band {
-        /// Above.
-        min: f64,
-        /// Below.
-        max: f64,
-    },
-    /// Every group is kept, also those whose members all got the same reward.
-    None,
-}
-
-impl Rule {
-    /// Whether a group with these rewards (errored members are `None`) is trained on.
-    #[must_use]
-    pub fn keeps(self, rewards: &[Option<f64>]) -> bool {
-        let valid: Vec<f64> = rewards.iter().flatten().copied().collect();
-        let Some(first) = valid.first() else {
-            return false;
-        };
-        let differ = || {
-            let (low, high) = valid
-                .iter()
-                .fold((*first, *first), |(l, h), r| (l.min(*r), h.max(*r)));
-            high - low > 1e-6
-        };
-        match self {
-            Self::None => true,
-            Self::NonZeroStd => differ(),
-            Self::Band { min, max } => {
-                let mean = valid.iter().sum::<f64>() / valid.len() as f64;
-                differ() && mean > min && mean < max
-            }
+/// Returns true if a group with these rewards (errored members are `None`) is trained on.
+#[must_use]
+pub fn keeps(filter: &FilterSpec, rewards: &[Option<f64>]) -> bool {
+    let valid: Vec<f64> = rewards.iter().flatten().copied().collect();
+    let Some(first) = valid.first() else {
+        return false;
+    };
+    let differ = || {
+        let (low, high) = valid
+            .iter()
+            .fold((*first, *first), |(l, h), r| (l.min(*r), h.max(*r)));
+        high - low > 1e-6
+    };
+    match filter.rule {
+        FilterRule::None => true,
+        FilterRule::NonZeroStd => differ(),
+        FilterRule::Band => {
+            let mean = valid.iter().sum::<f64>() / valid.len() as f64;
+            differ() && mean > filter.min && mean < filter.max
         }
     }
 }
 
-/// What happens when a generation batch keeps too few groups.
+/// Counts of one step's filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Insufficient {
-    /// More are generated, up to the allowed number of batches; then the step trains on what there is. The default.
-    #[default]
-    Backfill,
-    /// Nothing more is generated: groups without a signal fill the step, and count in the denominator of its loss.
-    KeepZeroStd,
-}
-
-/// What the filter saw in one step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
 pub struct Counts {
     /// Groups generated for this step.
     pub generated: usize,
     /// Groups whose rewards were all equal, or that had no reward at all.
     pub discarded: usize,
-    /// Groups taken over from the step before.
+    /// Groups carried over from earlier steps.
     pub carried_in: usize,
+    /// Carried groups that had become too old and were dropped.
+    pub expired: usize,
     /// Generation batches used.
     pub batches: usize,
 }
@@ -76,49 +48,46 @@ pub struct Counts {
 /// A pool that fills one step's batch of groups at a time.
 #[derive(Debug)]
 pub struct Refill<T> {
-    rule: Rule,
-    insufficient: Insufficient,
+    filter: FilterSpec,
     want: usize,
-    max_batches: usize,
     kept: Vec<T>,
     flat: Vec<T>,
     counts: Counts,
 }
 
 impl<T> Refill<T> {
-    /// A pool for steps of `want` groups, from at most `max_batches` generation batches each.
+    /// Returns an empty pool for steps of `want` groups.
     #[must_use]
-    pub fn new(rule: Rule, insufficient: Insufficient, want: usize, max_batches: usize) -> Self {
-        let max_batches = match insufficient {
-            Insufficient::Backfill => max_batches.max(1),
-            Insufficient::KeepZeroStd => 1,
-        };
+    pub fn new(filter: FilterSpec, want: usize) -> Self {
         Self {
-            rule,
-            insufficient,
+            filter,
             want: want.max(1),
-            max_batches,
             kept: Vec::new(),
             flat: Vec::new(),
             counts: Counts::default(),
         }
     }
 
-    /// How many more groups this step needs, or `None` when it can train (full, or out of generation batches).
+    /// Returns the number of groups this step still needs, or `None` when it can train: it is full, or its generation
+    /// batches are used up.
     #[must_use]
     pub fn missing(&self) -> Option<usize> {
-        let full = self.kept.len() >= self.want || self.counts.batches >= self.max_batches;
+        let allowed = match self.filter.on_insufficient {
+            OnInsufficient::Backfill => self.filter.max_gen_batches.max(1) as usize,
+            OnInsufficient::KeepZeroStd => 1,
+        };
+        let full = self.kept.len() >= self.want || self.counts.batches >= allowed;
         (!full).then(|| self.want - self.kept.len())
     }
 
-    /// Takes one generation batch: groups with their members' rewards.
+    /// Adds one generation batch: groups with their members' rewards.
     pub fn offer(&mut self, batch: impl IntoIterator<Item = (T, Vec<Option<f64>>)>) {
         self.counts.batches += 1;
         for (group, rewards) in batch {
             self.counts.generated += 1;
-            if self.rule.keeps(&rewards) {
+            if keeps(&self.filter, &rewards) {
                 self.kept.push(group);
-            } else if self.insufficient == Insufficient::KeepZeroStd
+            } else if self.filter.on_insufficient == OnInsufficient::KeepZeroStd
                 && rewards.iter().any(Option::is_some)
             {
                 self.flat.push(group);
@@ -128,19 +97,26 @@ impl<T> Refill<T> {
         }
     }
 
-    /// Groups that wait for the next step.
+    /// Drops carried groups that may no longer be trained on.
+    pub fn expire(&mut self, too_old: impl Fn(&T) -> bool) {
+        let before = self.kept.len();
+        self.kept.retain(|group| !too_old(group));
+        self.counts.expired += before - self.kept.len();
+    }
+
+    /// Returns the groups that wait for the next step.
     #[must_use]
     pub fn waiting(&self) -> &[T] {
         &self.kept
     }
 
-    /// Puts back groups that an earlier session carried over.
+    /// Takes back the groups that an earlier session carried over.
     pub fn carry(&mut self, groups: impl IntoIterator<Item = T>) {
         self.kept.extend(groups);
         self.counts.carried_in = self.kept.len();
     }
 
-    /// The step's groups, oldest first, and what was seen; a surplus stays for the next step.
+    /// Returns the step's groups, oldest first, and its counts; a surplus stays for the next step.
     pub fn take(&mut self) -> (Vec<T>, Counts) {
         let room = self.want.saturating_sub(self.kept.len());
         self.counts.discarded += self.flat.len().saturating_sub(room);
@@ -169,7 +145,7 @@ mod tests {
 
     #[test]
     fn groups_without_signal_are_refilled_and_a_surplus_is_carried_not_lost() {
-        let mut pool = Refill::new(Rule::NonZeroStd, Insufficient::Backfill, 2, 10);
+        let mut pool = Refill::new(FilterSpec::default(), 2);
         pool.offer([(1, mixed()), (2, flat())]);
         assert_eq!(pool.missing(), Some(1));
         pool.offer([(3, mixed()), (4, mixed())]);
@@ -182,6 +158,7 @@ mod tests {
                 generated: 4,
                 discarded: 1,
                 carried_in: 0,
+                expired: 0,
                 batches: 2
             }
         );
@@ -193,7 +170,13 @@ mod tests {
 
     #[test]
     fn an_exhausted_refill_trains_on_what_there_is() {
-        let mut pool = Refill::new(Rule::NonZeroStd, Insufficient::Backfill, 4, 2);
+        let mut pool = Refill::new(
+            FilterSpec {
+                max_gen_batches: 2,
+                ..FilterSpec::default()
+            },
+            4,
+        );
         pool.offer([(1, mixed()), (2, flat())]);
         pool.offer([(3, flat())]);
         assert_eq!(pool.missing(), None);
@@ -202,7 +185,13 @@ mod tests {
 
     #[test]
     fn groups_without_signal_fill_the_step_when_that_is_asked_for() {
-        let mut pool = Refill::new(Rule::NonZeroStd, Insufficient::KeepZeroStd, 3, 10);
+        let mut pool = Refill::new(
+            FilterSpec {
+                on_insufficient: OnInsufficient::KeepZeroStd,
+                ..FilterSpec::default()
+            },
+            3,
+        );
         pool.offer([
             (1, flat()),
             (2, mixed()),
@@ -216,16 +205,37 @@ mod tests {
     }
 
     #[test]
+    fn a_carried_group_that_is_too_old_is_dropped_and_counted() {
+        let mut pool = Refill::new(FilterSpec::default(), 1);
+        pool.offer([(1, mixed()), (2, mixed()), (3, mixed())]);
+        pool.take();
+        pool.expire(|group| *group == 2);
+        let (batch, counts) = pool.take();
+        assert_eq!((batch, counts.carried_in, counts.expired), (vec![3], 2, 1));
+    }
+
+    fn rule(rule: FilterRule) -> FilterSpec {
+        FilterSpec {
+            rule,
+            ..FilterSpec::default()
+        }
+    }
+
+    #[test]
     fn a_band_keeps_groups_by_their_mean() {
-        let band = Rule::Band { min: 0.0, max: 0.6 };
-        assert!(band.keeps(&mixed()) && !band.keeps(&flat()));
-        assert!(!band.keeps(&[Some(1.0), Some(1.0), Some(0.0)]));
+        let band = FilterSpec {
+            max: 0.6,
+            ..rule(FilterRule::Band)
+        };
+        assert!(keeps(&band, &mixed()) && !keeps(&band, &flat()));
+        assert!(!keeps(&band, &[Some(1.0), Some(1.0), Some(0.0)]));
     }
 
     #[test]
     fn errored_members_neither_make_nor_break_a_signal() {
-        assert!(!Rule::NonZeroStd.keeps(&[Some(1.0), None, Some(1.0)]));
-        assert!(Rule::NonZeroStd.keeps(&[Some(1.0), None, Some(0.0)]));
-        assert!(!Rule::None.keeps(&[None, None]));
+        let differ = rule(FilterRule::NonZeroStd);
+        assert!(!keeps(&differ, &[Some(1.0), None, Some(1.0)]));
+        assert!(keeps(&differ, &[Some(1.0), None, Some(0.0)]));
+        assert!(!keeps(&rule(FilterRule::None), &[None, None]));
     }
 }

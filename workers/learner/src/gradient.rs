@@ -5,13 +5,13 @@ use tch::Tensor;
 
 use crate::parallel;
 
-/// Sums of gradients held at once: micro-batches are dealt to them in turn, whatever the number of threads.
+/// Sums of gradients held at once: micro-batches are assigned to them in turn, whatever the number of threads.
 const LANES: usize = 8;
-/// From this size on a model's gradient is too large to be held more than once; torch's own threads then do the work.
+/// Parameters from which on a gradient is too large to be held more than once; torch's own threads then do the work.
 const LARGE: usize = 20_000_000;
 
-/// Calls `work` on each item; it gives a scalar loss and whatever else is wanted. Returns the gradient of the losses' sum,
-/// one tensor a parameter in the decoder's order (empty when there is no item), and the rest in the order of the items.
+/// Calls `work` on each item; it returns a scalar loss and any result beside it. Returns the gradient of the losses' sum,
+/// one tensor per parameter in the decoder's order (empty when there is no item), and the results in the order of the items.
 pub fn gradient<T: Send, R: Send>(
     decoder: &Decoder,
     threads: usize,

@@ -1,6 +1,6 @@
-//! What data-parallel trainers do alike: the whole gradient from the shares of all ranks, and one state for all of them.
+//! Exchanges of data-parallel trainers: the whole gradient from the shares of all ranks, and one state for all of them.
 //!
-//! A rank alone exchanges nothing, and nothing here changes a bit of what it computes.
+//! A rank alone exchanges nothing, and its results are the same bits as without these calls.
 
 use agoge_c10d::{Ranks, RanksError};
 use agoge_model::Decoder;
@@ -9,7 +9,7 @@ use tch::Tensor;
 
 use crate::LearnerError;
 
-/// The sum of every rank's share of a gradient. A rank without a share gives an empty one.
+/// Returns the sum of every rank's share of a gradient. A rank without a share passes an empty one.
 pub fn whole_gradient(
     ranks: &Ranks,
     decoder: &Decoder,
@@ -30,20 +30,20 @@ pub fn whole_gradient(
 /// A trainer's tensors by name, and its own state.
 pub type State<S> = (Vec<(String, Tensor)>, S);
 
-/// Rank 0's tensors and state on the others; nothing on rank 0 itself. `own` are this rank's tensors: the same names and
+/// Returns rank 0's tensors and state on the other ranks, and nothing on rank 0 itself. `own` are this rank's tensors: the same names and
 /// shapes in the same order on all ranks.
 pub fn state_of_rank_0<S: Serialize + DeserializeOwned>(
     ranks: &Ranks,
     own: Vec<(String, Tensor)>,
     state: &S,
 ) -> Result<Option<State<S>>, LearnerError> {
-    const DOING: &str = "sharing the state to begin with";
+    const DOING: &str = "sharing the initial state";
     let unread = |error: serde_json::Error| LearnerError::Message(error.to_string());
     let bytes = serde_json::to_vec(state).map_err(unread)?;
     let bytes = ranks.broadcast_bytes(DOING, bytes)?;
     let (names, mut tensors): (Vec<String>, Vec<Tensor>) = own.into_iter().unzip();
     if !ranks.leads() {
-        // What is received must not lie where `own` does.
+        // Received tensors must not share memory with `own`.
         tensors = tensors.iter().map(|t| t.detach().copy()).collect();
     }
     ranks.broadcast(DOING, &mut tensors)?;
@@ -54,8 +54,8 @@ pub fn state_of_rank_0<S: Serialize + DeserializeOwned>(
     Ok(Some((names.into_iter().zip(tensors).collect(), state)))
 }
 
-/// Rank 0's weights on every rank. Machines of one kind compute the same bits; where kinds differ, weights stay together
-/// by this.
+/// Copies rank 0's weights to every rank. Machines of one kind compute the same bits; where kinds differ, this keeps the
+/// weights equal.
 pub fn same_weights(ranks: &Ranks, decoder: &Decoder) -> Result<(), RanksError> {
     let mut weights: Vec<Tensor> = decoder.parameters().into_iter().map(|(_, p)| p).collect();
     ranks.broadcast("sharing weights", &mut weights)

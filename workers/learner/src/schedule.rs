@@ -1,7 +1,7 @@
 //! The learning rate over a training, the same for SFT and GRPO: a linear rise, then a cosine's fall to a tenth.
 
-/// The rate of an update, counted from 1. It rises to `peak` over `warmup` updates; `done` is the share of the training that
-/// is over, 0 where nothing falls.
+/// Returns the learning rate of an update, counted from 1. It rises to `peak` over `warmup` updates; `done` is the share of
+/// the training that is over, 0 for a constant rate.
 pub(crate) fn rate(peak: f64, update: u64, warmup: u64, done: f64) -> f64 {
     let risen = (update as f64 / warmup.max(1) as f64).min(1.0);
     let fall = 0.55 + 0.45 * (std::f64::consts::PI * done.clamp(0.0, 1.0)).cos();

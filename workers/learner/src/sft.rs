@@ -1,11 +1,11 @@
 //! Supervised fine-tuning on transcripts with exact loss masks, to the validation plateau.
 //!
-//! An epoch visits every transcript once, in an order drawn from (seed, epoch); after each epoch the validation loss is
-//! taken; when it has not fallen for `patience` epochs, or the budget is spent, training stops and the best weights are
-//! put back. State for a resume is whole after each epoch.
+//! An epoch visits every transcript once, in an order drawn from (seed, epoch), and ends with the validation loss; when that
+//! has not fallen for `patience` epochs, or the budget is spent, training stops and the best weights are restored. State for
+//! a resume is whole after each epoch.
 //!
-//! Among ranks each takes every n-th transcript of a step; losses are divided by the tokens of the whole step, gradients
-//! summed, and rank 0's clock and the validation loss over all ranks decide for all.
+//! Each of several ranks takes every n-th transcript of a step; losses are divided by the tokens of the whole step, gradients
+//! are summed, and rank 0's clock and the validation loss over all ranks decide for all.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -18,7 +18,8 @@ use tch::Tensor;
 
 use crate::LearnerError;
 use crate::adamw::{AdamW, Settings};
-use crate::batch::{Batch, Entropy, micro_batches, needed, score, trainable};
+use crate::batch::{Batch, Entropy, Sequence, micro_batches, needed, score, trainable};
+use crate::figure;
 use crate::gradient::gradient;
 use crate::loss::cross_entropy;
 use crate::parallel;
@@ -26,18 +27,17 @@ use crate::ranks::{same_weights, state_of_rank_0, whole_gradient};
 use crate::schedule;
 use crate::shuffle::shuffled;
 
-/// How to train.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+/// Settings of supervised training.
+#[derive(Clone, Debug, PartialEq)]
 pub struct SftConfig {
     /// Peak learning rate, reached after `warmup` steps; falls by a cosine to a tenth at `max_epochs` or `max_seconds`,
     /// whichever is nearer.
     pub learning_rate: f64,
-    /// Whether the weights of the lowest validation loss are put back at the end, or the last ones stay.
+    /// Restore the weights of the lowest validation loss at the end; otherwise the last ones stay.
     pub keep_best: bool,
     /// Steps of linear warm-up.
     pub warmup: u64,
-    /// Transcripts a step.
+    /// Transcripts per step.
     pub batch: usize,
     /// Tokens of one forward pass.
     pub micro_batch_tokens: usize,
@@ -51,8 +51,7 @@ pub struct SftConfig {
     pub seed: u64,
     /// AdamW's settings.
     pub adamw: Settings,
-    /// Threads that it may keep busy; the outcome does not depend on them.
-    #[serde(skip)]
+    /// Threads that training may keep busy; the result does not depend on them.
     pub threads: usize,
 }
 
@@ -80,17 +79,23 @@ impl Default for SftConfig {
 pub struct Epoch {
     /// From 1.
     pub epoch: u64,
-    /// Mean training loss over the epoch, nats a token.
+    /// Mean training loss over the epoch, nats per token.
+    #[serde(deserialize_with = "figure::read")]
     pub loss: f64,
-    /// Validation loss after it, nats a token.
+    /// Validation loss after it, nats per token.
+    #[serde(deserialize_with = "figure::read")]
     pub validation: f64,
     /// Tokens trained in it.
     pub trained_tokens: u64,
+    /// Updates that were skipped because their gradient was not finite.
+    #[serde(default)]
+    pub skipped_updates: u64,
     /// Seconds since the start of training, over all sessions.
+    #[serde(deserialize_with = "figure::read")]
     pub seconds: f64,
 }
 
-/// What a resume needs beside the tensors.
+/// State of a resume beside the tensors.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SftState {
@@ -98,12 +103,12 @@ pub struct SftState {
     pub epochs: Vec<Epoch>,
     /// Optimiser steps.
     pub steps: u64,
-    /// Whether it has ended.
+    /// Training has ended.
     pub done: bool,
 }
 
 impl SftState {
-    /// The epoch of the lowest validation loss.
+    /// Returns the epoch of the lowest validation loss.
     #[must_use]
     pub fn best(&self) -> Option<&Epoch> {
         self.epochs
@@ -124,7 +129,7 @@ pub struct Sft<'a> {
 }
 
 impl<'a> Sft<'a> {
-    /// A trainer of `decoder` at the beginning.
+    /// Returns a trainer of `decoder` at the beginning.
     #[must_use]
     pub fn new(decoder: &'a Decoder, config: SftConfig) -> Self {
         let adam = AdamW::new(decoder.parameters(), config.adamw);
@@ -138,7 +143,7 @@ impl<'a> Sft<'a> {
         }
     }
 
-    /// The same as one of several ranks: weights, moments and progress are rank 0's from here on.
+    /// Joins ranks: weights, moments and progress are rank 0's from here on.
     ///
     /// # Errors
     /// When another rank is lost.
@@ -151,7 +156,7 @@ impl<'a> Sft<'a> {
         Ok(self)
     }
 
-    /// Everything a checkpoint needs.
+    /// Returns the tensors of a checkpoint.
     #[must_use]
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         let mut all = self.adam.state();
@@ -168,10 +173,10 @@ impl<'a> Sft<'a> {
         all
     }
 
-    /// Takes back a checkpoint.
+    /// Restores a checkpoint.
     ///
     /// # Errors
-    /// The name of what does not fit.
+    /// The name of the tensor that does not fit.
     pub fn restore(&mut self, tensors: &[(String, Tensor)], state: SftState) -> Result<(), String> {
         self.adam.restore(tensors, state.steps)?;
         put_back(self.decoder, "weight.", tensors)?;
@@ -187,107 +192,149 @@ impl<'a> Sft<'a> {
         Ok(())
     }
 
-    /// [`Sft::try_epoch`] of a rank alone.
+    /// Calls [`Sft::try_epoch`] where nothing is expected to fail.
     ///
     /// # Panics
-    /// When another rank is lost.
+    /// When another rank is lost, or training diverges.
     pub fn epoch(&mut self, train: &[Transcript], validation: &[Transcript]) -> Epoch {
         self.try_epoch(train, validation)
             .expect("a rank alone has none to lose")
     }
 
-    /// One epoch and its validation; sets `state.done` when training is over and the best weights are back.
+    /// Trains one epoch and takes its validation loss; sets `state.done` when training is over and the best weights are
+    /// restored.
     ///
     /// # Errors
-    /// When another rank is lost; what was done since the last checkpoint is then lost too.
+    /// When another rank is lost, or no gradient of the epoch was finite; the work since the last checkpoint is then lost.
     pub fn try_epoch(
         &mut self,
         train: &[Transcript],
         validation: &[Transcript],
     ) -> Result<Epoch, LearnerError> {
         let started = Instant::now();
-        let before = self.state.epochs.last().map_or(0.0, |e| e.seconds);
         let number = self.state.epochs.len() as u64 + 1;
-        let order = shuffled(train.len(), self.config.seed, number);
-        let per_epoch = train.len().div_ceil(self.config.batch.max(1)) as u64;
-        let (mut loss_sum, mut trained) = (0.0, 0u64);
-        for chunk in order.chunks(self.config.batch.max(1)) {
-            let tokens: usize = chunk.iter().map(|i| trainable(&train[*i])).sum();
+        let trained = self.train(train, number)?;
+        // Validation is not training: its time does not count.
+        let seconds = started.elapsed().as_secs_f64();
+        same_weights(&self.ranks, self.decoder)?;
+        let epoch = self.summed(number, &trained, seconds, self.validate(validation))?;
+        self.note(epoch);
+        Ok(epoch)
+    }
+
+    /// Makes the optimiser steps of an epoch.
+    fn train(&mut self, train: &[Transcript], number: u64) -> Result<Trained, LearnerError> {
+        let size = self.config.batch.max(1);
+        let per_epoch = train.len().div_ceil(size) as u64;
+        let mut trained = Trained::default();
+        for chunk in shuffled(train.len(), self.config.seed, number).chunks(size) {
+            let chunk: Vec<&Transcript> = chunk.iter().map(|index| &train[*index]).collect();
+            let tokens: usize = chunk.iter().map(|transcript| trainable(transcript)).sum();
             if tokens == 0 {
                 continue;
             }
-            let mut chunk = chunk.to_vec();
-            let mut at = 0..;
-            chunk.retain(|_| at.next().is_some_and(|at| self.ranks.mine(at)));
-            let lengths: Vec<usize> = chunk.iter().map(|i| needed(&train[*i])).collect();
-            let micros = micro_batches(&lengths, self.config.micro_batch_tokens);
-            let (gradient, losses) = gradient(
-                self.decoder,
-                self.config.threads,
-                micros,
-                |decoder, micro| {
-                    let picked: Vec<&Transcript> =
-                        micro.iter().map(|i| &train[chunk[*i]]).collect();
-                    let scores = score(decoder, &Batch::pack(&picked), 1.0, Entropy::Skip);
-                    let loss = cross_entropy(&scores.logprobs, tokens as f64);
-                    let value = loss.double_value(&[]);
-                    (loss, value)
-                },
-            );
-            loss_sum += losses.iter().sum::<f64>() * tokens as f64;
-            let gradient = whole_gradient(&self.ranks, self.decoder, gradient)?;
-            self.adam.step(&gradient, self.rate(per_epoch));
+            let (gradient, loss) = self.gradient_of(&chunk, tokens)?;
+            let norm = self.adam.step(&gradient, self.rate(per_epoch));
             self.state.steps += 1;
-            trained += tokens as u64;
+            trained.steps += 1;
+            trained.skipped += u64::from(!norm.is_finite());
+            trained.loss += loss * tokens as f64;
+            trained.tokens += tokens as u64;
         }
-        let seconds = before + started.elapsed().as_secs_f64();
-        same_weights(&self.ranks, self.decoder)?;
-        let mut at = 0..;
-        let own = validation
-            .iter()
-            .filter(|_| at.next().is_some_and(|at| self.ranks.mine(at)));
-        let (lost, tokens) = loss_sums(
+        match trained.steps > 0 && trained.skipped == trained.steps {
+            true => Err(LearnerError::Diverged {
+                count: usize::try_from(trained.steps).unwrap_or(usize::MAX),
+            }),
+            false => Ok(trained),
+        }
+    }
+
+    /// Returns the gradient of a step over all ranks, and this rank's share of its loss.
+    fn gradient_of(
+        &self,
+        chunk: &[&Transcript],
+        tokens: usize,
+    ) -> Result<(Vec<Tensor>, f64), LearnerError> {
+        let own = self.own(chunk.iter().copied());
+        let lengths: Vec<usize> = own.iter().map(|transcript| needed(transcript)).collect();
+        let micros = micro_batches(&lengths, self.config.micro_batch_tokens);
+        let threads = self.config.threads;
+        let (gradient, losses) = gradient(self.decoder, threads, micros, |decoder, micro| {
+            let batch = pack(&own, &micro);
+            let scores = score(decoder, &batch, 1.0, Entropy::Skip);
+            let loss = cross_entropy(&scores.logprobs, tokens as f64);
+            let value = loss.double_value(&[]);
+            (loss, value)
+        });
+        let gradient = whole_gradient(&self.ranks, self.decoder, gradient)?;
+        Ok((gradient, losses.iter().sum()))
+    }
+
+    /// Returns this rank's share of the validation loss, summed over tokens, and the number of its tokens.
+    fn validate(&self, validation: &[Transcript]) -> (f64, usize) {
+        loss_sums(
             self.decoder,
-            &own.collect::<Vec<_>>(),
+            &self.own(validation),
             self.config.micro_batch_tokens,
             self.config.threads,
-        );
-        let seconds = if self.ranks.leads() { seconds } else { 0.0 };
-        let mut sums = [loss_sum, lost, tokens as f64, seconds];
-        self.ranks.sum_figures("summing losses", &mut sums)?;
-        let [loss_sum, lost, tokens, seconds] = sums;
-        let epoch = Epoch {
-            epoch: number,
-            loss: loss_sum / (trained.max(1) as f64),
-            validation: lost / tokens,
-            trained_tokens: trained,
-            seconds,
+        )
+    }
+
+    /// Returns every n-th transcript: this rank's share.
+    fn own<'t>(&self, all: impl IntoIterator<Item = &'t Transcript>) -> Vec<&'t Transcript> {
+        let numbered = all.into_iter().enumerate();
+        numbered
+            .filter_map(|(at, transcript)| self.ranks.mine(at).then_some(transcript))
+            .collect()
+    }
+
+    /// Returns the epoch's figures over all ranks.
+    fn summed(
+        &self,
+        number: u64,
+        trained: &Trained,
+        seconds: f64,
+        (lost, tokens): (f64, usize),
+    ) -> Result<Epoch, LearnerError> {
+        let before = self.state.epochs.last().map_or(0.0, |e| e.seconds);
+        let seconds = match self.ranks.leads() {
+            true => before + seconds,
+            false => 0.0,
         };
-        if self
-            .state
-            .best()
-            .is_none_or(|best| epoch.validation < best.validation)
-        {
+        let mut sums = [trained.loss, lost, tokens as f64, seconds];
+        self.ranks.sum_figures("summing losses", &mut sums)?;
+        let [loss, lost, tokens, seconds] = sums;
+        Ok(Epoch {
+            epoch: number,
+            loss: loss / (trained.tokens.max(1) as f64),
+            validation: lost / tokens,
+            trained_tokens: trained.tokens,
+            skipped_updates: trained.skipped,
+            seconds,
+        })
+    }
+
+    /// Makes a finished epoch part of the state, and ends training after the last one.
+    fn note(&mut self, epoch: Epoch) {
+        let best = self.state.best();
+        if best.is_none_or(|best| epoch.validation < best.validation) {
             self.best = snapshot(self.decoder);
         }
         self.state.epochs.push(epoch);
         let best_at = self.state.best().map_or(0, |best| best.epoch);
-        let spent = seconds >= self.config.max_seconds || number >= self.config.max_epochs;
-        if spent || number - best_at >= self.config.patience || !epoch.validation.is_finite() {
+        let spent =
+            epoch.seconds >= self.config.max_seconds || epoch.epoch >= self.config.max_epochs;
+        let flat = epoch.epoch - best_at >= self.config.patience;
+        if spent || flat || !epoch.validation.is_finite() {
             self.state.done = true;
             if self.config.keep_best {
-                let best = self
-                    .best
-                    .iter()
-                    .map(|(n, t)| (n.clone(), t.shallow_clone()))
-                    .collect::<Vec<_>>();
-                put_back(self.decoder, "", &best)
+                put_back(self.decoder, "", &self.best)
                     .expect("the snapshot has every parameter of its own decoder");
             }
         }
-        Ok(epoch)
     }
 
+    /// Returns the learning rate of the next step.
     fn rate(&self, steps_per_epoch: u64) -> f64 {
         let step = self.state.steps + 1;
         let total = self
@@ -301,20 +348,22 @@ impl<'a> Sft<'a> {
     }
 }
 
-/// Mean loss over transcripts, nats a trained token; NaN when nothing is trained.
-#[must_use]
-pub fn mean_loss(
-    decoder: &Decoder,
-    transcripts: &[Transcript],
-    micro_batch_tokens: usize,
-    threads: usize,
-) -> f64 {
-    let all: Vec<&Transcript> = transcripts.iter().collect();
-    let (sum, tokens) = loss_sums(decoder, &all, micro_batch_tokens, threads);
-    sum / tokens as f64
+/// Sums over the steps of an epoch. The loss is this rank's share, the rest is the same on every rank.
+#[derive(Default)]
+struct Trained {
+    steps: u64,
+    skipped: u64,
+    loss: f64,
+    tokens: u64,
 }
 
-/// The loss summed over trained tokens, and their number.
+/// Packs the transcripts of a micro-batch.
+fn pack(all: &[&Transcript], micro: &[usize]) -> Batch {
+    let picked: Vec<Sequence<'_>> = micro.iter().map(|at| Sequence::of(all[*at])).collect();
+    Batch::pack(&picked, 0)
+}
+
+/// Returns the loss summed over trained tokens, and their number.
 fn loss_sums(
     decoder: &Decoder,
     transcripts: &[&Transcript],
@@ -328,8 +377,7 @@ fn loss_sums(
         .collect();
     let parts = parallel::run(threads, items, |(decoder, micro)| {
         tch::no_grad(|| {
-            let picked: Vec<&Transcript> = micro.iter().map(|i| transcripts[*i]).collect();
-            let batch = Batch::pack(&picked);
+            let batch = pack(transcripts, &micro);
             if batch.trained() == 0 {
                 return (0.0, 0);
             }
@@ -345,7 +393,7 @@ fn loss_sums(
         .fold((0.0, 0usize), |(s, n), (ds, dn)| (s + ds, n + dn))
 }
 
-/// A copy of every parameter.
+/// Returns a copy of every parameter.
 #[must_use]
 pub fn snapshot(decoder: &Decoder) -> Vec<(String, Tensor)> {
     decoder
@@ -355,7 +403,7 @@ pub fn snapshot(decoder: &Decoder) -> Vec<(String, Tensor)> {
         .collect()
 }
 
-/// Puts tensors named `prefix` + parameter name into the decoder.
+/// Copies tensors named `prefix` + parameter name into the decoder.
 ///
 /// # Errors
 /// The name of the tensor that is missing or has another shape.

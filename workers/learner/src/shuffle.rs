@@ -1,6 +1,6 @@
 //! Counter-based random numbers: a value depends on its key alone, never on what was drawn before.
 
-/// A well-mixed 64-bit value of three keys (the finaliser of SplitMix64 applied along the keys).
+/// Returns a well-mixed 64-bit value of three keys (the finaliser of SplitMix64 applied along the keys).
 #[must_use]
 pub fn mix(a: u64, b: u64, c: u64) -> u64 {
     let mut z = 0x9e37_79b9_7f4a_7c15u64;
@@ -13,7 +13,7 @@ pub fn mix(a: u64, b: u64, c: u64) -> u64 {
     z
 }
 
-/// The numbers `0..n` in the order that (seed, round) decides.
+/// Returns the numbers `0..n` in the order that (seed, round) decides.
 #[must_use]
 pub fn shuffled(n: usize, seed: u64, round: u64) -> Vec<usize> {
     let mut order: Vec<usize> = (0..n).collect();

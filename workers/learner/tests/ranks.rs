@@ -10,15 +10,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agoge_c10d::{Meeting, Ranks};
+use agoge_crds::grpo_run::{FilterRule, FilterSpec, GrpoSpec, ObjectiveSpec};
 use agoge_dialogue::{ByteVocab, Renderer, Role, Transcript, Vocab, renderer, supervise};
 use agoge_learner::LearnerError;
 use agoge_learner::adamw::Settings;
 use agoge_learner::checkpoint;
-use agoge_learner::filter::Rule;
-use agoge_learner::grpo::{Grpo, GrpoConfig, Step};
+use agoge_learner::grpo::{Grpo, Setup, Step};
 use agoge_learner::players::Here;
 use agoge_learner::rollout::{Arena, Bounds, Player, User};
 use agoge_learner::sft::{Sft, SftConfig, SftState, snapshot};
+use agoge_learner::source::Synchronous;
 use agoge_model::{Decoder, ModelConfig};
 use agoge_sandbox::Limits;
 use agoge_world::{Domain, Mix, Split, Task, World, demonstrate, tasks};
@@ -185,13 +186,21 @@ fn two_ranks_take_one_ranks_grpo_step_with_half_of_the_rollouts_each() {
     let (alone, [own, other]) = one_and_two(|ranks| {
         let stage = Stage::new();
         // A policy that knows nothing is never rewarded; the entropy bonus gives a gradient all the same.
-        let config = GrpoConfig {
-            group_size: 2,
-            groups_per_step: 5,
-            filter: Rule::None,
-            entropy_coefficient: 0.05,
+        let config = Setup {
             adamw: UNCUT,
-            ..GrpoConfig::default()
+            ..Setup::of(GrpoSpec {
+                group_size: 2,
+                groups_per_step: 5,
+                filter: FilterSpec {
+                    rule: FilterRule::None,
+                    ..FilterSpec::default()
+                },
+                objective: ObjectiveSpec {
+                    entropy_coefficient: 0.05,
+                    ..ObjectiveSpec::default()
+                },
+                ..GrpoSpec::default()
+            })
         };
         let bounds = Bounds {
             max_turns: 3,
@@ -219,7 +228,9 @@ fn two_ranks_take_one_ranks_grpo_step_with_half_of_the_rollouts_each() {
                 policy,
                 user: User::Scripted,
             };
-            let (step, _) = grpo.step(&mut here, &stage.tasks, waves).unwrap();
+            let (step, _) = grpo
+                .step(&mut Synchronous::new(&mut here), &stage.tasks, waves)
+                .unwrap();
             step.timeless()
         };
         let mut played = 0;

@@ -4,13 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use agoge_crds::grpo_run::{FilterRule, FilterSpec, GrpoSpec, ObjectiveSpec};
 use agoge_dialogue::{ByteVocab, Renderer, Role, Transcript, Vocab, renderer, supervise};
+use agoge_learner::LearnerError;
 use agoge_learner::checkpoint;
-use agoge_learner::filter::Rule;
-use agoge_learner::grpo::{Grpo, GrpoConfig, GrpoState, Step};
+use agoge_learner::grpo::{Grpo, GrpoState, Setup, Step, check_room};
 use agoge_learner::players::Here;
 use agoge_learner::rollout::{Arena, Bounds, Player, User};
 use agoge_learner::sft::{Sft, SftConfig, SftState, snapshot};
+use agoge_learner::source::Synchronous;
 use agoge_model::{Decoder, ModelConfig};
 use agoge_sandbox::Limits;
 use agoge_world::{Domain, Mix, Split, Task, World, demonstrate, tasks};
@@ -127,13 +129,21 @@ fn sft_goes_on_bit_for_bit_from_a_checkpoint() {
 fn grpo_goes_on_bit_for_bit_from_a_checkpoint_and_trains_on_the_tokens_it_sampled() {
     let stage = Stage::new();
     // A policy that knows nothing is never rewarded; the entropy bonus moves its weights all the same.
-    let config = GrpoConfig {
-        group_size: 2,
-        groups_per_step: 3,
-        filter: Rule::None,
-        entropy_coefficient: 0.05,
+    let config = Setup {
         threads: 2,
-        ..GrpoConfig::default()
+        ..Setup::of(GrpoSpec {
+            group_size: 2,
+            groups_per_step: 3,
+            filter: FilterSpec {
+                rule: FilterRule::None,
+                ..FilterSpec::default()
+            },
+            objective: ObjectiveSpec {
+                entropy_coefficient: 0.05,
+                ..ObjectiveSpec::default()
+            },
+            ..GrpoSpec::default()
+        })
     };
     let bounds = Bounds {
         max_turns: 3,
@@ -163,7 +173,7 @@ fn grpo_goes_on_bit_for_bit_from_a_checkpoint_and_trains_on_the_tokens_it_sample
             policy,
             user,
         };
-        grpo.step(&mut here, &stage.tasks, |_| Ok(()))
+        grpo.step(&mut Synchronous::new(&mut here), &stage.tasks, |_| Ok(()))
             .unwrap()
             .0
             .timeless()
@@ -196,4 +206,23 @@ fn grpo_goes_on_bit_for_bit_from_a_checkpoint_and_trains_on_the_tokens_it_sample
         .collect();
     assert_eq!(rest, trace[1..]);
     same(&whole, &resumed);
+}
+
+#[test]
+fn a_prompt_without_room_for_a_turn_is_refused_with_both_numbers() {
+    let stage = Stage::new();
+    let check = |limit| {
+        let (renderer, tasks) = (stage.renderer.as_ref(), &stage.tasks);
+        check_room(renderer, &stage.vocab, &stage.domain, tasks, limit)
+    };
+    let Err(LearnerError::NoRoom { prompt, limit: 16 }) = check(16) else {
+        panic!("16 tokens are less than any prompt");
+    };
+    let message = check(16).unwrap_err().to_string();
+    assert!(
+        message.contains("maxTrajectoryTokens is 16") && message.contains(&prompt.to_string()),
+        "{message}"
+    );
+    let exact = u32::try_from(prompt).unwrap();
+    assert!(check(exact).is_err() && check(exact + 1).is_ok());
 }

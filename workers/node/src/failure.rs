@@ -77,7 +77,15 @@ impl From<agoge_learner::LearnerError> for Failure {
     fn from(error: agoge_learner::LearnerError) -> Self {
         match error {
             agoge_learner::LearnerError::Stopped => Self::Stopped,
-            agoge_learner::LearnerError::NoTasks => Self::Input(error.to_string()),
+            agoge_learner::LearnerError::NoTasks | agoge_learner::LearnerError::NoRoom { .. } => {
+                Self::Input(error.to_string())
+            }
+            agoge_learner::LearnerError::Diverged { .. } => {
+                Self::Known(Reason::TrainingDiverged, error.to_string())
+            }
+            agoge_learner::LearnerError::NoUpdate { .. } => {
+                Self::Known(Reason::NoLearningSignal, error.to_string())
+            }
             agoge_learner::LearnerError::Ranks(lost) => lost.into(),
             agoge_learner::LearnerError::Rollouts(why) => Self::Known(Reason::RolloutsDown, why),
             agoge_learner::LearnerError::Model(_) | agoge_learner::LearnerError::Message(_) => {

@@ -275,7 +275,7 @@ fn training(run: &GRPORun, estimate: &mut Estimate) {
         stage("userSFT", stages.user_sft.and_then(|sft| sft.wall_clock));
         stage("certifyUser", None);
     }
-    stage("agentSFT", stages.agent_sft.wall_clock);
+    stage("agentSFT", stages.agent_sft.sft.wall_clock);
     stage("grpo", stages.grpo.wall_clock);
     if arms.contains(&Arm::GrpoUnfiltered) {
         stage("grpoUnfiltered", stages.grpo.wall_clock);

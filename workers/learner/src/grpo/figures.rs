@@ -1,8 +1,9 @@
-//! A step's figures, and the sums over its groups that they come from.
+//! A step's figures, and the sums over its groups that they are computed from.
 
 use serde::{Deserialize, Serialize};
 
 use super::Group;
+use crate::figure;
 use crate::filter::Counts;
 use crate::rollout::End;
 
@@ -12,44 +13,65 @@ use crate::rollout::End;
 pub struct Step {
     /// From 1.
     pub step: u64,
-    /// Mean reward over all trajectories that were generated and did not err.
+    /// Mean reward over all trajectories that were generated and have one. In a step of carried groups alone this, the shares
+    /// and the means below are theirs.
+    #[serde(deserialize_with = "figure::read")]
     pub reward_all: f64,
     /// Mean reward over the trajectories trained on.
+    #[serde(deserialize_with = "figure::read")]
     pub reward_effective: f64,
     /// Share of generated groups in which all passed, all failed, some passed.
+    #[serde(deserialize_with = "figure::read")]
     pub all_pass: f64,
     /// See `all_pass`.
+    #[serde(deserialize_with = "figure::read")]
     pub all_fail: f64,
     /// See `all_pass`.
+    #[serde(deserialize_with = "figure::read")]
     pub mixed: f64,
-    /// What the filter did.
+    /// Counts of the filter.
     pub filter: Counts,
-    /// Policy loss.
+    /// Loss, mean over the step's updates.
+    #[serde(deserialize_with = "figure::read")]
     pub loss: f64,
     /// KL(old, new) a token, k3 estimate, over the step's updates.
+    #[serde(deserialize_with = "figure::read")]
     pub kl: f64,
     /// Penalty for leaving the reference a token, before its coefficient; 0 without one.
+    #[serde(deserialize_with = "figure::read")]
     pub reference_kl: f64,
     /// Largest difference between a token's log-probability when sampled and when first scored for training by the same
     /// weights; tokens of groups carried over from the step before are older, and left out.
+    #[serde(deserialize_with = "figure::read")]
     pub logp_diff: f64,
     /// Entropy a trained token, nats.
+    #[serde(deserialize_with = "figure::read")]
     pub entropy: f64,
     /// Share of trained tokens whose clipped term was active.
+    #[serde(deserialize_with = "figure::read")]
     pub clip_share: f64,
-    /// Gradient norm before the cut, mean over updates.
+    /// Gradient norm before the cut, mean over the updates whose gradient was finite; 0 without any.
+    #[serde(deserialize_with = "figure::read")]
     pub grad_norm: f64,
+    /// Updates that were skipped because their gradient was not finite.
+    pub skipped_updates: u64,
+    /// Policy versions between sampling and training, of the oldest token trained on.
+    pub staleness: u64,
     /// Trained tokens.
     pub trained_tokens: u64,
     /// Sampled tokens of the policy.
     pub sampled_tokens: u64,
     /// Mean agent turns, mean tool calls, share of failed calls, share of truncated episodes.
+    #[serde(deserialize_with = "figure::read")]
     pub turns: f64,
     /// See `turns`.
+    #[serde(deserialize_with = "figure::read")]
     pub tool_calls: f64,
     /// See `turns`.
+    #[serde(deserialize_with = "figure::read")]
     pub tool_fail_rate: f64,
     /// See `turns`.
+    #[serde(deserialize_with = "figure::read")]
     pub truncated_ratio: f64,
     /// Members left out: sandbox, checker or user errors.
     pub errors: u64,
@@ -57,15 +79,18 @@ pub struct Step {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pass1: Option<f64>,
     /// Seconds of generation and of training.
+    #[serde(deserialize_with = "figure::read")]
     pub generation_seconds: f64,
     /// See `generation_seconds`.
+    #[serde(deserialize_with = "figure::read")]
     pub training_seconds: f64,
     /// Seconds of the run so far, over all sessions.
+    #[serde(deserialize_with = "figure::read")]
     pub seconds: f64,
 }
 
 impl Step {
-    /// Without what time measures: the same in every run of the same seed.
+    /// Returns the step without times: the same in every run of the same seed.
     #[must_use]
     pub fn timeless(&self) -> Self {
         Self {
@@ -77,7 +102,7 @@ impl Step {
     }
 }
 
-/// Sums over the groups generated in one step.
+/// Sums over groups.
 #[derive(Default)]
 pub(super) struct Seen {
     groups: f64,
@@ -95,6 +120,7 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// Adds a group.
     pub(super) fn count(&mut self, group: &Group) {
         let rewards: Vec<f64> = group.rewards.iter().flatten().copied().collect();
         let passed = rewards.iter().filter(|r| **r > 0.5).count();
@@ -118,7 +144,21 @@ impl Seen {
         }
     }
 
-    pub(super) fn figures(&self) -> Step {
+    /// Returns the figures of a step that generated the groups counted here and trains on `trained`.
+    pub(super) fn figures(&self, trained: &[Group]) -> Step {
+        if self.groups > 0.0 {
+            return self.means();
+        }
+        let mut carried = Self::default();
+        trained.iter().for_each(|group| carried.count(group));
+        Step {
+            sampled_tokens: 0,
+            errors: 0,
+            ..carried.means()
+        }
+    }
+
+    fn means(&self) -> Step {
         let groups = self.groups.max(1.0);
         let members = self.members.max(1.0);
         Step {
@@ -134,5 +174,24 @@ impl Seen {
             errors: self.errors,
             ..Step::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_with_figures_that_are_no_numbers_is_read_back() {
+        let step = Step {
+            step: 3,
+            loss: f64::NAN,
+            grad_norm: f64::INFINITY,
+            pass1: Some(0.5),
+            ..Step::default()
+        };
+        let back: Step = serde_json::from_str(&serde_json::to_string(&step).unwrap()).unwrap();
+        assert!(back.loss.is_nan() && back.grad_norm.is_nan());
+        assert_eq!((back.step, back.pass1, back.entropy), (3, Some(0.5), 0.0));
     }
 }

@@ -1,19 +1,23 @@
-//! GRPO: play groups, filter and refill, trajectory-level advantages, one clipped policy step.
+//! GRPO: play groups, filter and refill, trajectory-level advantages, one or several optimiser updates.
 //!
 //! A step's groups come from a cursor over the tasks, reshuffled each round by (seed, round). All members of a group
 //! play the same task; the advantage is a statistic over its trajectories; every trained token of a trajectory carries
-//! it; the loss is the mean over the step's trained tokens. State for a resume is whole after each step.
+//! it. State for a resume is whole after each step.
 //!
-//! Among ranks each plays every n-th group and tells the others how it went; so every rank sees the same groups, filters
+//! Each of several ranks plays every n-th group and sends the others the outcome; so every rank sees the same groups, filters
 //! them alike and trains its share of them, with the token counts of the whole step.
 
 mod figures;
+mod generate;
+mod health;
+mod room;
 mod update;
 
 use std::rc::Rc;
 use std::time::Instant;
 
 use agoge_c10d::Ranks;
+use agoge_crds::grpo_run::GrpoSpec;
 use agoge_model::Decoder;
 use agoge_world::Task;
 use serde::{Deserialize, Serialize};
@@ -21,24 +25,26 @@ use tch::Tensor;
 
 use crate::LearnerError;
 use crate::adamw::{AdamW, Settings};
-use crate::advantage::Estimator;
-use crate::filter::{Insufficient, Refill, Rule};
-use crate::loss::Clip;
-use crate::players::Players;
+use crate::advantage::advantages;
+use crate::filter::Refill;
+use crate::objective::Objective;
+use crate::players::{OnWave, version};
 use crate::ranks::{same_weights, state_of_rank_0};
-use crate::rollout::{Seat, Trajectory};
+use crate::rollout::Trajectory;
 use crate::schedule;
 use crate::sft::{put_back, snapshot};
-use crate::shuffle::shuffled;
+use crate::source::RolloutSource;
 
-use figures::Seen;
 pub use figures::Step;
+pub use room::check_room;
 
-/// What the learning rate falls along, by a cosine to a tenth.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// Tokens of one forward pass, unless a caller says otherwise.
+const MICRO_BATCH_TOKENS: usize = 8192;
+
+/// Quantity that the learning rate falls along, by a cosine to a tenth.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Decay {
-    /// It stays.
+    /// None: the rate stays.
     #[default]
     None,
     /// The number of steps.
@@ -47,74 +53,36 @@ pub enum Decay {
     Seconds(f64),
 }
 
-/// How to train. Defaults and formulas follow the field's papers, named at each formula.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct GrpoConfig {
-    /// Advantage.
-    pub algorithm: Estimator,
-    /// Trajectories of a group.
-    pub group_size: usize,
-    /// Groups that a step trains on.
-    pub groups_per_step: usize,
-    /// Which groups are trained on.
-    pub filter: Rule,
-    /// What happens when too few are.
-    pub insufficient: Insufficient,
-    /// Generation batches of one step at most, refills included.
-    pub max_gen_batches: usize,
-    /// AdamW's learning rate.
-    pub learning_rate: f64,
-    /// Updates over which it rises linearly from 0.
-    pub warmup: u64,
-    /// How it falls.
+/// A spec with the settings that no manifest names.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setup {
+    /// The stage's spec, as the manifest gives it.
+    pub spec: GrpoSpec,
+    /// Fall of the learning rate.
     pub decay: Decay,
-    /// Ratio clip.
-    pub clip: Clip,
-    /// Weight of the KL to a reference policy.
-    pub kl_coefficient: f64,
-    /// Weight of the entropy bonus.
-    pub entropy_coefficient: f64,
-    /// Optimiser updates a step: the step's trajectories are split over them.
-    pub minibatches: usize,
-    /// Sampling temperature; the loss scores at the same.
-    pub temperature: f64,
+    /// Settings of AdamW beside the learning rate.
+    pub adamw: Settings,
     /// Tokens of one forward pass.
     pub micro_batch_tokens: usize,
-    /// Whether a member whose user broke its instruction is left out of statistics and loss.
-    pub mask_user_faults: bool,
-    /// AdamW's settings.
-    pub adamw: Settings,
     /// Seed of the order of tasks.
     pub seed: u64,
-    /// Threads that training may keep busy; the outcome does not depend on them.
-    #[serde(skip)]
+    /// Threads that training may keep busy; the result does not depend on them.
     pub threads: usize,
 }
 
-impl Default for GrpoConfig {
-    fn default() -> Self {
+impl Setup {
+    /// Returns the setup of a spec: seed 0, one thread, a constant learning rate.
+    #[must_use]
+    pub fn of(spec: GrpoSpec) -> Self {
+        let adamw = Settings {
+            weight_decay: spec.weight_decay,
+            ..Settings::default()
+        };
         Self {
-            algorithm: Estimator::GroupMean,
-            group_size: 8,
-            groups_per_step: 32,
-            filter: Rule::NonZeroStd,
-            insufficient: Insufficient::Backfill,
-            max_gen_batches: 10,
-            learning_rate: 2e-4,
-            warmup: 0,
+            spec,
             decay: Decay::None,
-            clip: Clip::default(),
-            kl_coefficient: 0.0,
-            entropy_coefficient: 0.0,
-            minibatches: 1,
-            temperature: 1.0,
-            micro_batch_tokens: 8192,
-            mask_user_faults: true,
-            adamw: Settings {
-                weight_decay: 0.0,
-                ..Settings::default()
-            },
+            adamw,
+            micro_batch_tokens: MICRO_BATCH_TOKENS,
             seed: 0,
             threads: 1,
         }
@@ -133,7 +101,25 @@ pub struct Group {
     pub advantages: Vec<f64>,
 }
 
-/// What a resume needs beside the tensors.
+impl Group {
+    /// Returns the number of policy versions between the oldest trained token and this version.
+    #[must_use]
+    pub fn age(&self, version: u32) -> u32 {
+        let members = self.members.iter().zip(&self.rewards);
+        members
+            .filter(|(_, reward)| reward.is_some())
+            .flat_map(|(member, _)| {
+                let transcript = &member.transcript;
+                transcript.mask.iter().zip(&transcript.versions)
+            })
+            .filter(|(trained, _)| **trained)
+            .map(|(_, sampled_by)| version.saturating_sub(*sampled_by))
+            .max()
+            .unwrap_or(0)
+    }
+}
+
+/// State of a resume beside the tensors.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GrpoState {
@@ -153,7 +139,8 @@ pub struct GrpoState {
 pub struct Grpo<'a> {
     decoder: &'a Decoder,
     reference: Option<&'a Decoder>,
-    config: GrpoConfig,
+    setup: Setup,
+    objective: Objective,
     adam: AdamW,
     pool: Refill<Group>,
     ranks: Rc<Ranks>,
@@ -162,24 +149,24 @@ pub struct Grpo<'a> {
 }
 
 impl<'a> Grpo<'a> {
-    /// A trainer of `decoder` at the beginning. `reference` is what `klCoefficient` pulls to; without one there is no pull.
+    /// Returns a trainer of `decoder` at the beginning. `reference` is the policy that `klCoefficient` pulls to; without one
+    /// there is no pull.
     #[must_use]
-    pub fn new(decoder: &'a Decoder, reference: Option<&'a Decoder>, config: GrpoConfig) -> Self {
-        let adam = AdamW::new(decoder.parameters(), config.adamw);
-        let reference = reference.filter(|_| config.kl_coefficient > 0.0);
-        let pool = pool(&config);
+    pub fn new(decoder: &'a Decoder, reference: Option<&'a Decoder>, setup: Setup) -> Self {
+        let objective = Objective::of(&setup.spec);
         Self {
             decoder,
-            reference,
-            config,
-            adam,
-            pool,
+            reference: reference.filter(|_| objective.needs_reference()),
+            adam: AdamW::new(decoder.parameters(), setup.adamw),
+            pool: pool(&setup.spec),
+            objective,
+            setup,
             ranks: Rc::new(Ranks::alone()),
             state: GrpoState::default(),
         }
     }
 
-    /// The same as one of several ranks: weights, moments and progress are rank 0's from here on.
+    /// Joins ranks: weights, moments and progress are rank 0's from here on.
     ///
     /// # Errors
     /// When another rank is lost.
@@ -192,7 +179,7 @@ impl<'a> Grpo<'a> {
         Ok(self)
     }
 
-    /// Everything a checkpoint needs.
+    /// Returns the tensors of a checkpoint.
     #[must_use]
     pub fn tensors(&self) -> Vec<(String, Tensor)> {
         let mut all = self.adam.state();
@@ -204,10 +191,10 @@ impl<'a> Grpo<'a> {
         all
     }
 
-    /// Takes back a checkpoint.
+    /// Restores a checkpoint.
     ///
     /// # Errors
-    /// The name of what does not fit.
+    /// The name of the tensor that does not fit.
     pub fn restore(
         &mut self,
         tensors: &[(String, Tensor)],
@@ -215,139 +202,56 @@ impl<'a> Grpo<'a> {
     ) -> Result<(), String> {
         self.adam.restore(tensors, state.updates)?;
         put_back(self.decoder, "weight.", tensors)?;
-        self.pool = pool(&self.config);
+        self.pool = pool(&self.setup.spec);
         self.pool.carry(state.surplus.iter().cloned());
         self.state = state;
         Ok(())
     }
 
-    /// One step. Returns its figures and the groups it trained on.
+    /// Trains one step. Returns its figures and the groups it trained on.
     ///
     /// # Errors
-    /// What stops the whole batch; the trainer is then where it was after the last whole step only if restored from it.
+    /// Whatever stops the whole batch, and training that has stopped to learn; the trainer is then where it was after the
+    /// last whole step only if restored from it.
     pub fn step(
         &mut self,
-        players: &mut dyn Players,
+        source: &mut dyn RolloutSource,
         tasks: &[Task],
-        mut on_wave: impl FnMut(usize) -> Result<(), LearnerError>,
+        mut progress: impl FnMut(usize) -> Result<(), LearnerError>,
     ) -> Result<(Step, Vec<Group>), LearnerError> {
         if tasks.is_empty() {
             return Err(LearnerError::NoTasks);
         }
         let number = self.state.steps.len() as u64 + 1;
         let started = Instant::now();
-        let mut seen = Seen::default();
-        while let Some(missing) = self.pool.missing() {
-            let generate = self.generate(missing);
-            let drawn: Vec<usize> = (0..generate).map(|_| self.draw(tasks.len())).collect();
-            let seats: Vec<Seat<'_>> = drawn
-                .iter()
-                .enumerate()
-                .filter(|(offset, _)| self.ranks.mine(*offset))
-                .flat_map(|(offset, task)| {
-                    let group = self.state.groups + offset as u64;
-                    (0..self.config.group_size as u64).map(move |member| Seat {
-                        task: &tasks[*task],
-                        group,
-                        member,
-                    })
-                })
-                .collect();
-            self.state.groups += generate as u64;
-            let played = players.play(&seats, number, &mut on_wave);
-            let played = self.everyones(played)?;
-            let batch: Vec<(Group, Vec<Option<f64>>)> = played
-                .chunks(self.config.group_size)
-                .map(|members| {
-                    let group = self.group(members.to_vec());
-                    seen.count(&group);
-                    let rewards = group.rewards.clone();
-                    (group, rewards)
-                })
-                .collect();
-            self.pool.offer(batch);
-        }
-        let (groups, filter) = self.pool.take();
-        let generation_seconds = started.elapsed().as_secs_f64();
-        let mut step = seen.figures();
-        step.step = number;
-        step.filter = filter;
-        step.generation_seconds = generation_seconds;
+        source.publish(version(number), self.decoder)?;
+        let (groups, mut step) = self.generate(source, tasks, number, &mut progress)?;
+        step.generation_seconds = started.elapsed().as_secs_f64();
         let training = Instant::now();
-        self.try_update(&groups, &mut step)?;
+        self.update(&groups, &mut step)?;
         step.training_seconds = training.elapsed().as_secs_f64();
+        self.agree(&mut step, started)?;
+        self.note(step.clone());
+        health::check(&self.state.steps)?;
+        Ok((step, groups))
+    }
+
+    /// Makes weights and time those of rank 0.
+    fn agree(&self, step: &mut Step, started: Instant) -> Result<(), LearnerError> {
         let before = self.state.steps.last().map_or(0.0, |s| s.seconds);
         step.seconds = before + started.elapsed().as_secs_f64();
         if self.ranks.world() > 1 {
             same_weights(&self.ranks, self.decoder)?;
             step.seconds = self.ranks.agreed("agreeing on the time", step.seconds)?;
         }
+        Ok(())
+    }
+
+    /// Makes a finished step part of the state.
+    fn note(&mut self, step: Step) {
         self.state.updates = self.adam.steps();
         self.state.surplus = self.pool.waiting().to_vec();
-        self.state.steps.push(step.clone());
-        Ok((step, groups))
-    }
-
-    /// The trajectories of all ranks, in the order of their groups. A rank that was asked to stop stops all.
-    fn everyones(
-        &self,
-        played: Result<Vec<Trajectory>, LearnerError>,
-    ) -> Result<Vec<Trajectory>, LearnerError> {
-        const DOING: &str = "exchanging trajectories";
-        if self.ranks.world() == 1 {
-            return played;
-        }
-        let own = match played {
-            Ok(played) => Some(played),
-            Err(LearnerError::Stopped) => None,
-            Err(error) => return Err(error),
-        };
-        let unread = |error: serde_json::Error| LearnerError::Message(error.to_string());
-        self.ranks.barrier("playing")?;
-        let bytes = serde_json::to_vec(&own).map_err(unread)?;
-        let told = self.ranks.gather_bytes(DOING, bytes)?;
-        let told: Vec<Option<Vec<Trajectory>>> = told
-            .iter()
-            .map(|bytes| serde_json::from_slice(bytes).map_err(unread))
-            .collect::<Result<_, _>>()?;
-        let told: Option<Vec<_>> = told.into_iter().collect();
-        let mut all: Vec<Trajectory> = told
-            .ok_or(LearnerError::Stopped)?
-            .into_iter()
-            .flatten()
-            .collect();
-        all.sort_by_key(|one| (one.group, one.member));
-        Ok(all)
-    }
-
-    /// How many groups are generated at once when `missing` are: what the last step's share of kept groups makes likely
-    /// to be enough. A few at a time would cost as many sequential decoding steps as many; a surplus is carried.
-    fn generate(&self, missing: usize) -> usize {
-        let last = self
-            .state
-            .steps
-            .iter()
-            .rev()
-            .map(|step| step.filter)
-            .find(|f| f.generated > 0);
-        let kept = last.map_or(1.0, |f| {
-            (f.generated - f.discarded) as f64 / f.generated.max(1) as f64
-        });
-        let likely = (missing as f64 / kept.clamp(0.25, 1.0)).ceil() as usize;
-        likely.max(self.config.groups_per_step.div_ceil(4))
-    }
-
-    /// The learning rate of the next update.
-    fn rate(&self) -> f64 {
-        let done = match self.config.decay {
-            Decay::None => 0.0,
-            Decay::Steps(steps) => self.state.steps.len() as f64 / steps.max(1) as f64,
-            Decay::Seconds(seconds) => {
-                self.state.steps.last().map_or(0.0, |step| step.seconds) / seconds.max(1e-9)
-            }
-        };
-        let (peak, warmup) = (self.config.learning_rate, self.config.warmup);
-        schedule::rate(peak, self.adam.steps() + 1, warmup, done)
+        self.state.steps.push(step);
     }
 
     /// Notes pass^1 of an evaluation after the last step, for the curve.
@@ -357,24 +261,25 @@ impl<'a> Grpo<'a> {
         }
     }
 
-    fn draw(&mut self, tasks: usize) -> usize {
-        let (round, at) = (
-            self.state.cursor / tasks as u64,
-            self.state.cursor % tasks as u64,
-        );
-        self.state.cursor += 1;
-        shuffled(tasks, self.config.seed, round)[usize::try_from(at).unwrap_or(0)]
+    /// Returns the learning rate of the next update.
+    fn rate(&self) -> f64 {
+        let done = match self.setup.decay {
+            Decay::None => 0.0,
+            Decay::Steps(steps) => self.state.steps.len() as f64 / steps.max(1) as f64,
+            Decay::Seconds(seconds) => {
+                self.state.steps.last().map_or(0.0, |step| step.seconds) / seconds.max(1e-9)
+            }
+        };
+        let spec = &self.setup.spec;
+        let (peak, warmup) = (spec.learning_rate, u64::from(spec.warmup));
+        schedule::rate(peak, self.adam.steps() + 1, warmup, done)
     }
 
+    /// Returns a group of trajectories with their advantages. A member whose user broke its instruction has no reward here.
     fn group(&self, members: Vec<Trajectory>) -> Group {
-        let rewards: Vec<Option<f64>> = members
-            .iter()
-            .map(|m| {
-                m.reward
-                    .filter(|_| m.user_faults.is_empty() || !self.config.mask_user_faults)
-            })
-            .collect();
-        let advantages = self.config.algorithm.advantages(&rewards);
+        let reward = |member: &Trajectory| member.reward.filter(|_| member.user_faults.is_empty());
+        let rewards: Vec<Option<f64>> = members.iter().map(reward).collect();
+        let advantages = advantages(self.setup.spec.objective.algorithm, &rewards);
         Group {
             members,
             rewards,
@@ -383,11 +288,6 @@ impl<'a> Grpo<'a> {
     }
 }
 
-fn pool(config: &GrpoConfig) -> Refill<Group> {
-    Refill::new(
-        config.filter,
-        config.insufficient,
-        config.groups_per_step,
-        config.max_gen_batches,
-    )
+fn pool(spec: &GrpoSpec) -> Refill<Group> {
+    Refill::new(spec.filter, spec.groups_per_step as usize)
 }

@@ -1,98 +1,185 @@
-//! The training half of a step: the clipped loss over its trajectories, in micro-batches, and the optimiser's updates.
+//! The training half of a step: the objective over its trajectories, in micro-batches, and the optimiser's updates.
 
 use agoge_c10d::{Ranks, RanksError};
 use agoge_model::Decoder;
 use tch::Tensor;
 
-use super::{Group, Grpo, GrpoConfig, Step};
-use crate::batch::{Batch, Entropy, micro_batches, needed, score, trainable};
+use super::{Group, Grpo, Step, version};
+use crate::aggregation::Totals;
+use crate::batch::{Batch, Entropy, Sequence, micro_batches, needed, score, trainable};
 use crate::gradient::gradient;
-use crate::loss::{ppo_clip, reference_kl};
+use crate::objective::{Objective, Parts};
+use crate::parallel;
 use crate::ranks::whole_gradient;
 use crate::rollout::Trajectory;
 use crate::shuffle::shuffled;
 
 impl Grpo<'_> {
-    /// The optimiser updates of one step. Without a penalty or bonus of its own, a trajectory whose advantage is 0 adds
-    /// nothing to the gradient, so only its token count enters, as part of the denominator.
-    pub(super) fn try_update(
-        &mut self,
-        groups: &[Group],
-        step: &mut Step,
-    ) -> Result<(), RanksError> {
-        let (mut all, mut shares): (Vec<(&Trajectory, f64)>, Vec<bool>) = (Vec::new(), Vec::new());
-        for (index, group) in groups.iter().enumerate() {
-            let members = group.members.iter().zip(&group.rewards);
-            for ((member, reward), advantage) in members.zip(&group.advantages) {
-                if reward.is_some() {
-                    all.push((member, *advantage));
-                    shares.push(self.ranks.mine(index));
-                }
-            }
-        }
-        let rewards: Vec<f64> = all.iter().filter_map(|(member, _)| member.reward).collect();
-        step.reward_effective = rewards.iter().sum::<f64>() / rewards.len().max(1) as f64;
-        let parts = self.config.minibatches.max(1);
-        let every = self.config.kl_coefficient > 0.0 || self.config.entropy_coefficient > 0.0;
-        let order = shuffled(all.len(), self.config.seed ^ 0x5eed, step.step);
+    /// Makes the optimiser updates of one step, and completes its figures.
+    pub(super) fn update(&mut self, groups: &[Group], step: &mut Step) -> Result<(), RanksError> {
+        let mut members = members(groups, &self.ranks);
+        self.score_at_start(&mut members);
         let mut sums = Sums::default();
         let mut norms = Vec::new();
-        for (number, part) in order.chunks(all.len().div_ceil(parts).max(1)).enumerate() {
-            let tokens: usize = part.iter().map(|i| trainable(&all[*i].0.transcript)).sum();
-            step.trained_tokens += tokens as u64;
-            let counts = |i: &&usize| {
-                let (member, advantage) = &all[**i];
-                (every || *advantage != 0.0) && trainable(&member.transcript) > 0
-            };
-            let anything = part.iter().any(|i| counts(&i));
-            let used: Vec<(&Trajectory, f64)> = part
-                .iter()
-                .filter(counts)
-                .filter(|i| shares[**i])
-                .map(|i| all[*i])
-                .collect();
-            let lengths: Vec<usize> = used
-                .iter()
-                .map(|(member, _)| needed(&member.transcript))
-                .collect();
-            let items: Vec<Item> = micro_batches(&lengths, self.config.micro_batch_tokens)
-                .into_iter()
-                .map(|micro| Item {
-                    micro,
-                    reference: self.reference.map(Decoder::share),
-                })
-                .collect();
-            let config = &self.config;
-            let (gradient, found) =
-                gradient(self.decoder, config.threads, items, |decoder, item| {
-                    item.loss(config, decoder, &used, tokens as f64, step.step)
-                });
+        let parts = self.setup.spec.minibatches.max(1) as usize;
+        let order = shuffled(members.len(), self.setup.seed ^ 0x5eed, step.step);
+        for (number, part) in order
+            .chunks(members.len().div_ceil(parts).max(1))
+            .enumerate()
+        {
+            let part: Vec<&Member<'_>> = part.iter().map(|index| &members[*index]).collect();
+            let totals = Totals::of(part.iter().map(|member| (member.group, member.tokens)));
+            step.trained_tokens += totals.tokens as u64;
+            let (gradient, found) = self.gradient_of(&part, &totals, step.step)?;
             for one in found {
                 if number == 0 {
-                    step.logp_diff = step.logp_diff.max(one.gap);
+                    sums.gap = sums.gap.max(one.gap);
                 }
                 sums.add(&one, 1.0 / parts as f64);
             }
-            // Every rank knows whether there is anything to exchange.
-            let gradient = match anything {
-                true => whole_gradient(&self.ranks, self.decoder, gradient)?,
-                false => gradient,
-            };
-            norms.push(self.adam.step(&gradient, self.rate()));
+            let norm = self.adam.step(&gradient, self.rate());
+            if norm.is_finite() {
+                norms.push(norm);
+            } else {
+                step.skipped_updates += 1;
+            }
         }
-        let mut gap = [step.logp_diff];
-        self.ranks.max_figures("comparing figures", &mut gap)?;
-        step.logp_diff = gap[0];
-        let sums = sums.over(&self.ranks)?;
-        let scored = f64::max(sums.scored, 1.0);
-        step.loss = sums.loss;
-        step.clip_share = sums.clipped / scored;
-        step.kl = sums.kl / scored;
-        step.reference_kl = sums.reference;
-        step.entropy = sums.entropy / scored;
+        let rewards: Vec<f64> = members.iter().filter_map(|m| m.trajectory.reward).collect();
+        step.reward_effective = rewards.iter().sum::<f64>() / rewards.len().max(1) as f64;
         step.grad_norm = norms.iter().sum::<f64>() / norms.len().max(1) as f64;
+        sums.over(&self.ranks)?.enter(step);
         Ok(())
     }
+
+    /// Computes the log-probabilities of this rank's members before the first update, where the objective needs them.
+    fn score_at_start(&self, members: &mut [Member<'_>]) {
+        if !self.objective.needs_proximal() {
+            return;
+        }
+        let own: Vec<usize> = (0..members.len())
+            .filter(|at| members[*at].own && self.moves(&members[*at]))
+            .collect();
+        let lengths: Vec<usize> = own.iter().map(|at| members[*at].length()).collect();
+        let items: Vec<(Decoder, Vec<usize>)> =
+            micro_batches(&lengths, self.setup.micro_batch_tokens)
+                .into_iter()
+                .map(|micro| (self.decoder.share(), micro))
+                .collect();
+        let temperature = self.setup.spec.temperature;
+        let shared: &[Member<'_>] = members;
+        let scored = parallel::run(self.setup.threads, items, |(decoder, micro)| {
+            let at: Vec<usize> = micro.iter().map(|index| own[*index]).collect();
+            let picked: Vec<Sequence<'_>> = at
+                .iter()
+                .map(|at| Sequence::of(&shared[*at].trajectory.transcript))
+                .collect();
+            let batch = Batch::pack(&picked, 0);
+            let scores = tch::no_grad(|| score(&decoder, &batch, temperature, Entropy::Skip));
+            let mut flat = Vec::<f32>::try_from(&scores.logprobs)
+                .unwrap_or_default()
+                .into_iter();
+            let cut = |tokens: usize| flat.by_ref().take(tokens).collect::<Vec<f32>>();
+            let each: Vec<Vec<f32>> = batch.spans.iter().map(|s| s.tokens).map(cut).collect();
+            at.into_iter().zip(each).collect::<Vec<_>>()
+        });
+        for (at, logprobs) in scored.into_iter().flatten() {
+            members[at].proximal = Some(logprobs);
+        }
+    }
+
+    /// Returns true if a member has a gradient. Without a penalty or bonus of its own, a trajectory whose advantage is 0 has
+    /// none: only its token count enters, as part of the denominators.
+    fn moves(&self, member: &Member<'_>) -> bool {
+        (self.objective.moves_without_advantage() || member.advantage != 0.0) && member.tokens > 0
+    }
+
+    /// Returns the gradient of an update over all ranks, and the sums of this rank's micro-batches. The gradient is empty
+    /// where no member of any rank has one.
+    fn gradient_of(
+        &self,
+        part: &[&Member<'_>],
+        totals: &Totals,
+        step: u64,
+    ) -> Result<(Vec<Tensor>, Vec<Sums>), RanksError> {
+        // Every rank knows whether there is anything to exchange.
+        let anything = part.iter().any(|member| self.moves(member));
+        let used: Vec<&Member<'_>> = part
+            .iter()
+            .filter(|member| self.moves(member) && member.own)
+            .copied()
+            .collect();
+        let lengths: Vec<usize> = used.iter().map(|member| member.length()).collect();
+        let items: Vec<Item> = micro_batches(&lengths, self.setup.micro_batch_tokens)
+            .into_iter()
+            .map(|micro| Item {
+                micro,
+                reference: self.reference.map(Decoder::share),
+            })
+            .collect();
+        let (objective, temperature) = (&self.objective, self.setup.spec.temperature);
+        let (gradient, found) =
+            gradient(self.decoder, self.setup.threads, items, |decoder, item| {
+                let picked: Vec<Sequence<'_>> =
+                    item.micro.iter().map(|at| used[*at].sequence()).collect();
+                let batch = Batch::pack(&picked, version(step));
+                let reference = item.reference.as_ref();
+                loss(objective, decoder, reference, &batch, totals, temperature)
+            });
+        let gradient = match anything {
+            true => whole_gradient(&self.ranks, self.decoder, gradient)?,
+            false => gradient,
+        };
+        Ok((gradient, found))
+    }
+}
+
+/// A trajectory that a step trains on.
+struct Member<'a> {
+    trajectory: &'a Trajectory,
+    advantage: f64,
+    /// Index of its group in the step.
+    group: usize,
+    /// Trained tokens.
+    tokens: usize,
+    /// This rank trains it.
+    own: bool,
+    proximal: Option<Vec<f32>>,
+}
+
+impl Member<'_> {
+    fn length(&self) -> usize {
+        needed(&self.trajectory.transcript)
+    }
+
+    fn sequence(&self) -> Sequence<'_> {
+        Sequence {
+            transcript: &self.trajectory.transcript,
+            advantage: self.advantage,
+            group: self.group,
+            proximal: self.proximal.as_deref(),
+        }
+    }
+}
+
+/// Returns the members with a reward, in order.
+fn members<'a>(groups: &'a [Group], ranks: &Ranks) -> Vec<Member<'a>> {
+    let mut all = Vec::new();
+    for (index, group) in groups.iter().enumerate() {
+        let members = group.members.iter().zip(&group.rewards);
+        for ((trajectory, reward), advantage) in members.zip(&group.advantages) {
+            if reward.is_some() {
+                all.push(Member {
+                    trajectory,
+                    advantage: *advantage,
+                    group: index,
+                    tokens: trainable(&trajectory.transcript),
+                    own: ranks.mine(index),
+                    proximal: None,
+                });
+            }
+        }
+    }
+    all
 }
 
 /// One micro-batch of an update.
@@ -101,156 +188,102 @@ struct Item {
     reference: Option<Decoder>,
 }
 
+/// Returns the loss of a micro-batch and its sums.
+fn loss(
+    objective: &Objective,
+    decoder: &Decoder,
+    reference: Option<&Decoder>,
+    batch: &Batch,
+    totals: &Totals,
+    temperature: f64,
+) -> (Tensor, Sums) {
+    let scores = score(decoder, batch, temperature, objective.entropy());
+    let reference = reference.map(|reference| {
+        tch::no_grad(|| score(reference, batch, temperature, Entropy::Skip).logprobs)
+    });
+    let columns = batch.columns(&scores.logprobs, reference.as_ref());
+    let (loss, parts) = objective.evaluate(&columns, &scores.entropy, totals);
+    let sums = Sums {
+        scored: batch.trained() as f64,
+        parts,
+        entropy: scores.entropy.double_value(&[]),
+        gap: columns.gap(),
+    };
+    (loss, sums)
+}
+
 /// Figures of micro-batches, summed.
 #[derive(Default)]
 struct Sums {
     scored: f64,
-    loss: f64,
-    clipped: f64,
-    kl: f64,
-    reference: f64,
+    parts: Parts,
     entropy: f64,
     gap: f64,
 }
 
 impl Sums {
-    /// Those of all ranks.
+    /// Adds a micro-batch of an update that is `share` of the step's updates.
+    fn add(&mut self, one: &Self, share: f64) {
+        self.scored += one.scored;
+        self.parts.loss += one.parts.loss * share;
+        self.parts.clipped += one.parts.clipped;
+        self.parts.kl += one.parts.kl;
+        self.parts.reference += one.parts.reference * share;
+        self.entropy += one.entropy;
+    }
+
+    /// Returns the sums of all ranks.
     fn over(self, ranks: &Ranks) -> Result<Self, RanksError> {
-        let mut all = [
-            self.scored,
-            self.loss,
-            self.clipped,
-            self.kl,
-            self.reference,
-            self.entropy,
-        ];
-        ranks.sum_figures("summing figures", &mut all)?;
-        let [scored, loss, clipped, kl, reference, entropy] = all;
-        Ok(Self {
-            scored,
+        let mut gap = [self.gap];
+        ranks.max_figures("comparing figures", &mut gap)?;
+        let Parts {
             loss,
             clipped,
             kl,
             reference,
+        } = self.parts;
+        let mut all = [self.scored, loss, clipped, kl, reference, self.entropy];
+        ranks.sum_figures("summing figures", &mut all)?;
+        let [scored, loss, clipped, kl, reference, entropy] = all;
+        Ok(Self {
+            scored,
+            parts: Parts {
+                loss,
+                clipped,
+                kl,
+                reference,
+            },
             entropy,
-            ..self
+            gap: gap[0],
         })
     }
 
-    fn add(&mut self, one: &Self, share: f64) {
-        self.scored += one.scored;
-        self.loss += one.loss * share;
-        self.clipped += one.clipped;
-        self.kl += one.kl;
-        self.reference += one.reference * share;
-        self.entropy += one.entropy;
-    }
-}
-
-impl Item {
-    fn loss(
-        &self,
-        config: &GrpoConfig,
-        decoder: &Decoder,
-        used: &[(&Trajectory, f64)],
-        tokens: f64,
-        step: u64,
-    ) -> (Tensor, Sums) {
-        let picked: Vec<_> = self.micro.iter().map(|i| &used[*i].0.transcript).collect();
-        let batch = Batch::pack(&picked);
-        let old = sampled_side(&self.micro, used);
-        let wanted = if config.entropy_coefficient > 0.0 {
-            Entropy::Gradient
-        } else {
-            Entropy::Figure
-        };
-        let scores = score(decoder, &batch, config.temperature, wanted);
-        let out = ppo_clip(
-            &scores.logprobs,
-            &old.logprobs,
-            &old.advantages,
-            config.clip,
-            tokens,
-        );
-        let mut loss = out.loss;
-        let mut sums = Sums {
-            scored: batch.trained() as f64,
-            clipped: out.clipped,
-            kl: out.kl_sum,
-            entropy: scores.entropy.double_value(&[]),
-            gap: old.gap(&scores.logprobs, step),
-            ..Sums::default()
-        };
-        if let Some(reference) = &self.reference {
-            let theirs = tch::no_grad(|| {
-                score(reference, &batch, config.temperature, Entropy::Skip).logprobs
-            });
-            let penalty = reference_kl(&scores.logprobs, &theirs, tokens);
-            sums.reference = penalty.double_value(&[]);
-            loss += penalty * config.kl_coefficient;
-        }
-        if config.entropy_coefficient > 0.0 {
-            loss -= scores.entropy * (config.entropy_coefficient / tokens);
-        }
-        sums.loss = loss.double_value(&[]);
-        (loss, sums)
-    }
-}
-
-/// What a batch's trained tokens were sampled with; one entry a token.
-struct Sampled {
-    logprobs: Tensor,
-    advantages: Tensor,
-    versions: Vec<f32>,
-}
-
-impl Sampled {
-    /// The largest difference to `scored` over the tokens that the policy of this step sampled.
-    fn gap(&self, scored: &Tensor, step: u64) -> f64 {
-        let fresh: Vec<f32> = self
-            .versions
-            .iter()
-            .map(|v| f32::from(u8::from(*v == step as f32)))
-            .collect();
-        let gaps = (scored.detach() - &self.logprobs).abs() * Tensor::from_slice(&fresh);
-        if gaps.numel() == 0 {
-            0.0
-        } else {
-            gaps.max().double_value(&[])
-        }
-    }
-}
-
-fn sampled_side(micro: &[usize], used: &[(&Trajectory, f64)]) -> Sampled {
-    let (mut logprobs, mut advantages, mut versions) = (Vec::new(), Vec::new(), Vec::new());
-    for index in micro {
-        let (member, advantage) = used[*index];
-        let transcript = &member.transcript;
-        for (column, trained) in transcript.mask.iter().enumerate() {
-            if *trained && column > 0 {
-                logprobs.push(transcript.logprobs[column]);
-                advantages.push(advantage as f32);
-                versions.push(transcript.versions[column] as f32);
-            }
-        }
-    }
-    Sampled {
-        logprobs: Tensor::from_slice(&logprobs),
-        advantages: Tensor::from_slice(&advantages),
-        versions,
+    /// Enters the sums into a step's figures.
+    fn enter(&self, step: &mut Step) {
+        let scored = f64::max(self.scored, 1.0);
+        step.loss = self.parts.loss;
+        step.clip_share = self.parts.clipped / scored;
+        step.kl = self.parts.kl / scored;
+        step.reference_kl = self.parts.reference;
+        step.entropy = self.entropy / scored;
+        step.logp_diff = self.gap;
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use agoge_crds::grpo_run::{
+        AggregationKind, CorrectionKind, GrpoSpec, LossKind, ObjectiveSpec,
+    };
     use agoge_dialogue::Transcript;
     use agoge_model::ModelConfig;
 
     use super::*;
+    use crate::grpo::Setup;
     use crate::rollout::End;
     use crate::sft::snapshot;
 
-    fn tiny() -> Decoder {
+    pub fn tiny() -> Decoder {
         let config = ModelConfig {
             vocab_size: 32,
             hidden_size: 16,
@@ -263,7 +296,7 @@ mod tests {
         Decoder::fresh(config, 3).unwrap()
     }
 
-    fn played(said: &[u32], reward: Option<f64>) -> Trajectory {
+    pub fn played(said: &[u32], reward: Option<f64>) -> Trajectory {
         let mut transcript = Transcript::default();
         transcript.push_context(&[1, 2, 3]);
         // As a fresh decoder samples: nearly evenly over its 32 tokens, so that no ratio is clipped at first.
@@ -288,23 +321,26 @@ mod tests {
         let one = played(said, None);
         let scores = score(
             decoder,
-            &Batch::pack(&[&one.transcript]),
+            &Batch::pack(&[Sequence::of(&one.transcript)], 0),
             1.0,
             Entropy::Skip,
         );
         scores.logprobs.mean(tch::Kind::Float).double_value(&[])
     }
 
-    /// `n` updates on one group; gives the trainer's last figures.
-    fn train(decoder: &Decoder, config: GrpoConfig, n: u64, members: &[Trajectory]) -> Step {
-        let mut grpo = Grpo::new(
-            decoder,
-            None,
-            GrpoConfig {
-                learning_rate: 1e-2,
-                ..config
-            },
-        );
+    /// A setup with a learning rate that shows in a few updates.
+    fn setup(objective: ObjectiveSpec) -> Setup {
+        Setup::of(GrpoSpec {
+            objective,
+            learning_rate: 1e-2,
+            weight_decay: 0.0,
+            ..GrpoSpec::default()
+        })
+    }
+
+    /// Makes `n` updates on one group and returns the trainer's last figures.
+    fn train(decoder: &Decoder, setup: Setup, n: u64, members: &[Trajectory]) -> Step {
+        let mut grpo = Grpo::new(decoder, None, setup);
         let mut figures = Step::default();
         for step in 1..=n {
             figures = Step {
@@ -312,33 +348,91 @@ mod tests {
                 ..Step::default()
             };
             let group = grpo.group(members.to_vec());
-            grpo.update(&[group], &mut figures);
-        }
-        figures
-    }
-
-    impl Grpo<'_> {
-        fn update(&mut self, groups: &[Group], step: &mut Step) {
-            self.try_update(groups, step)
+            grpo.update(&[group], &mut figures)
                 .expect("a rank alone has none to lose");
         }
+        figures
     }
 
     const GOOD: [u32; 3] = [7, 8, 9];
     const BAD: [u32; 3] = [10, 11, 12];
 
     #[test]
-    fn what_was_rewarded_becomes_likelier_and_what_was_not_less_likely() {
-        let decoder = tiny();
-        let before = (logprob(&decoder, &GOOD), logprob(&decoder, &BAD));
-        train(
-            &decoder,
-            GrpoConfig::default(),
-            3,
-            &[played(&GOOD, Some(1.0)), played(&BAD, Some(0.0))],
+    fn every_objective_makes_likelier_what_was_rewarded_and_less_likely_what_was_not() {
+        let plain = ObjectiveSpec::default();
+        for objective in [
+            plain,
+            ObjectiveSpec {
+                loss: LossKind::DualClip,
+                ..plain
+            },
+            ObjectiveSpec {
+                correction: CorrectionKind::Tis,
+                ..plain
+            },
+            ObjectiveSpec {
+                aggregation: AggregationKind::SeqMeanTokenMean,
+                ..plain
+            },
+            ObjectiveSpec {
+                aggregation: AggregationKind::PromptMean,
+                ..plain
+            },
+        ] {
+            let decoder = tiny();
+            let before = (logprob(&decoder, &GOOD), logprob(&decoder, &BAD));
+            let members = [played(&GOOD, Some(1.0)), played(&BAD, Some(0.0))];
+            train(&decoder, setup(objective), 3, &members);
+            assert!(logprob(&decoder, &GOOD) > before.0 + 0.05, "{objective:?}");
+            assert!(logprob(&decoder, &BAD) < before.1 - 0.05, "{objective:?}");
+        }
+    }
+
+    /// On tokens that another policy sampled the correction weighs each token: here the weight is cut at 2 for all of them.
+    #[test]
+    fn a_correction_scales_the_gradient_of_stale_tokens_by_its_weight() {
+        let norm = |correction| {
+            let mut members = [played(&GOOD, Some(1.0)), played(&BAD, Some(0.0))];
+            for member in &mut members {
+                member
+                    .transcript
+                    .logprobs
+                    .iter_mut()
+                    .for_each(|l| *l -= 3.0);
+            }
+            let objective = ObjectiveSpec {
+                correction,
+                clip_high: 10.0,
+                ..ObjectiveSpec::default()
+            };
+            train(&tiny(), setup(objective), 1, &members).grad_norm
+        };
+        let (fresh, corrected) = (
+            train(
+                &tiny(),
+                setup(ObjectiveSpec::default()),
+                1,
+                &[played(&GOOD, Some(1.0)), played(&BAD, Some(0.0))],
+            )
+            .grad_norm,
+            norm(CorrectionKind::Tis),
         );
-        assert!(logprob(&decoder, &GOOD) > before.0 + 0.05);
-        assert!(logprob(&decoder, &BAD) < before.1 - 0.05);
+        assert!((corrected / fresh - 2.0).abs() < 0.1, "{corrected} {fresh}");
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_is_skipped_and_counted() {
+        let decoder = tiny();
+        let before = snapshot(&decoder);
+        let mut broken = played(&GOOD, Some(1.0));
+        broken.transcript.logprobs[4] = f32::NAN;
+        let members = [broken, played(&BAD, Some(0.0))];
+        let step = train(&decoder, setup(ObjectiveSpec::default()), 1, &members);
+        assert_eq!((step.skipped_updates, step.grad_norm), (1, 0.0));
+        assert!(step.loss.is_nan());
+        for ((name, a), (_, b)) in before.into_iter().zip(snapshot(&decoder)) {
+            assert_eq!(a, b, "{name}");
+        }
     }
 
     #[test]
@@ -351,13 +445,13 @@ mod tests {
         };
         let all = [rest[0].clone(), errored, rest[1].clone()];
         // The order of members decides the order of a sum, so both sides are given the same number of micro-batches.
-        let config = GrpoConfig {
+        let setup = Setup {
             micro_batch_tokens: 6,
-            ..GrpoConfig::default()
+            ..setup(ObjectiveSpec::default())
         };
         let figures = (
-            train(&with, config.clone(), 2, &all),
-            train(&without, config, 2, &rest),
+            train(&with, setup.clone(), 2, &all),
+            train(&without, setup, 2, &rest),
         );
         assert_eq!(figures.0.trained_tokens, figures.1.trained_tokens);
         assert!((figures.0.loss - figures.1.loss).abs() < 1e-6);
@@ -380,17 +474,13 @@ mod tests {
                 .map(|((_, a), (_, b))| far(a, b))
                 .fold(0.0, f64::max)
         };
-        train(&decoder, GrpoConfig::default(), 1, &members);
+        train(&decoder, setup(ObjectiveSpec::default()), 1, &members);
         assert_eq!(moved(), 0.0);
-        train(
-            &decoder,
-            GrpoConfig {
-                entropy_coefficient: 0.1,
-                ..GrpoConfig::default()
-            },
-            1,
-            &members,
-        );
+        let entropy = ObjectiveSpec {
+            entropy_coefficient: 0.1,
+            ..ObjectiveSpec::default()
+        };
+        train(&decoder, setup(entropy), 1, &members);
         assert!(moved() > 0.0);
     }
 
@@ -401,16 +491,16 @@ mod tests {
             let members: Vec<Trajectory> = (0..12u32)
                 .map(|i| played(&[i, i + 1, i + 2], Some(f64::from(i % 2))))
                 .collect();
-            train(
-                &decoder,
-                GrpoConfig {
-                    threads,
-                    micro_batch_tokens: 12,
-                    ..GrpoConfig::default()
-                },
-                3,
-                &members,
-            );
+            let tis = ObjectiveSpec {
+                correction: CorrectionKind::Tis,
+                ..ObjectiveSpec::default()
+            };
+            let setup = Setup {
+                threads,
+                micro_batch_tokens: 12,
+                ..setup(tis)
+            };
+            train(&decoder, setup, 3, &members);
             snapshot(&decoder)
         };
         for ((name, a), (_, b)) in weights(1).into_iter().zip(weights(3)) {
@@ -422,20 +512,19 @@ mod tests {
     fn a_reference_holds_the_policy_back() {
         let (free, held, reference) = (tiny(), tiny(), tiny());
         let members = [played(&GOOD, Some(1.0)), played(&BAD, Some(0.0))];
-        train(&free, GrpoConfig::default(), 6, &members);
-        let config = GrpoConfig {
-            learning_rate: 1e-2,
+        train(&free, setup(ObjectiveSpec::default()), 6, &members);
+        let pulled = ObjectiveSpec {
             kl_coefficient: 10.0,
-            ..GrpoConfig::default()
+            ..ObjectiveSpec::default()
         };
-        let mut grpo = Grpo::new(&held, Some(&reference), config);
+        let mut grpo = Grpo::new(&held, Some(&reference), setup(pulled));
         for step in 1..=6 {
             let mut figures = Step {
                 step,
                 ..Step::default()
             };
             let group = grpo.group(members.to_vec());
-            grpo.update(&[group], &mut figures);
+            grpo.update(&[group], &mut figures).unwrap();
             assert!(figures.reference_kl >= 0.0 && (step == 1 || figures.reference_kl > 0.0));
         }
         assert!(logprob(&held, &GOOD) < logprob(&free, &GOOD) - 0.05);

@@ -27,7 +27,7 @@ pub fn perform(
     let plan = Plan {
         title: "agent SFT",
         config: supervised::config(
-            &spec.sft(),
+            &spec.sft,
             stage.arguments.seed,
             stage.arguments.deterministic,
             threads,
@@ -46,7 +46,7 @@ pub fn perform(
     supervised::record(stage, job, &policy, &state)
 }
 
-/// The policy before any training.
+/// Returns the policy before any training.
 fn beginning(stage: &Stage) -> Result<Policy, Failure> {
     match (&stage.arguments.policy.fresh, &stage.arguments.policy.path) {
         (Some(shape), _) => Policy::fresh(
@@ -68,12 +68,12 @@ pub struct Demonstrations<'a> {
     stage: &'a Stage,
     policy: &'a Policy,
     training: Vec<&'a Instance>,
-    /// Those that training is judged by.
+    /// Demonstrations of the validation loss.
     pub validation: Vec<Transcript>,
 }
 
 impl<'a> Demonstrations<'a> {
-    /// Chooses them.
+    /// Chooses demonstrations from the suite.
     pub fn of(stage: &'a Stage, policy: &'a Policy, spec: &AgentSftSpec) -> Result<Self, Failure> {
         let (training, validation) = stage
             .suite
@@ -113,7 +113,7 @@ impl<'a> Demonstrations<'a> {
         })
     }
 
-    /// Those of an epoch: the same dialogues each time, under other ids.
+    /// Returns the demonstrations of an epoch: the same dialogues each time, under other ids.
     pub fn epoch(&self, epoch: u64) -> Vec<Transcript> {
         let key = |at: usize| mix(self.stage.arguments.seed, epoch, at as u64);
         let read = |(at, one): (usize, &&Instance)| {

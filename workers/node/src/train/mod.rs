@@ -1,5 +1,5 @@
-//! The stages of a GRPORun, one file each. A stage finds its record in the store and is done, or makes it, going on from
-//! the checkpoint in its work folder.
+//! The stages of a GRPORun, one file each. A stage whose record is in the store is done; otherwise it makes the record, from
+//! the checkpoint in its work folder if there is one.
 
 mod agent_sft;
 mod certify_user;
@@ -44,20 +44,20 @@ struct Stage {
     ranks: Rc<Ranks>,
 }
 
-/// Does a stage and writes its report.
+/// Runs a stage and writes its report.
 pub fn run(job: &mut Job, work: &TrainWork) -> Result<(), Failure> {
     let report = report(job, work)?;
     job.finish(&report)
 }
 
-/// Does a stage and returns its report.
+/// Runs a stage and returns its report.
 pub fn report(job: &mut Job, work: &TrainWork) -> Result<TrainReport, Failure> {
     let arguments = work.clone();
     let domain = job.domain()?;
     let inputs = record::inputs(&arguments, &domain.digest)?;
     if let Some((record, digest, seconds)) = record::find(&job.store, &inputs)? {
         tracing::info!(stage = arguments.stage().as_str(), %digest, "done before");
-        return Ok(told(&record, &digest, seconds));
+        return Ok(report_of(&record, &digest, seconds));
     }
     let suite = Suite::load(&job.store, &arguments)?;
     let ranks = ranks::meet(job, &arguments)?;
@@ -79,11 +79,11 @@ pub fn report(job: &mut Job, work: &TrainWork) -> Result<TrainReport, Failure> {
     let digest = stage
         .agreed(|| record::keep(&job.store, &stage.arguments.run, inputs, &record, seconds))?;
     trace::clear(&job.assignment.work);
-    Ok(told(&record, &digest, seconds))
+    Ok(report_of(&record, &digest, seconds))
 }
 
 impl Stage {
-    /// The surroundings of the job's stage for who takes part in it without being one of its ranks.
+    /// Returns the surroundings of the job's stage for a process that is not one of its ranks.
     fn alone(job: &Job, work: &TrainWork) -> Result<Self, Failure> {
         Ok(Self {
             domain: job.domain()?,
@@ -93,7 +93,7 @@ impl Stage {
         })
     }
 
-    /// The digest of the record that rank 0 keeps, on every rank: so all report the same, and none is done before it is kept.
+    /// Returns the digest of the record that rank 0 keeps, on every rank: all report the same, and none ends before it is kept.
     fn agreed(&self, keep: impl FnOnce() -> Result<Digest, Failure>) -> Result<Digest, Failure> {
         let kept = match self.ranks.leads() {
             true => keep()?.to_string(),
@@ -102,11 +102,11 @@ impl Stage {
         self.ranks.barrier("keeping the record")?;
         let digest = self
             .ranks
-            .broadcast_bytes("telling the record's digest", kept.into_bytes())?;
+            .broadcast_bytes("sharing the record's digest", kept.into_bytes())?;
         Digest::parse(&String::from_utf8_lossy(&digest)).map_err(Failure::infra)
     }
 
-    /// The record, and the seconds that it took over all attempts where the stage knows.
+    /// Returns the record, and the seconds that it took over all attempts where the stage knows them.
     fn perform(&self, job: &mut Job) -> Result<(Record, Option<f64>), Failure> {
         match &self.arguments.settings {
             StageSettings::UserSft { sft } => user_sft::perform(self, job, sft),
@@ -127,7 +127,7 @@ impl Stage {
         }
     }
 
-    /// The record of an earlier stage.
+    /// Returns the record of an earlier stage.
     fn earlier(&self, job: &Job, stage: TrainStage) -> Result<Record, Failure> {
         let name = stage.as_str();
         let digest = self.arguments.inputs.get(&stage).ok_or_else(|| {
@@ -138,7 +138,7 @@ impl Stage {
         record::read(&job.store, &Digest::parse(digest).map_err(Failure::input)?)
     }
 
-    /// The model that an earlier stage left.
+    /// Returns the model that an earlier stage left.
     fn model(&self, job: &Job, stage: TrainStage) -> Result<Policy, Failure> {
         let folder = self.earlier(job, stage)?.model.ok_or_else(|| {
             Failure::Input(format!(
@@ -153,7 +153,7 @@ impl Stage {
         )
     }
 
-    /// Keeps the trained model: rank 0 does.
+    /// Keeps the trained model, on rank 0.
     fn left(&self, job: &Job, policy: &Policy) -> Result<Option<Folder>, Failure> {
         match self.ranks.leads() {
             true => policy.put(&job.store, &job.assignment.work).map(Some),
@@ -161,7 +161,7 @@ impl Stage {
         }
     }
 
-    /// The user model, unless the script plays the user.
+    /// Returns the user model, unless the script plays the user.
     fn user(&self, job: &Job) -> Result<Option<Policy>, Failure> {
         match self.arguments.user.model {
             UserModel::Scripted => Ok(None),
@@ -169,7 +169,7 @@ impl Stage {
         }
     }
 
-    /// Sandboxes to play in.
+    /// Opens the sandboxes to play in.
     fn worlds(&self) -> Result<Vec<World>, Failure> {
         let open = || World::open(self.domain.clone(), Limits::default());
         agoge_learner::rollout::Arena::worlds(open).map_err(Failure::infra)
@@ -179,8 +179,8 @@ impl Stage {
 /// The temperature at which a user model speaks, in its certification as in rollouts: varied, but seldom wrong by chance.
 const USER_TEMPERATURE: f64 = 0.3;
 
-/// What the driver is told of a record.
-fn told(record: &Record, digest: &Digest, seconds: f64) -> TrainReport {
+/// Returns the report of a record.
+fn report_of(record: &Record, digest: &Digest, seconds: f64) -> TrainReport {
     let last = record.curve.last();
     let figure = |name: &str| last.and_then(|entry| entry[name].as_f64());
     let arms = record
@@ -195,6 +195,7 @@ fn told(record: &Record, digest: &Digest, seconds: f64) -> TrainReport {
         kl: figure("kl"),
         entropy: figure("entropy"),
         mixed: figure("mixed"),
+        staleness: last.and_then(|entry| entry["staleness"].as_u64()),
         tokens_per_second: (record.trained_tokens > 0)
             .then(|| record.trained_tokens as f64 / seconds.max(1e-9)),
         seconds,

@@ -1,6 +1,6 @@
-//! The arm that GRPO must beat: the same demonstrations for as long again as GRPO took.
+//! The arm that GRPO must beat: SFT on the same demonstrations for as long as GRPO took, on as many ranks.
 //!
-//! In a deterministic run time decides nothing: it trains as many tokens as GRPO did instead.
+//! A deterministic run does not measure time: it trains as many tokens as GRPO did instead.
 
 use agoge_contract::TrainStage;
 use agoge_crds::grpo_run::AgentSftSpec;
@@ -11,7 +11,7 @@ use super::{Record, Stage, agent_sft};
 use crate::failure::Failure;
 use crate::job::Job;
 
-/// Goes on with SFT.
+/// Continues SFT.
 pub fn perform(
     stage: &Stage,
     job: &mut Job,
@@ -28,7 +28,7 @@ pub fn perform(
         .map(agoge_learner::batch::trainable)
         .sum();
     let base = supervised::config(
-        &spec.sft(),
+        &spec.sft,
         stage.arguments.seed ^ 1,
         stage.arguments.deterministic,
         threads,
@@ -57,7 +57,7 @@ pub fn perform(
         deterministic: stage.arguments.deterministic,
         ranks: stage.ranks.clone(),
     };
-    // Its epochs come after those of agent SFT, and so have ids of their own.
+    // These epochs come after those of agent SFT, so their dialogues have other ids.
     let training = |epoch: u64| demonstrations.epoch(epoch + (1 << 20));
     let state = supervised::train(
         job,

@@ -1,4 +1,4 @@
-//! The loop that every supervised stage shares: epochs to the plateau, checkpoints, the loss trace, progress.
+//! The loop of every supervised stage: epochs to the plateau, checkpoints, the loss trace, progress.
 
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -12,31 +12,27 @@ use agoge_learner::sft::{Epoch, Sft, SftConfig, SftState};
 use agoge_model::Decoder;
 
 use super::policy::Policy;
-use super::ranks::asked_to_stop;
+use super::ranks::{asked_to_stop, by_rank_0};
 use super::{Record, Stage, trace};
 use crate::failure::Failure;
 use crate::job::Job;
 
-/// Seconds between two checkpoints at least: what a kill may cost.
+/// Seconds between two checkpoints, at least. A kill may cost as many.
 const BETWEEN: f64 = 5.0;
 
-/// Decoupled weight decay. Demonstrations are few and a small policy can learn them by heart: over 512 of courier's the
-/// lowest validation loss was 0.21 with 0.01, 0.16 with 0.3, 0.13 with 1 (batches of 16), and 0.10 with 0.5 in batches of 8.
-const WEIGHT_DECAY: f64 = 0.5;
-
-/// What is asked of a supervised stage.
+/// A supervised stage: settings and surroundings.
 pub struct Plan<'a> {
-    /// For a person.
+    /// Title for people.
     pub title: &'a str,
     /// The learner's settings.
     pub config: SftConfig,
-    /// Whether time must leave no trace.
+    /// Time must leave no trace.
     pub deterministic: bool,
-    /// Those that train together.
+    /// Ranks that train together.
     pub ranks: Rc<Ranks>,
 }
 
-/// The learner's settings for a spec. A deterministic run knows no clock: only epochs and the plateau end it.
+/// Returns the learner's settings of a spec. The clock never ends a deterministic run: only epochs and the plateau do.
 pub fn config(spec: &SftSpec, seed: u64, deterministic: bool, threads: usize) -> SftConfig {
     let limit = spec
         .wall_clock
@@ -51,15 +47,15 @@ pub fn config(spec: &SftSpec, seed: u64, deterministic: bool, threads: usize) ->
         seed,
         threads,
         adamw: Settings {
-            weight_decay: WEIGHT_DECAY,
+            weight_decay: spec.weight_decay,
             ..Settings::default()
         },
         ..SftConfig::default()
     }
 }
 
-/// Trains to the end, from the last checkpoint if there is one, and gives the state it ended in. `training` gives the
-/// transcripts of an epoch. Among ranks, rank 0 alone reads and writes files; the others begin where it does.
+/// Trains to the end, from the last checkpoint if there is one, and returns the final state. `training` returns the
+/// transcripts of an epoch. Rank 0 alone reads and writes files; the others begin where it does.
 pub fn train(
     job: &mut Job,
     plan: &Plan<'_>,
@@ -68,19 +64,8 @@ pub fn train(
     validation: &[Transcript],
 ) -> Result<SftState, Failure> {
     let file = checkpoint_file(&job.assignment.work);
-    let mut sft = Sft::new(decoder, plan.config.clone());
-    let leads = plan.ranks.leads();
-    let found = match leads {
-        true => trace::resume::<SftState>(&file)?,
-        false => None,
-    };
-    if let Some((tensors, state)) = found {
-        sft.restore(&tensors, state)
-            .map_err(|why| trace::unfit(&file, &why))?;
-        tracing::info!(epochs = sft.state.epochs.len(), "resumed");
-    }
-    let mut sft = sft.among(plan.ranks.clone())?;
-    // What the clock ends is counted in seconds.
+    let mut sft = begin(plan, decoder, &file)?;
+    // A stage that only the clock ends is counted in seconds.
     let timed = plan.config.max_seconds.is_finite() && plan.config.max_epochs == u64::MAX;
     match timed {
         true => job
@@ -92,36 +77,70 @@ pub fn train(
     }
     let mut saved = Instant::now();
     while !sft.state.done {
-        if asked_to_stop(job, &plan.ranks)? {
-            if leads {
-                trace::save(&file, &sft.tensors(), &sft.state)?;
-            }
-            return Err(Failure::Stopped);
-        }
+        stop_together(job, plan, &sft, &file)?;
         let number = sft.state.epochs.len() as u64 + 1;
         let epoch = sft.try_epoch(&training(number), validation)?;
         tracing::info!(
             epoch = epoch.epoch,
             loss = epoch.loss,
             validation = epoch.validation,
+            skipped = epoch.skipped_updates,
             seconds = epoch.seconds,
             "{}",
             plan.title
         );
         show(job, &sft.state, timed);
-        if !leads {
-            continue;
+        if plan.ranks.leads() {
+            let epochs = curve(&sft.state.epochs, plan.deterministic);
+            trace::write(&job.assignment.work, &epochs)?;
         }
-        trace::write(
-            &job.assignment.work,
-            &curve(&sft.state.epochs, plan.deterministic),
-        )?;
-        if sft.state.done || saved.elapsed().as_secs_f64() > BETWEEN {
-            trace::save(&file, &sft.tensors(), &sft.state)?;
+        if save_when_due(plan, &sft, &file, saved)? {
             saved = Instant::now();
         }
     }
     Ok(sft.state)
+}
+
+/// Returns a trainer at the last checkpoint, or at the beginning.
+fn begin<'a>(plan: &Plan<'_>, decoder: &'a Decoder, file: &Path) -> Result<Sft<'a>, Failure> {
+    let mut sft = Sft::new(decoder, plan.config.clone());
+    let found = by_rank_0(&plan.ranks, "reading the checkpoint", || {
+        trace::resume::<SftState>(file)
+    })?;
+    if let Some((tensors, state)) = found.flatten() {
+        sft.restore(&tensors, state)
+            .map_err(|why| trace::unfit(file, &why))?;
+        tracing::info!(epochs = sft.state.epochs.len(), "resumed");
+    }
+    Ok(sft.among(plan.ranks.clone())?)
+}
+
+/// Stops all ranks if any was asked to, after a checkpoint.
+fn stop_together(job: &Job, plan: &Plan<'_>, sft: &Sft<'_>, file: &Path) -> Result<(), Failure> {
+    if !asked_to_stop(job, &plan.ranks)? {
+        return Ok(());
+    }
+    if plan.ranks.leads() {
+        trace::save(file, &sft.tensors(), &sft.state)?;
+    }
+    Err(Failure::Stopped)
+}
+
+/// Writes a checkpoint at the end, and when the last one is old enough by rank 0's clock.
+fn save_when_due(
+    plan: &Plan<'_>,
+    sft: &Sft<'_>,
+    file: &Path,
+    saved: Instant,
+) -> Result<bool, Failure> {
+    let old = f64::from(u8::from(saved.elapsed().as_secs_f64() > BETWEEN));
+    let due = sft.state.done || plan.ranks.agreed("agreeing on a checkpoint", old)? > 0.0;
+    if due {
+        by_rank_0(&plan.ranks, "saving a checkpoint", || {
+            trace::save(file, &sft.tensors(), &sft.state)
+        })?;
+    }
+    Ok(due)
 }
 
 fn show(job: &mut Job, state: &SftState, timed: bool) {
@@ -142,7 +161,7 @@ fn show(job: &mut Job, state: &SftState, timed: bool) {
     });
 }
 
-/// The epochs as they enter the record.
+/// Returns the epochs as they enter the record.
 pub fn curve(epochs: &[Epoch], deterministic: bool) -> Vec<Epoch> {
     let seconds = |epoch: &Epoch| if deterministic { 0.0 } else { epoch.seconds };
     epochs
@@ -158,7 +177,7 @@ fn checkpoint_file(work: &Path) -> PathBuf {
     work.join("sft.ckpt")
 }
 
-/// The record of a supervised stage that has ended, and its seconds over all attempts.
+/// Returns the record of a supervised stage that has ended, and its seconds over all attempts.
 pub fn record(
     stage: &Stage,
     job: &Job,

@@ -12,20 +12,32 @@ use crate::failure::Failure;
 /// Tensors by name, and a trainer's state.
 type Found<S> = (Vec<(String, Tensor)>, S);
 
-/// The checkpoint in `file`, or the one before it when that is gone.
+/// Reads the checkpoint in `file`, or the one before it where that is gone or corrupt.
 ///
 /// # Errors
-/// When it is corrupt: an input failure, because trying again would find it again.
+/// When there is a checkpoint and none can be read: an input failure, because another attempt would find the same.
 pub fn resume<S: DeserializeOwned>(file: &Path) -> Result<Option<Found<S>>, Failure> {
-    let found = [file.to_owned(), previous(file)]
-        .into_iter()
-        .find(|file| file.exists());
-    let Some(file) = found else { return Ok(None) };
-    match checkpoint::load(&file) {
-        Ok(found) => Ok(Some(found)),
-        Err(error @ CheckpointError::Corrupt { .. }) => Err(Failure::input(error)),
-        Err(error) => Err(Failure::infra(error)),
+    let mut refused = None;
+    for candidate in [file.to_owned(), previous(file)] {
+        if !candidate.exists() {
+            continue;
+        }
+        match checkpoint::load(&candidate) {
+            Ok(found) => {
+                if refused.is_some() {
+                    // It takes the corrupt one's place, so that the next save does not replace it by that.
+                    std::fs::rename(&candidate, file).map_err(Failure::infra)?;
+                }
+                return Ok(Some(found));
+            }
+            Err(error @ CheckpointError::Corrupt { .. }) => {
+                tracing::warn!("{error}");
+                refused.get_or_insert(error);
+            }
+            Err(error) => return Err(Failure::infra(error)),
+        }
     }
+    refused.map_or(Ok(None), |error| Err(Failure::input(error)))
 }
 
 /// Writes a checkpoint and keeps the one before it.
@@ -81,5 +93,27 @@ pub fn clear(work: &Path) {
     }
     for folder in ["inputs", "model", "arms"] {
         let _ = std::fs::remove_dir_all(work.join(folder));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_corrupt_checkpoint_falls_back_to_the_one_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("grpo.ckpt");
+        let found = || resume::<u64>(&file);
+        assert!(found().unwrap().is_none());
+        for state in [1u64, 2] {
+            save(&file, &[], &state).unwrap();
+        }
+        assert_eq!(found().unwrap().unwrap().1, 2);
+        std::fs::write(&file, "AGOGECK1 and nothing else").unwrap();
+        assert_eq!(found().unwrap().unwrap().1, 1);
+        assert_eq!(found().unwrap().unwrap().1, 1, "it is the last one now");
+        std::fs::write(&file, "").unwrap();
+        assert!(matches!(found(), Err(Failure::Input(why)) if why.contains("grpo.ckpt")));
     }
 }

@@ -13,7 +13,7 @@ use super::{Record, Stage};
 use crate::failure::Failure;
 use crate::job::Job;
 
-/// The user model before its training: what the certification compares with.
+/// Returns the user model before its training, which the certification compares with.
 pub fn untrained(stage: &Stage) -> Result<Policy, Failure> {
     let shape = stage
         .arguments
