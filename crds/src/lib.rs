@@ -19,6 +19,7 @@ pub mod report;
 mod rules;
 pub mod shared;
 pub mod status;
+pub mod strategies;
 pub mod synthesis_job;
 
 pub use check::{Manifest, Problem, check};

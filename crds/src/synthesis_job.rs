@@ -7,9 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::lineage::{Attribution, Generation};
-use crate::rules::{NAME, cel};
+use crate::rules::NAME;
 use crate::shared::{Budget, Models, RunPolicy, WorkerTemplate};
 use crate::status::RunStatus;
+use crate::strategies::{asking, rules};
+
+pub use crate::strategies::{Parameters, StrategyName};
 
 /// What a SynthesisJob asks for.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -34,8 +37,8 @@ use crate::status::RunStatus;
     validation = Rule::new("size(self.metadata.name) <= 40").message("the name is too long for its children's names; use at most 40 characters")
 )]
 #[x_kube(
-    validation = Rule::new("self.strategies.all(s, s.name != 'sea') || has(self.models)")
-        .message("the strategy sea asks a model and there is none; bind one under models").field_path(".models"),
+    validation = Rule::new(asking(|names| format!("self.strategies.all(s, !(s.name in [{names}])) || has(self.models)")))
+        .message(asking(|names| format!("the strategies {names} ask a model and there is none; bind one under models"))).field_path(".models"),
     validation = Rule::new("!has(self.budget.usd) || (has(self.models) && ((has(self.models.default) && has(self.models.default.price)) || (has(self.models.writer) && has(self.models.writer.price))))")
         .message("a budget in dollars needs prices; add a price to the default or the writer binding").field_path(".budget.usd"),
     validation = Rule::new("has(self.models) == has(oldSelf.models) && (!has(self.models) || self.models == oldSelf.models)")
@@ -66,10 +69,11 @@ pub struct SynthesisJobSpec {
     /// What may be spent. When a bound is reached the job is Complete with reason BudgetExhausted and keeps what there is.
     #[serde(default)]
     pub budget: Budget,
-    /// Instances worked on at once. With `deterministic` the dataset does not depend on it.
-    #[serde(default = "one")]
+    /// Instances in flight at once, over all workers of a strategy; the dataset does not depend on it. Unset: as many as the
+    /// writer's endpoint takes. A strategy that asks no model is divided over this many workers, each on all its cores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1024))]
-    pub parallelism: u32,
+    pub parallelism: Option<u32>,
     /// Replays model answers and commits in item order, so that the dataset's digest is the same every time.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("deterministic cannot be changed; make a new SynthesisJob"))]
@@ -95,45 +99,21 @@ fn one() -> u32 {
 }
 
 /// One way to make instances.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
-#[x_kube(validation = Rule::new("self.name == 'template' || !has(self.parameters.splits)")
-    .message("only the strategy template fills splits; take it out").field_path(".parameters.splits"))]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("x-kubernetes-validations" = rules()))]
 #[serde(rename_all = "camelCase")]
 pub struct StrategySpec {
-    /// Which.
+    /// The strategy.
     pub name: StrategyName,
-    /// When it has made enough.
+    /// The number of instances at which it has made enough.
     pub target: Target,
-    /// Its share of workers and budget beside the other strategies.
+    /// Its share of workers and of the budget beside the other strategies.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 100))]
     pub weight: u32,
-    /// Its own settings.
+    /// Its own parameters.
     #[serde(default)]
     pub parameters: Parameters,
-}
-
-/// A strategy's name: also the name of the file that implements it.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(rename_all = "camelCase")]
-pub enum StrategyName {
-    /// Scenario templates of the domain, with computed gold; asks no model.
-    Template,
-    /// A model writes scenario, gold actions and checker; plan pairs evolve.
-    Sea,
-}
-
-impl StrategyName {
-    /// As manifests write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Template => "template",
-            Self::Sea => "sea",
-        }
-    }
 }
 
 /// When a strategy has made enough.
@@ -143,25 +123,6 @@ pub struct Target {
     /// Accepted instances: valid, and a rollout passed the checker.
     #[schemars(range(min = 1, max = 10_000_000))]
     pub accepted: u64,
-}
-
-/// A strategy's own settings.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Parameters {
-    /// Seed of everything that is drawn.
-    #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
-    pub seed: u64,
-    /// `template`: how the target is divided over the parts of the data. Empty: all of it is `trainRl`, branches even.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), extend("x-kubernetes-validations" = cel(&[
-        ("self.all(a, self.exists_one(b, b.split == a.split))", "a split is listed twice; list each once", ""),
-    ])))]
-    pub splits: Vec<SplitShare>,
-    /// `sea`: real rollouts after a pilot, at most; each plays one valid instance.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 10_000))]
-    pub rollouts: Option<u32>,
 }
 
 /// The share of one part of the data.

@@ -367,7 +367,7 @@ fn what_may_not_change_is_refused_and_what_may_is_not() {
     let mut new = old.clone();
     new.spec.budget.tokens = Some(1000);
     new.spec.run_policy.suspend = true;
-    new.spec.parallelism = 4;
+    new.spec.parallelism = Some(4);
     assert!(new.validate_cel_update(&old).is_ok());
     new.spec.domain = "other".into();
     let refused = new.validate_cel_update(&old).unwrap_err();

@@ -113,8 +113,9 @@ pub struct SynthesizeWork {
     pub evolution: Option<Evolution>,
     /// Tokens and dollars that may be spent. Time is bounded by the assignment.
     pub budget: Budget,
-    /// Instances worked on at once.
-    pub parallelism: u32,
+    /// Instances in flight at once; absent: as many as the writer's endpoint takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parallelism: Option<u32>,
     /// Whether the dataset must be the same in every run.
     pub deterministic: bool,
     /// A person's decision about the plan pair that waited for it.

@@ -100,11 +100,11 @@ fn fold(
                     .map_or_else(|| reached.to_owned(), |e| shorten(e, 64)),
             );
         }
-        if strategy.name == StrategyName::Sea {
+        if strategy.name.evolves() {
             evolve(status, &report, finished);
         }
     }
-    acknowledge(status, observed);
+    acknowledge(spec, status, observed);
     sum(status, before, now);
     if observed.used_by.is_some() {
         status.suite.clone_from(&observed.used_by);
@@ -152,19 +152,19 @@ fn evolve(status: &mut SynthesisJobStatus, report: &SynthesisReport, finished: b
 }
 
 /// A person decided about the plan pair that waits: the strategy goes on in a new attempt.
-fn acknowledge(status: &mut SynthesisJobStatus, observed: &Observed) {
+fn acknowledge(spec: &SynthesisJobSpec, status: &mut SynthesisJobStatus, observed: &Observed) {
     let Some(decision) = &observed.decision else {
         return;
     };
     if status.awaiting_promotion.as_deref() == Some(decision.digest.as_str()) {
         status.decided = status.awaiting_promotion.take();
-        let attempts = status
-            .run
-            .attempts
-            .entry(key(StrategyName::Sea))
-            .or_default();
-        attempts.current = attempts.current.saturating_add(1);
-        attempts.retry_at = None;
+        for strategy in spec.strategies.iter().filter(|s| s.name.evolves()) {
+            if !ended(status, strategy.name) {
+                let attempts = status.run.attempts.entry(key(strategy.name)).or_default();
+                attempts.current = attempts.current.saturating_add(1);
+                attempts.retry_at = None;
+            }
+        }
     }
 }
 
@@ -241,7 +241,7 @@ fn decide(job: &SynthesisJob, status: &SynthesisJobStatus, life: &Life<'_>) -> V
     let waiting = status.awaiting_promotion.as_deref();
     let children: Vec<Child> = open
         .iter()
-        .filter(|s| !(s.name == StrategyName::Sea && waiting.is_some()))
+        .filter(|s| !(s.name.evolves() && waiting.is_some()))
         .map(|s| synthesize(job, s, status, life))
         .collect();
     if let (true, Some(digest)) = (children.is_empty(), waiting) {
@@ -329,6 +329,29 @@ fn attempt(status: &SynthesisJobStatus, key: &str) -> u32 {
     status.run.attempts.get(key).map_or(0, |a| a.current)
 }
 
+/// Divides the budget by weight over the strategies that ask models, so that no worker can spend what is another's. Each asks
+/// in one worker; together they exceed the budget by no more than their requests in flight.
+fn share_of_budget(spec: &SynthesisJobSpec, strategy: &StrategySpec) -> Budget {
+    let asking = || spec.strategies.iter().filter(|s| s.name.asks_models());
+    let sum: u64 = asking().map(|s| u64::from(s.weight)).sum();
+    let weight = if strategy.name.asks_models() {
+        u64::from(strategy.weight)
+    } else {
+        0
+    };
+    let (weight, sum) = if sum == 0 { (1, 1) } else { (weight, sum) };
+    let tokens = |all: u64| u128::from(all) * u128::from(weight) / u128::from(sum);
+    Budget {
+        tokens: spec
+            .budget
+            .tokens
+            .map(|all| u64::try_from(tokens(all)).unwrap_or(all)),
+        usd: spec.budget.usd.map(|all| all * weight as f64 / sum as f64),
+        tokens_per_instance: spec.budget.tokens_per_instance,
+        wall_clock: None,
+    }
+}
+
 fn synthesize(
     job: &SynthesisJob,
     strategy: &StrategySpec,
@@ -344,12 +367,13 @@ fn synthesize(
         .decision
         .as_ref()
         .filter(|d| status.decided.as_ref() == Some(&d.digest));
-    let asks = strategy.name == StrategyName::Sea;
+    let asks = strategy.name.asks_models();
     let worthwhile = strategy.target.accepted.div_ceil(INSTANCES_A_SHARD);
+    // A strategy that asks models waits for them: one worker keeps all its instances in flight, with one meter.
     let shards = if asks || spec.deterministic {
         1
     } else {
-        u64::from(spec.parallelism).min(worthwhile).max(1)
+        u64::from(spec.parallelism.unwrap_or(1)).clamp(1, worthwhile.max(1))
     };
     Child {
         name: child::name(&owner, &key, attempt),
@@ -363,10 +387,7 @@ fn synthesize(
             strategy: strategy.clone(),
             models: spec.models.clone().filter(|_| asks),
             evolution: asks.then(|| spec.evolution.clone()),
-            budget: Budget {
-                wall_clock: None,
-                ..spec.budget.clone()
-            },
+            budget: share_of_budget(spec, strategy),
             parallelism: spec.parallelism,
             deterministic: spec.deterministic,
             decision: decision.filter(|_| asks).cloned(),

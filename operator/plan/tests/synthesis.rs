@@ -410,3 +410,64 @@ fn a_status_stays_small_whatever_children_say() {
     );
     assert!((8 * 1024..16 * 1024).contains(&largest), "{largest} bytes");
 }
+
+#[test]
+fn generation_plan_yield_and_decision_are_in_the_status_while_the_job_runs() {
+    let mut job = job();
+    let mut seen_so_far = vec![];
+    for (outcome, plan) in [("pilot", "sha256:a"), ("promoted", "sha256:b")] {
+        let lineage = json!([
+            { "generation": 0, "digest": "sha256:a", "change": "the built-in pair", "outcome": "pilot" },
+            { "generation": 1, "digest": "sha256:b", "parent": "sha256:a", "change": "calls: look first", "outcome": outcome,
+              "attempted": 4, "valid": 3, "yield": { "value": 0.9, "low": 0.4, "high": 1.7 } },
+        ]);
+        let figures = json!({ "generation": 1, "plan": plan, "attempted": 10, "valid": 5, "accepted": 1, "lineage": lineage });
+        let progress =
+            json!({ "stage": "generation 1: pilot", "done": 4, "total": 6, "figures": figures });
+        let plan = step(
+            &mut job,
+            &seen(&[("synthesize-sea", 0, running(progress))]),
+            5,
+        );
+        assert_eq!(plan.status.run.phase, Phase::Running);
+        let last = plan.status.lineage.last().expect("two generations").clone();
+        assert_eq!((last.valid, last.yield_.value), (3, 0.9));
+        seen_so_far.push((
+            plan.status.generation,
+            plan.status.plan.clone(),
+            last.outcome,
+        ));
+    }
+    use agoge_crds::lineage::Outcome;
+    assert_eq!(
+        seen_so_far,
+        [
+            (1, Some("sha256:a".to_owned()), Outcome::Pilot),
+            (1, Some("sha256:b".to_owned()), Outcome::Promoted),
+        ]
+    );
+}
+
+#[test]
+fn weights_divide_the_budget_over_the_strategies_that_ask_models() {
+    let mut job = job();
+    job.spec.budget.tokens = Some(1001);
+    let mut second = job.spec.strategies[1].clone();
+    second.weight = 3;
+    job.spec.strategies.push(second);
+    let plan = step(&mut job, &Observed::default(), 0);
+    let shares: Vec<u64> = plan
+        .children
+        .iter()
+        .map(|child| {
+            let work = serde_json::to_value(&child.work).expect("plain data");
+            let tokens = work.pointer("/budget/tokens").and_then(Value::as_u64);
+            tokens.expect("a bound")
+        })
+        .collect();
+    assert_eq!(
+        shares,
+        [0, 250, 750],
+        "template asks no model; rounded down, the sum is within the budget"
+    );
+}

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use agoge_crds::synthesis_job::{MixName, SplitName, StrategyName, StrategySpec};
+use agoge_crds::synthesis_job::StrategySpec;
 use agoge_crds::{Manifest, Problem};
 use agoge_sandbox::Limits;
-use agoge_world::{Domain, Mix, Problems, Split, World, possible};
+use agoge_synthesis::registry;
+use agoge_synthesis::strategies::template::{Template, divide, split_name};
+use agoge_synthesis::strategy::Strategy;
+use agoge_world::{Domain, Problems, World, possible};
 use serde_json::Value;
 
 use crate::manifest::{Source, problem};
@@ -75,7 +78,8 @@ pub fn domains(asked: &[(&Source, PathBuf)]) -> Result<(), Vec<String>> {
             (worlds.get_mut(folder.as_path()), &source.manifest)
         {
             for (index, strategy) in job.spec.strategies.iter().enumerate() {
-                if strategy.name == StrategyName::Template {
+                lines.extend(parameters(source, index, strategy));
+                if strategy.name.as_str() == Template::NAME {
                     lines.extend(
                         beyond(world, source, index, strategy)
                             .iter()
@@ -124,29 +128,19 @@ fn beyond(
     strategy: &StrategySpec,
 ) -> Vec<Problem> {
     let target = strategy.target.accepted;
-    let splits = &strategy.parameters.splits;
-    let sum: u64 = splits.iter().map(|s| u64::from(s.share)).sum();
-    let shares: Vec<(Split, Mix, u64)> = match splits.as_slice() {
-        [] => vec![(Split::TrainRl, Mix::EvenBranches, target)],
-        splits => splits
-            .iter()
-            .map(|s| {
-                (
-                    split(s.split),
-                    mix(s.mix),
-                    target.saturating_mul(u64::from(s.share)) / sum.max(1),
-                )
-            })
-            .collect(),
+    let Ok(template) = strategy.parameters.read::<Template>() else {
+        return vec![];
     };
+    let all = usize::try_from(target).unwrap_or(usize::MAX);
+    let shares = divide(all, &template.parts());
     let mut problems = vec![];
-    for (split, mix, wanted) in shares {
-        let most = possible(world, split, mix);
-        if wanted > most as u64 {
+    for (part, wanted) in shares {
+        let most = possible(world, part.split, part.mix);
+        if wanted > most {
             let field = format!("spec.strategies[{index}].target.accepted");
             let message = format!(
                 "{target} asks {wanted} of the split {}, and the templates yield {most}",
-                name(split)
+                split_name(part.split)
             );
             let remedy = "ask for fewer, add records or templates, or change the split's share";
             problems.push(problem(&source.file, &field, &message, remedy));
@@ -155,27 +149,15 @@ fn beyond(
     problems
 }
 
-fn split(name: SplitName) -> Split {
-    match name {
-        SplitName::TrainSft => Split::TrainSft,
-        SplitName::TrainRl => Split::TrainRl,
-        SplitName::Heldout => Split::Heldout,
-        SplitName::Unseen => Split::Unseen,
-    }
-}
-
-fn mix(name: MixName) -> Mix {
-    match name {
-        MixName::Natural => Mix::Natural,
-        MixName::EvenBranches => Mix::EvenBranches,
-    }
-}
-
-fn name(split: Split) -> String {
-    serde_json::to_value(split)
-        .ok()
-        .and_then(|v| v.as_str().map(str::to_owned))
-        .unwrap_or_default()
+/// Reports parameters that the strategy itself cannot read.
+fn parameters(source: &Source, index: usize, strategy: &StrategySpec) -> Option<String> {
+    let registered = registry::find(strategy.name.as_str())?;
+    let error = registered
+        .canonical_parameters(&strategy.parameters.own)
+        .err()?;
+    let field = format!("spec.strategies[{index}].parameters");
+    let remedy = "see docs/strategies.md for the parameters of each strategy";
+    Some(problem(&source.file, &field, &error.to_string(), remedy).to_string())
 }
 
 /// A policy folder that a run cannot begin with: files that are missing, or a tokenizer with more tokens than the policy.

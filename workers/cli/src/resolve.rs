@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use agoge_contract::Endpoint;
 use agoge_crds::shared::EndpointBinding;
-use agoge_crds::synthesis_job::StrategyName;
 use agoge_crds::{Manifest, Problem};
 use serde::Deserialize;
 
@@ -136,7 +135,7 @@ pub fn named(manifest: &Manifest) -> Vec<(String, EndpointBinding)> {
                 .spec
                 .strategies
                 .iter()
-                .any(|s| s.name == StrategyName::Sea);
+                .any(|s| s.name.asks_models());
             match job.spec.models.as_ref().filter(|_| asks) {
                 Some(models) => [
                     ("writer", &models.writer),

@@ -39,6 +39,19 @@ impl<'a> Endpoints<'a> {
         })
     }
 
+    /// Keeps every answer in a folder before it is used, unless recordings do so already: a worker that is started again
+    /// after a crash takes the answers of unfinished items from there.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read.
+    pub fn keeping(mut self, folder: &std::path::Path) -> Result<Self, Failure> {
+        if self.recordings.is_none() {
+            let kept = Recordings::record(folder).map_err(Failure::infra)?;
+            self.recordings = Some(Arc::new(kept));
+        }
+        Ok(self)
+    }
+
     /// The client of a binding. What is replayed needs no address.
     ///
     /// # Errors

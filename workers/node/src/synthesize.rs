@@ -1,38 +1,170 @@
 //! The role `synthesize`: the instances of one strategy of a SynthesisJob, as one artifact of attempts in item order.
 
-mod sea;
-mod template;
-
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use agoge_checker::Cause;
 use agoge_contract::SynthesizeWork;
 use agoge_crds::report::SynthesisReport;
-use agoge_crds::synthesis_job::StrategyName;
-use agoge_store::{Artifact, Digest};
-use agoge_synthesis::{Attempt, funnel};
+use agoge_crds::shared::Part;
+use agoge_llm::{Client, Meter};
+use agoge_sandbox::Limits;
+use agoge_store::{Artifact, Digest, LedgerError};
+use agoge_synthesis::engine::{
+    INSTANCES, Job as Synthesis, Progress, RoleClients, Settings, SynthesisError,
+    TOKENS_PER_INSTANCE,
+};
+use agoge_synthesis::registry::{self, Registered};
+use agoge_world::WorldError;
+use serde_json::{Value, json};
 
+use crate::endpoints::Endpoints;
 use crate::failure::Failure;
 use crate::job::Job;
 
 /// The kind of the artifact.
-pub const KIND: &str = "instances";
+pub const KIND: &str = INSTANCES;
+/// The artifact by which a finished job is found: its report, by its inputs.
+const DONE: &str = "synthesis";
 /// Changes whenever an attempt is written differently.
 const FORMAT: &str = "agoge-instances/1";
+/// Generations that a progress report lists at most, so that it fits a status.
+const LINEAGE: usize = agoge_crds::lineage::MAX_LINEAGE;
 
 /// Makes the instances, or finds that they are made.
 ///
 /// # Errors
 /// [`Failure`]
 pub fn run(job: &mut Job, work: &SynthesizeWork) -> Result<(), Failure> {
-    let report = match work.strategy.name {
-        StrategyName::Template => template::run(job, work)?,
-        StrategyName::Sea => sea::run(job, work)?,
+    let name = work.strategy.name.as_str();
+    let strategy = registry::find(name).ok_or_else(|| {
+        Failure::Input(format!(
+            "strategies[{name}].name: this worker has no strategy {name}; use the worker image of the operator's version"
+        ))
+    })?;
+    let domain = job.domain()?;
+    let made_from = determined_by(job, work, &strategy)?;
+    let inputs = inputs(&domain.digest, name, &made_from);
+    if let Some(done) = job.store.find_artifact(DONE, &inputs)? {
+        return job.finish(&job.store.get_json::<SynthesisReport>(&done.digest)?);
+    }
+    let settings = settings(job, work);
+    let clients = clients(job, work, &strategy)?;
+    // A person's decision changes the inputs and not the ledger: the job goes on where it was.
+    let undecided = determined_by(
+        job,
+        &SynthesizeWork {
+            decision: None,
+            ..work.clone()
+        },
+        &strategy,
+    )?;
+    let key = Digest::of(format!("{}\n{undecided}", domain.digest).as_bytes());
+    let ledger = format!("{name}-{}.jsonl", key.short());
+    let synthesis = Synthesis {
+        settings,
+        domain,
+        limits: Limits::default(),
+        threads: job.threads(),
+        clients,
+        store: job.store.clone(),
+        ledger: job.assignment.work.join(ledger),
     };
-    job.finish(&report)
+    let mut outcome = make(job, &strategy, work, synthesis)?;
+    outcome.publish(&job.store, &work.dataset, &inputs)?;
+    if outcome.report.digest.is_some() {
+        let object = job.store.put_json(&outcome.report)?;
+        let done = Artifact::new(DONE, &work.dataset, object, inputs);
+        job.store.put_artifact(&done)?;
+    }
+    job.finish(&outcome.report)
 }
 
-/// All that determines what is made.
+/// Runs the strategy until it ends or this worker is asked to stop.
+fn make(
+    job: &mut Job,
+    strategy: &Registered,
+    work: &SynthesizeWork,
+    synthesis: Synthesis,
+) -> Result<agoge_synthesis::engine::Outcome, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(job.threads())
+        .enable_all()
+        .build()
+        .map_err(Failure::infra)?;
+    let stop = job.stop.clone();
+    let written = RefCell::new((&mut job.progress, String::new()));
+    let progress = |now: &Progress| {
+        let (progress, stage) = &mut *written.borrow_mut();
+        if *stage != now.stage {
+            stage.clone_from(&now.stage);
+            progress.stage(&now.stage, "instances", now.total);
+        }
+        for (name, value) in figures(now) {
+            progress.figure(name, value);
+        }
+        progress.at(now.done);
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            made = strategy.run(&work.strategy.parameters.own, synthesis, &progress) => made.map_err(Failure::from),
+            () = stopped(&stop) => Err(Failure::Stopped),
+        }
+    })
+}
+
+/// The figures of a progress report: those of the result that a status shows while the job runs.
+fn figures(now: &Progress) -> Vec<(&'static str, Value)> {
+    let report = &now.report;
+    let mut figures: Vec<(&str, Value)> = vec![
+        ("attempted", report.attempted.into()),
+        ("valid", report.valid.into()),
+        ("accepted", report.accepted.into()),
+        ("tokens", report.tokens.into()),
+        ("cost", report.cost.into()),
+        ("rejected", json!(report.rejected)),
+        ("attribution", json!(report.attribution)),
+    ];
+    if !report.lineage.is_empty() {
+        let first = report.lineage.len().saturating_sub(LINEAGE);
+        figures.push(("generation", report.generation.into()));
+        figures.push(("plan", json!(report.plan)));
+        figures.push(("lineage", json!(report.lineage[first..])));
+    }
+    figures
+}
+
+/// Waits until this worker is asked to stop.
+async fn stopped(stop: &crate::stop::Stop) {
+    while !stop.asked() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Everything but the domain that determines what is made.
+fn determined_by(
+    job: &Job,
+    work: &SynthesizeWork,
+    strategy: &Registered,
+) -> Result<String, Failure> {
+    let spec = &work.strategy;
+    let parameters = strategy
+        .canonical_parameters(&spec.parameters.own)
+        .map_err(Failure::input)?;
+    let mut all = json!({
+        "parameters": parameters, "seed": spec.parameters.seed, "target": spec.target.accepted,
+        "shard": job.assignment.shard, "shards": job.assignment.shards,
+    });
+    if spec.name.asks_models() {
+        all["models"] = json!(work.models);
+        all["evolution"] = json!(work.evolution);
+        all["budget"] = json!(work.budget);
+        let decision = work.decision.as_ref();
+        all["decision"] = json!(decision.map(|d| (&d.digest, d.promote)));
+    }
+    Ok(all.to_string())
+}
+
 fn inputs(domain: &str, strategy: &str, settings: &str) -> BTreeMap<String, String> {
     let all = [
         ("domain", domain),
@@ -45,47 +177,68 @@ fn inputs(domain: &str, strategy: &str, settings: &str) -> BTreeMap<String, Stri
         .into()
 }
 
-/// Puts attempts into the store, one a line.
-fn keep(
-    job: &Job,
-    name: &str,
-    inputs: BTreeMap<String, String>,
-    attempts: &[Attempt],
-) -> Result<Digest, Failure> {
-    let mut lines = Vec::new();
-    for attempt in attempts {
-        serde_json::to_writer(&mut lines, attempt).map_err(Failure::infra)?;
-        lines.push(b'\n');
+fn settings(job: &Job, work: &SynthesizeWork) -> Settings {
+    let strategy = &work.strategy;
+    let left = job.assignment.time_left.filter(|s| s.is_finite());
+    let left = left.map(|s| Duration::from_secs_f64(s.clamp(0.0, 1e8)));
+    Settings {
+        seed: strategy.parameters.seed,
+        target: usize::try_from(strategy.target.accepted).unwrap_or(usize::MAX),
+        shard: job.assignment.shard as usize,
+        shards: job.assignment.shards as usize,
+        parallelism: work.parallelism.map(|n| n as usize),
+        deterministic: work.deterministic,
+        budget: work.budget.clone(),
+        tokens_per_instance: work
+            .budget
+            .tokens_per_instance
+            .unwrap_or(TOKENS_PER_INSTANCE),
+        evolution: work.evolution.clone().unwrap_or_default(),
+        deadline: left.map(|left| Instant::now() + left),
+        decision: work.decision.clone(),
+        ..Settings::default()
     }
-    let digest = job.store.put(&lines)?;
-    job.store
-        .put_artifact(&Artifact::new(KIND, name, digest.clone(), inputs))?;
-    Ok(digest)
 }
 
-/// The counts of a report.
-fn counted(attempts: &[Attempt]) -> SynthesisReport {
-    let mut report = SynthesisReport {
-        attempted: attempts.len() as u64,
-        valid: attempts.iter().filter(|a| a.valid()).count() as u64,
-        accepted: attempts.iter().filter(|a| a.accepted()).count() as u64,
-        tokens: attempts.iter().map(|a| a.tokens).sum(),
-        ..SynthesisReport::default()
+/// Opens the clients of the roles that a strategy asks. Answers are kept in the work folder before they are used.
+fn clients(
+    job: &Job,
+    work: &SynthesizeWork,
+    strategy: &Registered,
+) -> Result<Option<RoleClients>, Failure> {
+    if strategy.entry().roles.is_empty() {
+        return Ok(None);
+    }
+    let meter = Meter::new(work.budget.tokens, work.budget.usd);
+    let answers = job.assignment.work.join("answers");
+    let endpoints = Endpoints::open(&job.assignment, meter)?.keeping(&answers)?;
+    let client = |part: Part, name: &str| -> Result<Client, Failure> {
+        let models = work.models.as_ref();
+        let binding = models.and_then(|models| models.of(part)).ok_or_else(|| {
+            Failure::Input(format!(
+                "models: no model is bound to the role {name}; bind models.default, or models.{name}"
+            ))
+        })?;
+        endpoints.client(binding)
     };
-    for stop in funnel(attempts.iter().filter(|a| !a.accepted())) {
-        if stop.count > 0 {
-            report
-                .rejected
-                .insert(stop.gate.name().to_owned(), stop.count as u64);
+    Ok(Some(RoleClients {
+        writer: client(Part::Writer, "writer")?,
+        agent: client(Part::Agent, "agent")?,
+        user: client(Part::User, "user")?,
+        reflector: client(Part::Reflector, "reflector")?,
+    }))
+}
+
+impl From<SynthesisError> for Failure {
+    fn from(error: SynthesisError) -> Self {
+        match error {
+            SynthesisError::Endpoint(error) => Self::from(&error),
+            SynthesisError::Store(error) => error.into(),
+            SynthesisError::World(WorldError::Start { .. })
+            | SynthesisError::Ledger(
+                LedgerError::Locked { .. } | LedgerError::Write(_) | LedgerError::Read { .. },
+            ) => Self::Infra(error.to_string()),
+            error => Self::Input(error.to_string()),
         }
     }
-    for cause in attempts.iter().filter_map(|a| a.cause) {
-        *match cause {
-            Cause::Task => &mut report.attribution.task,
-            Cause::Trajectory => &mut report.attribution.trajectory,
-            Cause::User => &mut report.attribution.user,
-            Cause::Infra => &mut report.attribution.infra,
-        } += 1;
-    }
-    report
 }

@@ -45,7 +45,7 @@ impl Pod {
             models: None,
             evolution: None,
             budget: Budget::default(),
-            parallelism: 1,
+            parallelism: None,
             deterministic: false,
             decision: None,
         });
@@ -248,7 +248,7 @@ fn sea(pod: &Pod, endpoint: Option<&str>) -> Value {
             tokens_per_instance: Some(450),
             ..Budget::default()
         },
-        parallelism: 1,
+        parallelism: None,
         deterministic: false,
         decision: None,
     });

@@ -106,7 +106,7 @@ fn template(target: u64) -> Work {
         models: None,
         evolution: None,
         budget: Budget::default(),
-        parallelism: 1,
+        parallelism: None,
         deterministic: false,
         decision: None,
     })
@@ -265,11 +265,11 @@ fn an_assignment_of_another_version_or_role_is_refused_by_the_name_of_what_diffe
     };
     let mut older = whole.clone();
     older["spec"]["strategy"]["target"] = json!({"accepted": 10, "valid": 3});
-    older["spec"].as_object_mut().unwrap().remove("parallelism");
+    older["spec"].as_object_mut().unwrap().remove("deterministic");
     let (code, told) = refused("synthesize", &older);
     assert_eq!(code, Some(3), "{told}");
-    assert!(told.contains("missing field `parallelism`"), "{told}");
-    older["spec"]["parallelism"] = json!(1);
+    assert!(told.contains("missing field `deterministic`"), "{told}");
+    older["spec"]["deterministic"] = json!(false);
     let (code, told) = refused("synthesize", &older);
     assert_eq!(code, Some(3), "{told}");
     let field = "the field spec.strategy.target.valid is unknown";

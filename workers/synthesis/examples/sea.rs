@@ -7,16 +7,18 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use agoge_crds::SynthesisJob;
-use agoge_crds::synthesis_job::StrategyName;
 use agoge_llm::{Client, Endpoint, Meter, Recordings};
 use agoge_sandbox::Limits;
 use agoge_store::Store;
-use agoge_synthesis::sea::{Outcome, SeaConfig, Seats, run};
+use agoge_synthesis::engine::{
+    Job, Outcome, Progress, RoleClients, Settings, TOKENS_PER_INSTANCE, run,
+};
+use agoge_synthesis::strategies::sea::Sea;
 use agoge_synthesis::{Attempt, funnel};
-use agoge_world::{Domain, World};
+use agoge_world::Domain;
 use serde_json::json;
 
 type Anyhow<T> = Result<T, Box<dyn std::error::Error>>;
@@ -58,24 +60,29 @@ async fn job(
     let strategy = spec
         .strategies
         .iter()
-        .find(|s| s.name == StrategyName::Sea)
+        .find(|s| s.name.as_str() == "sea")
         .ok_or("the manifest has no strategy sea")?;
     let minutes: Option<f64> = options.get("minutes").map(|m| m.parse()).transpose()?;
-    let mut config = SeaConfig::new(
-        strategy,
-        spec.evolution.clone(),
-        &spec.budget,
-        None,
-        minutes.map(|m| m * 60.0),
-    );
+    let mut sea: Sea = strategy.parameters.read()?;
+    let mut settings = Settings {
+        seed: strategy.parameters.seed,
+        target: usize::try_from(strategy.target.accepted)?,
+        tokens_per_instance: spec
+            .budget
+            .tokens_per_instance
+            .unwrap_or(TOKENS_PER_INSTANCE),
+        evolution: spec.evolution.clone(),
+        deadline: minutes.map(|m| Instant::now() + Duration::from_secs_f64(m * 60.0)),
+        ..Settings::default()
+    };
     let number = |name: &str| options.get(name).map(|n| n.parse::<u32>()).transpose();
     if let Some(most) = number("generations")? {
-        config.evolution.max_generations = most;
-        config.evolution.patience = most;
-        config.target = u64::from(most) * 100;
+        settings.evolution.max_generations = most;
+        settings.evolution.patience = most;
+        settings.target = most as usize * 100;
     }
-    config.rollouts = number("rollouts")?.unwrap_or(config.rollouts);
-    config.evolution.pilot_size = number("pilot")?.unwrap_or(config.evolution.pilot_size);
+    sea.rollouts = number("rollouts")?.or(sea.rollouts);
+    settings.evolution.pilot_size = number("pilot")?.unwrap_or(settings.evolution.pilot_size);
 
     let binding = spec
         .models
@@ -96,10 +103,18 @@ async fn job(
     } else if let Some(folder) = options.get("replay") {
         client = client.with_recordings(Arc::new(Recordings::replay(Path::new(folder))?));
     }
-    let mut world = World::open(Arc::new(Domain::load(domain)?), Limits::default())?;
-    let store = Store::open(out.join("store"))?;
+    let config = (settings.clone(), sea.clone());
+    let job = Job {
+        settings,
+        domain: Arc::new(Domain::load(domain)?),
+        limits: Limits::default(),
+        threads: 2,
+        clients: Some(RoleClients::all(&client)),
+        store: Store::open(out.join("store"))?,
+        ledger: out.join("sea.jsonl"),
+    };
     let start = Instant::now();
-    let told = |progress: &agoge_synthesis::sea::Progress| {
+    let progress = |progress: &Progress| {
         let report = &progress.report;
         eprintln!(
             "{:6.0} s  {} {}/{}  attempted {} valid {} accepted {} tokens {} {:?}",
@@ -114,15 +129,7 @@ async fn job(
             report.rejected
         );
     };
-    let outcome = run(
-        &config,
-        &mut world,
-        &Seats::all(&client),
-        &store,
-        out,
-        &told,
-    )
-    .await?;
+    let outcome = run(sea, job, &progress).await?;
     let seconds = start.elapsed().as_secs_f64();
     let text = page(&outcome, &config, client.model(), seconds, client.replays());
     println!("{text}");
@@ -139,9 +146,9 @@ async fn job(
         "model": client.model(),
         "source": if client.replays() { "replayed" } else { "live" },
         "seconds": seconds,
-        "pilot": config.evolution.pilot_size,
-        "rollouts": config.rollouts,
-        "tokensPerInstance": config.tokens_per_instance,
+        "pilot": config.0.evolution.pilot_size,
+        "rollouts": config.1.rollouts,
+        "tokensPerInstance": config.0.tokens_per_instance,
         "report": outcome.report,
         "funnel": funnel(&outcome.attempts),
     });
@@ -152,7 +159,7 @@ async fn job(
 /// The run as Markdown: figures, funnel, generations, and every attempt with its reason.
 fn page(
     outcome: &Outcome,
-    config: &SeaConfig,
+    (settings, sea): &(Settings, Sea),
     model: &str,
     seconds: f64,
     replayed: bool,
@@ -163,9 +170,9 @@ fn page(
     let _ = writeln!(
         text,
         "Model `{model}` ({source}), pilots of {}, up to {} rollouts after each, {} generated tokens an instance, {} generations, {seconds:.0} s of wall time in the last process.\n",
-        config.evolution.pilot_size,
-        config.rollouts,
-        config.tokens_per_instance,
+        settings.evolution.pilot_size,
+        sea.rollouts.unwrap_or(3),
+        settings.tokens_per_instance,
         outcome.plans.len()
     );
     let _ = writeln!(

@@ -1,14 +1,23 @@
-//! Synthesis of tool-grounded instances with executable checkers, and the evolution of the plans that make them.
+//! Synthesis of tool-grounded instances with executable checkers: the engine, the trait of a strategy, and the strategies.
 #![forbid(unsafe_code)]
 
+pub mod answers;
 pub mod canonical;
+pub mod context;
+pub mod conversation;
+pub mod cx;
+pub mod engine;
 pub mod evolution;
 pub mod funnel;
 pub mod instance;
 pub mod plan;
+pub mod random;
+mod reflect;
+pub mod registry;
 pub mod rollout;
-pub mod sea;
-pub mod template;
+pub mod strategies;
+pub mod strategy;
+mod worlds;
 
 pub use funnel::{Stop, funnel};
 pub use instance::{Attempt, Draft, Gate};

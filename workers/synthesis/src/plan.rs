@@ -1,95 +1,104 @@
-//! A plan pair: how instances are written (the synthesis plan) and how they are judged (the evaluation plan).
+//! Plan pairs: the prompts by which instances are written (the synthesis plan) and judged (the evaluation plan).
 //!
-//! Prompts are data: the built-in pair is the files in `sea/prompts`, a child is its parent with a sentence more. What no
-//! plan can change is the qualification of `agoge-checker`, and so a pair never grades itself.
+//! Prompts are data: a strategy's built-in pair is its prompt folder, a child is its parent with one more sentence. No plan
+//! can change the qualification of `agoge-checker`, and so a pair never grades itself.
+
+use std::collections::BTreeMap;
 
 use agoge_crds::lineage::Outcome;
 use agoge_store::{Digest, canonical_json};
 use serde::{Deserialize, Serialize};
 
 use crate::evolution::Pilot;
+use crate::instance::Gate;
 
-/// How scenario and gold are written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SynthesisPlan {
-    /// What every stage begins with: the tools (`{tools}`) and the form of each part. The same for every item, so that an
-    /// endpoint's prompt cache reads it once.
-    pub system: String,
-    /// Asks for the scenario; `{rules}` and `{records}` are filled in.
-    pub scenario: String,
-    /// Asks for the gold calls; `{words}` is the bold words of the policy's section.
-    pub gold: String,
-    /// Asks for a part again; `{reason}` and `{part}` are filled in.
-    pub again: String,
-}
+/// Prompts by name.
+pub type Prompts = BTreeMap<String, String>;
 
-/// How an instance is judged.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EvaluationPlan {
-    /// Asks for the checker; `{changes}` is what gold changed, `{count}` how many values.
-    pub checker: String,
-}
-
-/// Both, as one thing with one digest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A synthesis plan and an evaluation plan, as one thing with one digest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanPair {
-    /// How scenario and gold are written.
-    pub synthesis: SynthesisPlan,
-    /// How they are judged.
-    pub evaluation: EvaluationPlan,
+    /// The prompts by which instances are written.
+    pub synthesis: Prompts,
+    /// The prompts by which their checkers are written.
+    pub evaluation: Prompts,
 }
 
-/// The part of an instance that a sentence of a plan is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Part {
-    /// The scenario.
-    Request,
-    /// The gold calls.
-    Calls,
-    /// The checker: this changes the evaluation plan.
-    Checker,
+/// The evolving prompts of a strategy.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The pair that a job begins with when it names none.
+    pub built_in: PlanPair,
+    /// The prompt that asks for a change. Filled in are the prompt of each part by its name, `{attempted}`, `{valid}` and
+    /// `{failures}`; the answer is `{"part": .., "sentence": ..}`.
+    pub reflection: &'static str,
+    /// The parts of an instance that a sentence can be about, in the order of their gates.
+    pub parts: &'static [PlanPart],
+}
+
+/// One part of an instance and the prompt that asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanPart {
+    /// The name that reflection uses.
+    pub name: &'static str,
+    /// The prompt's name.
+    pub prompt: &'static str,
+    /// Whether the prompt belongs to the evaluation plan.
+    pub evaluation: bool,
+    /// The gate at which a wrong part is rejected.
+    pub gate: Gate,
 }
 
 impl PlanPair {
-    /// The pair that the strategy begins with when a job names none.
+    /// A pair of these prompts.
     #[must_use]
-    pub fn built_in() -> Self {
+    pub fn of(synthesis: &[(&str, &str)], evaluation: &[(&str, &str)]) -> Self {
+        let prompts = |named: &[(&str, &str)]| {
+            let owned = named
+                .iter()
+                .map(|(name, text)| ((*name).into(), (*text).into()));
+            owned.collect()
+        };
         Self {
-            synthesis: SynthesisPlan {
-                system: include_str!("sea/prompts/system.md").into(),
-                scenario: include_str!("sea/prompts/scenario.md").into(),
-                gold: include_str!("sea/prompts/gold.md").into(),
-                again: include_str!("sea/prompts/again.md").into(),
-            },
-            evaluation: EvaluationPlan {
-                checker: include_str!("sea/prompts/checker.md").into(),
-            },
+            synthesis: prompts(synthesis),
+            evaluation: prompts(evaluation),
         }
     }
 
-    /// `sha256:` over its prompts.
+    /// Returns `sha256:` over its prompts.
     #[must_use]
     pub fn digest(&self) -> Digest {
         let value = serde_json::to_value(self).unwrap_or_default();
         Digest::of(canonical_json(&value).as_bytes())
     }
 
-    /// A child: this pair with a sentence more for one part.
+    /// Returns the prompt of a part.
     #[must_use]
-    pub fn with_sentence(&self, part: Part, sentence: &str) -> Self {
-        let mut child = self.clone();
-        let prompt = match part {
-            Part::Request => &mut child.synthesis.scenario,
-            Part::Calls => &mut child.synthesis.gold,
-            Part::Checker => &mut child.evaluation.checker,
+    pub fn prompt(&self, part: &PlanPart) -> &str {
+        let prompts = if part.evaluation {
+            &self.evaluation
+        } else {
+            &self.synthesis
         };
-        *prompt = format!("{}\n- {}\n", prompt.trim_end(), sentence.trim());
+        prompts.get(part.prompt).map_or("", String::as_str)
+    }
+
+    /// Returns a child: this pair with one more sentence for one part.
+    #[must_use]
+    pub fn with_sentence(&self, part: &PlanPart, sentence: &str) -> Self {
+        let text = format!("{}\n- {}\n", self.prompt(part).trim_end(), sentence.trim());
+        let mut child = self.clone();
+        let prompts = if part.evaluation {
+            &mut child.evaluation
+        } else {
+            &mut child.synthesis
+        };
+        prompts.insert(part.prompt.into(), text);
         child
     }
 }
 
-/// One generation's plan pair with what became of it: an entry of the `plans` artifact.
+/// The plan pair of one generation with its outcome: an entry of the `plans` artifact.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanRecord {
@@ -100,21 +109,21 @@ pub struct PlanRecord {
     pub parent: Option<String>,
     /// The generation that piloted it.
     pub generation: u32,
-    /// What was changed, in a sentence.
+    /// The change, in a sentence.
     pub change: String,
-    /// How its generation ended.
+    /// The end of its generation.
     pub outcome: Outcome,
     /// Its prompts.
     #[serde(flatten)]
     pub pair: PlanPair,
-    /// What its pilot came to.
+    /// The result of its pilot.
     pub pilot: Pilot,
     /// The chance that its yield is above its parent's, once both are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub better: Option<f64>,
 }
 
-/// Fills `{name}`s of a prompt. Only these names: braces of examples stay.
+/// Fills in the `{name}`s of a prompt. Other braces stay as they are.
 #[must_use]
 pub fn fill(prompt: &str, values: &[(&str, &str)]) -> String {
     let mut text = String::with_capacity(prompt.len());
@@ -146,17 +155,23 @@ mod tests {
 
     #[test]
     fn a_child_differs_in_one_prompt_and_in_its_digest() {
-        let parent = PlanPair::built_in();
-        let child = parent.with_sentence(Part::Checker, "Count the changes.");
+        let parent = PlanPair::of(
+            &[("gold", "Write calls.\n")],
+            &[("checker", "Write a checker.")],
+        );
+        let part = PlanPart {
+            name: "checker",
+            prompt: "checker",
+            evaluation: true,
+            gate: Gate::Checker,
+        };
+        let child = parent.with_sentence(&part, "Count the changes.");
         assert_ne!(parent.digest(), child.digest());
         assert_eq!(parent.synthesis, child.synthesis);
-        assert!(
-            child
-                .evaluation
-                .checker
-                .ends_with("\n- Count the changes.\n")
+        assert_eq!(
+            child.prompt(&part),
+            "Write a checker.\n- Count the changes.\n"
         );
-        assert_eq!(parent.digest(), PlanPair::built_in().digest());
     }
 
     #[test]

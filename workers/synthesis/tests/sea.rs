@@ -5,16 +5,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use agoge_crds::lineage::Decision;
-use agoge_crds::lineage::Outcome as End;
+use agoge_crds::lineage::{Decision, Outcome as End};
 use agoge_crds::synthesis_job::{Evolution, Promotion};
 use agoge_dialogue::{Message, Role};
 use agoge_llm::{Client, Meter, Recordings, Request};
 use agoge_sandbox::Limits;
 use agoge_store::Store;
-use agoge_synthesis::sea::{Outcome, SeaConfig, Seats, run};
+use agoge_synthesis::engine::{Job, Outcome, RoleClients, Settings, run};
+use agoge_synthesis::strategies::sea::Sea;
 use agoge_synthesis::{Attempt, Gate, funnel};
-use agoge_world::{DONE, Domain, World};
+use agoge_world::{DONE, Domain};
 
 /// The sentence without which the scripted writer writes checkers that see nothing (the planted defect).
 const CURE: &str = "Let the checker compare every change that the calls made.";
@@ -42,9 +42,9 @@ const SOUND: Script = Script {
     leaves: "-",
 };
 
-fn world() -> World {
+fn domain() -> Arc<Domain> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/domain");
-    World::open(Arc::new(Domain::load(&dir).unwrap()), Limits::default()).unwrap()
+    Arc::new(Domain::load(&dir).unwrap())
 }
 
 /// The first parcel of a text: its five digits.
@@ -138,36 +138,43 @@ fn client(script: Script, budget: Option<u64>) -> Client {
     Client::scripted(meter, move |item, request| answer(script, item, request)).unwrap()
 }
 
-fn config(evolution: Evolution) -> SeaConfig {
-    SeaConfig {
-        seed: 7,
-        target: 100,
+/// Settings, and the rollouts after a pilot.
+#[derive(Clone)]
+struct Config {
+    settings: Settings,
+    rollouts: u32,
+}
+
+fn config(evolution: Evolution) -> Config {
+    Config {
+        settings: Settings {
+            seed: 7,
+            target: 100,
+            evolution,
+            temperature: 0.0,
+            ..Settings::default()
+        },
         rollouts: 3,
-        evolution,
-        tokens_per_instance: 450,
-        deadline: None,
-        decision: None,
-        thresholds: Default::default(),
-        temperature: 0.0,
     }
 }
 
-async fn job(config: &SeaConfig, client: &Client, dir: &Path) -> Outcome {
-    let store = Store::open(dir.join("store")).unwrap();
-    let mut world = world();
-    run(
-        config,
-        &mut world,
-        &Seats::all(client),
-        &store,
-        &dir.join("work"),
-        &|_| {},
-    )
-    .await
-    .unwrap()
+async fn job(config: &Config, client: &Client, dir: &Path) -> Outcome {
+    let strategy = Sea {
+        rollouts: Some(config.rollouts),
+    };
+    let job = Job {
+        settings: config.settings.clone(),
+        domain: domain(),
+        limits: Limits::default(),
+        threads: 2,
+        clients: Some(RoleClients::all(client)),
+        store: Store::open(dir.join("store")).unwrap(),
+        ledger: dir.join("work/sea.jsonl"),
+    };
+    run(strategy, job, &|_| {}).await.unwrap()
 }
 
-async fn fresh(config: &SeaConfig, client: &Client) -> Outcome {
+async fn fresh(config: &Config, client: &Client) -> Outcome {
     job(config, client, tempfile::tempdir().unwrap().path()).await
 }
 
@@ -236,7 +243,7 @@ async fn what_the_rule_would_promote_waits_for_a_person_if_asked() {
         let waiting = job(&config, &client, dir.path()).await;
         let digest = waiting.report.awaiting_promotion.clone().unwrap();
         assert_eq!(waiting.plans[1].outcome, End::Awaiting);
-        config.decision = Some(Decision { digest, promote });
+        config.settings.decision = Some(Decision { digest, promote });
         let decided = job(&config, &client, dir.path()).await;
         assert_eq!(
             (decided.plans[1].outcome, decided.report.awaiting_promotion),
@@ -327,7 +334,7 @@ async fn an_instance_told_twice_is_no_new_one() {
         ..Evolution::default()
     };
     let outcome = fresh(
-        &SeaConfig {
+        &Config {
             rollouts: 0,
             ..config(one)
         },
@@ -406,10 +413,8 @@ async fn an_instance_stays_within_its_tokens_and_says_so() {
         pilot_size: 2,
         ..Evolution::default()
     };
-    let tight = SeaConfig {
-        tokens_per_instance: 100,
-        ..config(one)
-    };
+    let mut tight = config(one);
+    tight.settings.tokens_per_instance = 100;
     let outcome = fresh(&tight, &client).await;
     let reason = outcome.attempts[0].reason.clone().unwrap();
     assert!(
@@ -417,4 +422,44 @@ async fn an_instance_stays_within_its_tokens_and_says_so() {
         "{reason}"
     );
     assert_eq!(outcome.attempts[0].gate, Gate::Gold);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dataset_does_not_depend_on_what_runs_at_once_nor_the_bound_on_tokens() {
+    let script = Script {
+        proposes: CURE,
+        defect: true,
+        ..SOUND
+    };
+    let mut all = Vec::new();
+    for (parallelism, bound) in [(1, None), (6, None), (1, Some(9_000)), (6, Some(9_000))] {
+        let mut config = config(Evolution::default());
+        config.settings.deterministic = true;
+        config.settings.parallelism = Some(parallelism);
+        config.settings.budget.tokens = bound;
+        all.push(text(&fresh(&config, &client(script, bound)).await.attempts));
+    }
+    assert_eq!(all[0], all[1]);
+    assert_eq!(all[2], all[3]);
+    assert!(all[2].len() < all[0].len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_budget_is_exceeded_by_no_more_than_the_requests_in_flight() {
+    const BOUND: u64 = 20_000;
+    for parallelism in [1, 5] {
+        let mut config = config(Evolution::default());
+        config.settings.parallelism = Some(parallelism);
+        let client = client(SOUND, Some(BOUND));
+        let outcome = fresh(&config, &client).await;
+        assert_eq!(outcome.report.ended.as_deref(), Some("BudgetExhausted"));
+        let spent = client.meter().spent();
+        let largest = 3_000; // tokens of a request and its answer here
+        assert!(spent.tokens() >= BOUND);
+        assert!(
+            spent.tokens() < BOUND + parallelism as u64 * largest,
+            "{} with {parallelism} in flight",
+            spent.tokens()
+        );
+    }
 }

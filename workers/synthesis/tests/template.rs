@@ -5,31 +5,37 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use agoge_crds::synthesis_job::{MixName, SplitName, SplitShare};
 use agoge_sandbox::Limits;
-use agoge_store::Ledger;
+use agoge_store::Store;
 use agoge_synthesis::canonical::canonical;
-use agoge_synthesis::template::{Part, Settings, TemplateError, run};
+use agoge_synthesis::engine::{Job, Outcome, Progress, Settings, SynthesisError, run};
+use agoge_synthesis::strategies::template::Template;
 use agoge_synthesis::{Attempt, Gate};
-use agoge_world::{Domain, Mix, Split};
+use agoge_world::{Domain, Split};
 
 fn courier() -> Arc<Domain> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/domain");
     Arc::new(Domain::load(&dir).unwrap())
 }
 
+fn parts() -> Template {
+    let part = |split, mix, share| SplitShare { split, mix, share };
+    Template {
+        splits: vec![
+            part(SplitName::TrainSft, MixName::Natural, 2),
+            part(SplitName::TrainRl, MixName::EvenBranches, 3),
+            part(SplitName::Heldout, MixName::EvenBranches, 2),
+            part(SplitName::Unseen, MixName::EvenBranches, 1),
+        ],
+    }
+}
+
 fn settings(target: usize) -> Settings {
-    let part = |split, mix, share| Part { split, mix, share };
     Settings {
         seed: 7,
         target,
-        parts: vec![
-            part(Split::TrainSft, Mix::Natural, 2),
-            part(Split::TrainRl, Mix::EvenBranches, 3),
-            part(Split::Heldout, Mix::EvenBranches, 2),
-            part(Split::Unseen, Mix::EvenBranches, 1),
-        ],
-        shard: 0,
-        shards: 1,
+        ..Settings::default()
     }
 }
 
@@ -40,31 +46,54 @@ fn text(attempts: &[Attempt]) -> String {
         .collect()
 }
 
-fn made(
+/// Makes instances; the ledger is in `dir`. With `cut` the job is stopped at that many progress reports.
+fn run_in(
+    domain: &Arc<Domain>,
+    strategy: Template,
     settings: &Settings,
-    threads: usize,
-    ledger: &mut Ledger,
-) -> Result<Vec<Attempt>, TemplateError> {
-    run(
-        &courier(),
-        &Limits::default(),
-        settings,
+    (threads, cut): (usize, Option<u32>),
+    dir: &Path,
+) -> Option<Result<Outcome, SynthesisError>> {
+    let job = Job {
+        settings: settings.clone(),
+        domain: domain.clone(),
+        limits: Limits::default(),
         threads,
-        ledger,
-        &mut |_| true,
-    )
+        clients: None,
+        store: Store::open(dir.join("store")).unwrap(),
+        ledger: dir.join("template.jsonl"),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .unwrap();
+    let (heard, stop) = (std::cell::Cell::new(0), tokio::sync::Notify::new());
+    let progress = |_: &Progress| {
+        heard.set(heard.get() + 1);
+        if cut.is_some_and(|cut| heard.get() >= cut) {
+            stop.notify_one();
+        }
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            biased;
+            () = stop.notified() => None,
+            made = run(strategy, job, &progress) => Some(made),
+        }
+    })
+}
+
+fn made(settings: &Settings, threads: usize, dir: &Path) -> Result<Vec<Attempt>, SynthesisError> {
+    let made = run_in(&courier(), parts(), settings, (threads, None), dir);
+    made.unwrap().map(|outcome| outcome.attempts)
 }
 
 #[test]
 fn hundreds_of_accepted_instances_in_seconds_and_no_two_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let begun = std::time::Instant::now();
-    let all = made(
-        &settings(800),
-        2,
-        &mut Ledger::open(dir.path().join("l")).unwrap(),
-    )
-    .unwrap();
+    let all = made(&settings(800), 2, dir.path()).unwrap();
     println!("{} attempts in {:?}", all.len(), begun.elapsed());
     let accepted: Vec<&Attempt> = all.iter().filter(|a| a.accepted()).collect();
     assert_eq!(accepted.len(), 800);
@@ -101,53 +130,31 @@ fn hundreds_of_accepted_instances_in_seconds_and_no_two_the_same() {
 #[test]
 fn a_run_that_was_cut_off_goes_on_to_the_same_end_whatever_the_number_of_threads() {
     let dir = tempfile::tempdir().unwrap();
-    let whole = made(
-        &settings(200),
-        2,
-        &mut Ledger::open(dir.path().join("whole")).unwrap(),
-    )
-    .unwrap();
-    let path = dir.path().join("cut");
-    let mut heard = 0;
-    let cut = run(
-        &courier(),
-        &Limits::default(),
-        &settings(200),
-        1,
-        &mut Ledger::open(&path).unwrap(),
-        &mut |_| {
-            heard += 1;
-            heard < 3
-        },
+    let whole = made(&settings(200), 2, &dir.path().join("whole")).unwrap();
+    let cut = dir.path().join("cut");
+    let options = (1, Some(3));
+    assert!(run_in(&courier(), parts(), &settings(200), options, &cut).is_none());
+    let kept = agoge_store::Ledger::read(cut.join("template.jsonl")).unwrap();
+    assert!(
+        !kept.is_empty() && kept.len() < whole.len(),
+        "{}",
+        kept.len()
     );
-    assert!(matches!(cut, Err(TemplateError::Stopped)));
-    let kept = Ledger::open(&path).unwrap().len();
-    assert!(kept > 0 && kept < whole.len(), "{kept}");
-    let resumed = made(&settings(200), 1, &mut Ledger::open(&path).unwrap()).unwrap();
+    let resumed = made(&settings(200), 1, &cut).unwrap();
     assert_eq!(text(&whole), text(&resumed));
 }
 
 #[test]
 fn shards_make_together_what_one_makes_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let alone = made(
-        &settings(90),
-        1,
-        &mut Ledger::open(dir.path().join("alone")).unwrap(),
-    )
-    .unwrap();
+    let alone = made(&settings(90), 1, &dir.path().join("alone")).unwrap();
     let shard = |shard: usize| {
         let settings = Settings {
             shard,
             shards: 3,
             ..settings(90)
         };
-        made(
-            &settings,
-            1,
-            &mut Ledger::open(dir.path().join(shard.to_string())).unwrap(),
-        )
-        .unwrap()
+        made(&settings, 1, &dir.path().join(shard.to_string())).unwrap()
     };
     let shards = [shard(0), shard(1), shard(2)];
     for (i, attempt) in alone.iter().enumerate() {
@@ -162,19 +169,23 @@ fn shards_make_together_what_one_makes_alone() {
 #[test]
 fn a_target_beyond_the_templates_names_its_field_and_the_most_that_can_be_had() {
     let dir = tempfile::tempdir().unwrap();
-    let mut ledger = Ledger::open(dir.path().join("l")).unwrap();
-    let error = made(&settings(1_000_000), 1, &mut ledger).unwrap_err();
-    let TemplateError::Target { most, .. } = error else {
+    let error = made(&settings(1_000_000), 1, dir.path()).unwrap_err();
+    let SynthesisError::Refused(refused) = &error else {
         panic!("{error}")
     };
+    let text = refused.to_string();
     assert!(
-        error
-            .to_string()
-            .starts_with("strategies[template].target.accepted: 1000000"),
-        "{error}"
+        text.starts_with("strategies[template].target.accepted: 1000000"),
+        "{text}"
     );
-    println!("{error}");
-    assert!(ledger.is_empty() && most > 500);
+    let most = text.split("at most ").nth(1).unwrap();
+    let most: usize = most.split(',').next().unwrap().parse().unwrap();
+    assert!(most > 500, "{text}");
+    assert!(
+        agoge_store::Ledger::read(dir.path().join("template.jsonl"))
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
@@ -190,20 +201,9 @@ fn a_branch_whose_gold_fails_for_some_records_is_made_of_the_others() {
     )
     .unwrap();
     let domain = Arc::new(Domain::load(&folder.path().join("domain")).unwrap());
-    let mut ledger = Ledger::open(folder.path().join("l")).unwrap();
-    let settings = Settings {
-        parts: Vec::new(),
-        ..settings(80)
-    };
-    let all = run(
-        &domain,
-        &Limits::default(),
-        &settings,
-        2,
-        &mut ledger,
-        &mut |_| true,
-    )
-    .unwrap();
+    let (strategy, settings) = (Template::default(), settings(80));
+    let all = run_in(&domain, strategy, &settings, (2, None), folder.path());
+    let all = all.unwrap().unwrap().attempts;
     assert_eq!(all.iter().filter(|a| a.accepted()).count(), 80);
     let failed: Vec<&Attempt> = all.iter().filter(|a| a.gate == Gate::Gold).collect();
     assert!(!failed.is_empty());

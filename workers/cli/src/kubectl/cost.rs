@@ -4,7 +4,7 @@
 
 use agoge_crds::grpo_run::{Arm, UserModel};
 use agoge_crds::shared::{EndpointBinding, Part, Resources};
-use agoge_crds::synthesis_job::{StrategyName, StrategySpec};
+use agoge_crds::synthesis_job::StrategySpec;
 use agoge_crds::{CheckerSuite, GRPORun, Manifest, Span, SynthesisJob};
 use agoge_plan::Child;
 
@@ -95,13 +95,13 @@ pub fn estimate(manifest: &Manifest, children: &[Child]) -> Estimate {
 
 fn synthesis(job: &SynthesisJob, children: &[Child], estimate: &mut Estimate) {
     let spec = &job.spec;
-    let sea = spec.strategies.iter().find(|s| s.name == StrategyName::Sea);
-    match sea {
+    let asking = spec.strategies.iter().find(|s| s.name.asks_models());
+    match asking {
         Some(strategy) => models(job, strategy, estimate),
         None => estimate.lines.push(Line {
             what: "model tokens",
             amount: "0".into(),
-            made_of: "the strategy template asks no model".into(),
+            made_of: "no strategy asks a model".into(),
         }),
     }
     let active = job.spec.budget.wall_clock.map(|span| span.duration());
@@ -116,7 +116,7 @@ fn synthesis(job: &SynthesisJob, children: &[Child], estimate: &mut Estimate) {
     );
 }
 
-/// What the strategy `sea` asks of models.
+/// Estimates the requests of a strategy that asks models.
 fn models(job: &SynthesisJob, strategy: &StrategySpec, estimate: &mut Estimate) {
     let (budget, evolution) = (&job.spec.budget, &job.spec.evolution);
     let generations = u64::from(evolution.max_generations);
@@ -124,7 +124,7 @@ fn models(job: &SynthesisJob, strategy: &StrategySpec, estimate: &mut Estimate) 
     let each = budget
         .tokens_per_instance
         .map_or(TOKENS_PER_INSTANCE, u64::from);
-    let rollouts = strategy.parameters.rollouts.map_or(ROLLOUTS, u64::from) * generations;
+    let rollouts = rollouts(strategy) * generations;
     let part = |part: Part| job.spec.models.as_ref().and_then(|models| models.of(part));
     let turns = rollouts * TURNS;
     let tokens = Tokens::of(
@@ -165,13 +165,20 @@ fn models(job: &SynthesisJob, strategy: &StrategySpec, estimate: &mut Estimate) 
     dollars(tokens, budget.usd, estimate);
     if attempts < strategy.target.accepted {
         estimate.notes.push(format!(
-            "sea attempts {attempts} instances at most and {} are asked for: raise evolution.maxGenerations or pilotSize, or it ends with GenerationsExhausted",
+            "{} attempts {attempts} instances at most and {} are asked for: raise evolution.maxGenerations or pilotSize, or it ends with GenerationsExhausted",
+            strategy.name.as_str(),
             strategy.target.accepted
         ));
     }
     estimate.notes.push(format!(
         "prompts are no part of the manifest: {PROMPT} tokens each are assumed, and {TURN} a turn of a rollout"
     ));
+}
+
+/// Returns the rollouts after a pilot.
+fn rollouts(strategy: &StrategySpec) -> u64 {
+    let own = strategy.parameters.own.get("rollouts");
+    own.and_then(serde_json::Value::as_u64).unwrap_or(ROLLOUTS)
 }
 
 fn dollars(tokens: Tokens, usd: Option<f64>, estimate: &mut Estimate) {

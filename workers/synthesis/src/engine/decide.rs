@@ -1,41 +1,20 @@
-//! Which plan pair is at work: the pilots of a job's generations, compared by the rule, waited for by a person if asked.
-
-use std::collections::BTreeSet;
+//! The end of a generation: the pilots of child and parent compared by the rule, with a person's decision where one is asked for.
 
 use agoge_crds::lineage::Outcome;
 use agoge_crds::synthesis_job::{Evolution, Promotion};
 
-use super::book::Item;
+use super::tally::Tally;
 use crate::evolution::{self, Decision, Pilot};
 use crate::plan::PlanRecord;
 
-/// What the attempts of these generations came to.
-pub(super) fn pilot(items: &[Item], generations: &[u32]) -> Pilot {
-    let own = items
-        .iter()
-        .filter(|item| generations.contains(&item.attempt.generation));
-    let mut pilot = Pilot::default();
-    let mut kinds = BTreeSet::new();
-    for item in own {
-        pilot.attempted += 1;
-        pilot.tokens += item.stage_tokens;
-        if item.attempt.valid() {
-            pilot.valid += 1;
-            kinds.extend(item.attempt.task.as_ref().map(|task| task.branch.as_str()));
-        }
-    }
-    pilot.coverage = kinds.len() as u64;
-    pilot
-}
-
-/// How a generation ends.
+/// The end of a generation.
 pub(super) struct Ending {
     pub outcome: Outcome,
     /// The chance that the child is better.
     pub better: Option<f64>,
 }
 
-/// Compares the last plan, if it is a child, with all that its parent has shown. `person` is what was decided about it.
+/// Compares the last plan, if it is a child, with everything its parent has shown. `person` is the decision about it.
 pub(super) fn ending(
     plan: &PlanRecord,
     parent: Option<&Pilot>,
@@ -64,25 +43,21 @@ pub(super) fn ending(
     }
 }
 
-/// Why no child is proposed any more, if so. `plans` are the generations that have ended.
+/// Returns the reason why no child is proposed any more, if there is one. `plans` are the generations that have ended.
 pub(super) fn stopped(
     plans: &[PlanRecord],
-    items: &[Item],
+    tally: &Tally,
     evolution: &Evolution,
 ) -> Option<String> {
     let last = plans.last()?;
-    if let Some(target) = evolution.target_acceptance {
-        let own: Vec<&Item> = items
-            .iter()
-            .filter(|item| item.attempt.generation == last.generation)
-            .collect();
-        let accepted = own.iter().filter(|item| item.attempt.accepted()).count();
-        if !own.is_empty() && accepted as f64 / own.len() as f64 >= target {
-            return Some(format!(
-                "{accepted} of {} were accepted: good enough",
-                own.len()
-            ));
-        }
+    let (attempted, accepted) = tally.acceptance(last.generation);
+    if let Some(target) = evolution.target_acceptance
+        && attempted > 0
+        && accepted as f64 / attempted as f64 >= target
+    {
+        return Some(format!(
+            "{accepted} of {attempted} were accepted: good enough"
+        ));
     }
     let in_vain = plans
         .iter()

@@ -1,20 +1,21 @@
-//! What a writer is shown for one item: one section of the policy, and a few records that fit its words.
+//! The prompt context of one item: one section of the policy, and a few records that fit its words.
 //!
-//! Code chooses what is looked at and writes nothing of the instance. Sections take turns, so that a pilot covers the
-//! policy; records are drawn from the reinforcement-learning side of the data, so that nothing here is held out.
+//! Code chooses what a writer is shown and writes nothing of the instance. Sections take turns, so that a pilot covers the
+//! policy; records are drawn from the reinforcement-learning side of the data, so that nothing shown is held out.
 
 use agoge_world::{Domain, Split, split_of_record};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+
+use crate::random::draw;
 
 /// Records drawn before the best fitting are chosen.
 const DRAWN: usize = 24;
 /// Records shown of the collection that the section speaks of most, and of any other.
 const SHOWN: [usize; 2] = [3, 1];
 
-/// What is shown.
+/// A section of the policy with records of the domain.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Look {
+pub struct PromptContext {
     /// The section's heading.
     pub topic: String,
     /// Its text.
@@ -23,28 +24,47 @@ pub(super) struct Look {
     pub records: String,
 }
 
-/// What item `number` of a job is shown. The same numbers and seed: the same look.
-pub(super) fn look(domain: &Domain, seed: u64, number: u64) -> Look {
-    let sections = sections(&domain.policy);
-    let at = (draw(&[&seed.to_string(), "first"]) + number) as usize % sections.len();
-    let (topic, rules) = sections[at];
-    let mut lines = Vec::new();
-    for (rank, collection) in collections(domain, rules).into_iter().enumerate() {
-        let shown = SHOWN[rank.min(1)];
-        for id in fitting(domain, collection, rules, seed, number, shown) {
-            if let Some(record) = domain.state.get(collection, &id) {
-                lines.push(format!("{collection}/{id}: {record}"));
+impl PromptContext {
+    /// Chooses the context of item `number`. The same number and seed give the same context.
+    #[must_use]
+    pub fn choose(domain: &Domain, seed: u64, number: u64) -> Self {
+        let sections = sections(&domain.policy);
+        let at = (draw(&[&seed.to_string(), "first"]) + number) as usize % sections.len();
+        let (topic, rules) = sections[at];
+        let mut lines = Vec::new();
+        for (rank, collection) in collections(domain, rules).into_iter().enumerate() {
+            let shown = SHOWN[rank.min(1)];
+            for id in fitting(domain, collection, rules, seed, number, shown) {
+                if let Some(record) = domain.state.get(collection, &id) {
+                    lines.push(format!("{collection}/{id}: {record}"));
+                }
             }
         }
+        Self {
+            topic: topic.to_owned(),
+            rules: rules.trim().to_owned(),
+            records: lines.join("\n"),
+        }
     }
-    Look {
-        topic: topic.to_owned(),
-        rules: rules.trim().to_owned(),
-        records: lines.join("\n"),
+
+    /// Returns the bold words of the section, each once: the outcomes that a policy names.
+    #[must_use]
+    pub fn bold_words(&self) -> String {
+        let mut words: Vec<&str> = Vec::new();
+        for word in self.rules.split("**").skip(1).step_by(2) {
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        if words.is_empty() {
+            "a value of the record".into()
+        } else {
+            words.join(", ")
+        }
     }
 }
 
-/// Sections of a policy by `## ` headings. One that begins with `How` is about manner and no topic; a policy without
+/// Splits a policy into sections by `## ` headings. One that begins with `How` is about manner and no topic; a policy without
 /// sections is one.
 fn sections(policy: &str) -> Vec<(&str, &str)> {
     let mut found: Vec<(&str, &str)> = policy
@@ -59,7 +79,7 @@ fn sections(policy: &str) -> Vec<(&str, &str)> {
     found
 }
 
-/// The collections that a section speaks of, the most spoken of first; the largest one, what the domain is mainly about,
+/// Returns the collections that a section speaks of, the most frequent first; the largest one, what the domain is mainly about,
 /// before them when the section takes it for granted.
 fn collections<'a>(domain: &'a Domain, rules: &str) -> Vec<&'a str> {
     let text = rules.to_lowercase();
@@ -82,7 +102,7 @@ fn collections<'a>(domain: &'a Domain, rules: &str) -> Vec<&'a str> {
     named
 }
 
-/// Ids whose text values are words of the section, the best first, each of another kind where there are several.
+/// Returns ids whose text values are words of the section, the best first, each of another kind where there are several.
 fn fitting(
     domain: &Domain,
     collection: &str,
@@ -108,7 +128,7 @@ fn fitting(
         .split(|c: char| !c.is_alphanumeric())
         .filter(|w| !w.is_empty())
         .collect();
-    let said = |value: &Value| value.as_str().is_some_and(|v| words.contains(&v));
+    let in_section = |value: &Value| value.as_str().is_some_and(|v| words.contains(&v));
     let mut scored: Vec<(usize, Vec<&str>, &str)> = ids
         .into_iter()
         .map(|(_, id)| {
@@ -116,7 +136,7 @@ fn fitting(
             let fits: Vec<&str> = fields
                 .into_iter()
                 .flat_map(|f| f.values())
-                .filter(|v| said(v))
+                .filter(|v| in_section(v))
                 .filter_map(Value::as_str)
                 .collect();
             (fits.len(), fits, id)
@@ -134,12 +154,4 @@ fn fitting(
         }
     }
     first.into_iter().chain(later).take(shown).collect()
-}
-
-/// A number drawn from names.
-pub(super) fn draw(names: &[&str]) -> u64 {
-    let hash = Sha256::digest(names.join("\u{1f}").as_bytes());
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&hash[..8]);
-    u64::from_le_bytes(bytes) >> 12
 }

@@ -1,0 +1,224 @@
+//! The context of one attempt: everything that a strategy may ask for.
+//!
+//! A call that asks a model is a step. Its answer is kept in the job's work folder before it is used, keyed by the request's
+//! digest, the item and the ordinal, so that an attempt that is run again after a crash asks nothing twice. A call that only
+//! computes (`execute`, `qualify`, `demonstrate`) gives the same result every time and is computed again.
+
+use std::sync::Arc;
+
+use agoge_checker::{Cause, Judge, qualify_among};
+use agoge_crds::shared::Part;
+use agoge_dialogue::ToolCall;
+use agoge_llm::{Answer, Request, Spent};
+use agoge_world::{DemoError, Domain, Episode, GoldError, Task, World, demonstrate, replay};
+
+use crate::engine::Bench;
+use crate::instance::{Draft, Gate};
+use crate::plan::PlanPair;
+use crate::random;
+use crate::strategy::{Demonstrated, Item, Qualified, Reject, Stop};
+
+/// The context of one attempt.
+pub struct Cx {
+    bench: Arc<Bench>,
+    item: Item,
+    plan: Option<Arc<PlanPair>>,
+    gate: Gate,
+    /// Generated tokens that the instance may still use.
+    left: u32,
+    pub(crate) spent: Spent,
+    pub(crate) drafts: Vec<Draft>,
+}
+
+impl Cx {
+    pub(crate) fn new(bench: &Arc<Bench>, item: Item, plan: Option<Arc<PlanPair>>) -> Self {
+        Self {
+            bench: bench.clone(),
+            item,
+            plan,
+            gate: Gate::Scenario,
+            left: bench.settings.tokens_per_instance,
+            spent: Spent::default(),
+            drafts: Vec::new(),
+        }
+    }
+
+    /// Returns the item that is made.
+    #[must_use]
+    pub fn item(&self) -> &Item {
+        &self.item
+    }
+
+    /// Returns the domain.
+    #[must_use]
+    pub fn domain(&self) -> &Arc<Domain> {
+        self.bench.worlds.domain()
+    }
+
+    /// Returns the job's seed.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        self.bench.settings.seed
+    }
+
+    /// Returns the accepted instances that the job asks of this strategy.
+    #[must_use]
+    pub fn target(&self) -> usize {
+        self.bench.settings.target
+    }
+
+    /// Draws a number for this item: the same names give the same number.
+    #[must_use]
+    pub fn draw(&self, names: &[&str]) -> u64 {
+        let seed = self.seed().to_string();
+        random::draw(&[&[seed.as_str(), self.item.id.as_str()][..], names].concat())
+    }
+
+    /// Returns a prompt of the synthesis plan at work.
+    #[must_use]
+    pub fn synthesis(&self, prompt: &str) -> &str {
+        let pair = self.plan.as_deref();
+        pair.and_then(|pair| pair.synthesis.get(prompt))
+            .map_or("", String::as_str)
+    }
+
+    /// Returns a prompt of the evaluation plan at work.
+    #[must_use]
+    pub fn evaluation(&self, prompt: &str) -> &str {
+        let pair = self.plan.as_deref();
+        pair.and_then(|pair| pair.evaluation.get(prompt))
+            .map_or("", String::as_str)
+    }
+
+    /// Notes the gate that the attempt has come to; what fails from here on ends there.
+    pub fn at(&mut self, gate: Gate) {
+        self.gate = gate;
+    }
+
+    /// Rejects the task at the current gate.
+    #[must_use]
+    pub fn reject(&self, reason: impl Into<String>) -> Stop {
+        Reject::task(self.gate, reason).into()
+    }
+
+    /// Returns the generated tokens that the instance may still use, and how many it had.
+    #[must_use]
+    pub fn tokens_left(&self) -> (u32, u32) {
+        (self.left, self.bench.settings.tokens_per_instance)
+    }
+
+    /// Asks the model of a role; `name` tells the request apart from others of the item. Temperature and seed are the
+    /// request's own.
+    ///
+    /// # Errors
+    /// A rejection by INFRA when this one request failed, else the error that ends the job or interrupts it.
+    pub async fn ask(&mut self, role: Part, name: &str, request: &Request) -> Result<Answer, Stop> {
+        let bench = self.bench.clone();
+        let Some(clients) = &bench.clients else {
+            return Err(crate::strategy::Refused(format!(
+                "models: the strategy asks the role {role:?} and no model is bound; bind models.default"
+            ))
+            .into());
+        };
+        let client = clients.of(role);
+        let item = format!("{}/{name}", self.item.id);
+        let answer = match client.ask(&item, request).await {
+            Ok(answer) => answer,
+            Err(error) if error.is_final() => return Err(error.into()),
+            Err(error) => {
+                return Err(Reject::new(self.gate, Cause::Infra, error.to_string()).into());
+            }
+        };
+        let generated = u32::try_from(answer.usage.completion).unwrap_or(u32::MAX);
+        self.left = self.left.saturating_sub(generated);
+        self.spent.add(&answer.usage, client.cost(&answer.usage));
+        self.drafts.push(Draft {
+            stage: name.into(),
+            text: answer.text.clone(),
+        });
+        Ok(answer)
+    }
+
+    /// Returns the sampling temperature of the writer.
+    #[must_use]
+    pub fn temperature(&self) -> f64 {
+        self.bench.settings.temperature
+    }
+
+    /// Calls `work` with a world of the domain.
+    pub fn world<T>(&self, work: impl FnOnce(&mut World) -> T) -> T {
+        self.bench.worlds.with(work)
+    }
+
+    /// Executes calls on a fresh state.
+    ///
+    /// # Errors
+    /// The first call that fails.
+    pub fn execute(&self, calls: &[ToolCall]) -> Result<Episode, GoldError> {
+        self.world(|world| replay(world, calls))
+    }
+
+    /// Puts the task's checker to the fixed qualification, which no plan can change.
+    ///
+    /// # Errors
+    /// The reason why it does not qualify.
+    pub fn qualify(&self, task: Task) -> Result<Qualified, String> {
+        let settings = &self.bench.settings;
+        let found = self.world(|world| {
+            let plausible = &self.bench.plausible;
+            qualify_among(world, &task, plausible, settings.seed, &settings.thresholds)
+        });
+        if found.qualified {
+            Ok(Qualified::new(task))
+        } else {
+            Err(found.why())
+        }
+    }
+
+    /// Plays the task by its gold actions and has its checkers judge the result and an empty trajectory. A failure is tried
+    /// once more, because a machine that is too busy is no fault of the task.
+    ///
+    /// # Errors
+    /// The rejection, with the dialogue where there is one.
+    pub fn demonstrate(&self, task: &Task) -> Result<Demonstrated, Reject> {
+        let play = || self.world(|world| demonstrated(world, task));
+        play().or_else(|_| play())
+    }
+}
+
+fn demonstrated(world: &mut World, task: &Task) -> Result<Demonstrated, Reject> {
+    let played = demonstrate(world, task).map_err(|error| {
+        let (gate, cause) = match &error {
+            DemoError::Gold(_) => (Gate::Gold, Cause::Task),
+            DemoError::User(_) => (Gate::Rollout, Cause::User),
+        };
+        Reject::new(gate, cause, error.to_string())
+    })?;
+    let mut judge = Judge::new();
+    let verdict = judge.check(world, task, &played.episode, &played.messages);
+    let nothing = judge.check(world, task, &Episode::default(), &[]);
+    let wrong = if !verdict.pass {
+        let cause = if verdict.killed.is_some() {
+            Cause::Infra
+        } else {
+            Cause::Task
+        };
+        Some((cause, format!("its demonstration fails: {}", verdict.why())))
+    } else if nothing.pass && !task.refusal {
+        Some((Cause::Task, "doing nothing passes".to_owned()))
+    } else {
+        None
+    };
+    let shown = Demonstrated {
+        task: task.clone(),
+        messages: played.messages,
+        verdict,
+    };
+    match wrong {
+        None => Ok(shown),
+        Some((cause, reason)) => Err(Reject {
+            shown: Some(Box::new(shown)),
+            ..Reject::new(Gate::Checker, cause, reason)
+        }),
+    }
+}

@@ -1,0 +1,66 @@
+//! The novelty gate: an instance that asks for the same as an earlier one is no new instance.
+
+use std::collections::HashMap;
+
+use agoge_checker::Cause;
+use agoge_world::Task;
+
+use super::ledger::Finished;
+use crate::canonical::canonical;
+use crate::instance::{Attempt, Gate};
+
+/// The canonical forms of all instances so far, with the id of the first item of each.
+#[derive(Debug, Default)]
+pub(crate) struct Novelty {
+    known: HashMap<String, String>,
+}
+
+impl Novelty {
+    /// The instances of a ledger.
+    pub fn of(items: &[Finished]) -> Self {
+        let mut novelty = Self::default();
+        for item in items.iter().filter(|item| item.attempt.valid()) {
+            if let Some(task) = &item.attempt.task {
+                novelty.take(task, &item.attempt.id);
+            }
+        }
+        novelty
+    }
+
+    /// Notes the task of an item; returns the earlier item that asks for the same, if there is one.
+    pub fn take(&mut self, task: &Task, id: &str) -> Option<String> {
+        let first = self
+            .known
+            .entry(canonical(task))
+            .or_insert_with(|| id.to_owned());
+        (first != id).then(|| first.clone())
+    }
+
+    /// Lets an attempt through the gate, or rejects it there. An attempt that came to the gate and must still be played ends,
+    /// for now, at the gate of rollouts.
+    pub fn judge(&mut self, attempt: &mut Attempt) {
+        let Some(task) = &attempt.task else { return };
+        let open = matches!(attempt.gate, Gate::Novelty | Gate::Accepted);
+        if attempt.cause.is_some() || !open {
+            return;
+        }
+        if let Some(earlier) = self.take(task, &attempt.id) {
+            duplicate(attempt, &earlier);
+        } else if attempt.gate == Gate::Novelty {
+            attempt.gate = Gate::Rollout;
+            attempt.reason =
+                Some("it was not played: the rollouts of its pilot went to others".into());
+        }
+    }
+}
+
+/// Rejects an attempt as a duplicate of an earlier item.
+pub(crate) fn duplicate(attempt: &mut Attempt, earlier: &str) {
+    attempt.gate = Gate::Novelty;
+    attempt.cause = Some(Cause::Task);
+    attempt.reason = Some(format!(
+        "it asks for the same as an earlier instance - {earlier}"
+    ));
+    attempt.messages.clear();
+    attempt.verdict = None;
+}

@@ -1,0 +1,247 @@
+//! The strategy `template`: tasks drawn from the domain's scenario templates, with computed gold, demonstrated by that gold and
+//! the scripted user. It asks no model.
+//!
+//! The target is divided over the parts of the data, and each part is drawn branch by branch. The next task of a branch takes
+//! the place of one that is rejected. All of this depends on domain, seed and target alone.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use agoge_crds::synthesis_job::{MixName, SplitName, SplitShare};
+use agoge_world::{Domain, Mix, Split, Task, World, more, possible, tasks};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::cx::Cx;
+use crate::strategy::{Item, Product, Refused, Stop, Strategy};
+
+/// The parameters of `template`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Template {
+    /// How the target is divided over the parts of the data. Empty: all of it is `trainRl`, branches even.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-validations" = [
+        {"rule": "self.all(a, self.exists_one(b, b.split == a.split))", "message": "a split is listed twice; list each once"},
+    ]))]
+    pub splits: Vec<SplitShare>,
+}
+
+/// The tasks of all shards.
+pub struct Drawn {
+    domain: Arc<Domain>,
+    seed: u64,
+    items: Vec<Item>,
+    /// Tasks drawn of each kind.
+    used: HashMap<String, usize>,
+}
+
+/// A reason why the target cannot be drawn.
+#[derive(Debug, thiserror::Error)]
+enum DrawError {
+    #[error(
+        "strategies[template].target.accepted: {target} are asked for, of which {asked} in split {split}, but the domain's \
+         templates yield {possible} different tasks there; ask for at most {most}, or add records or templates"
+    )]
+    Target {
+        target: usize,
+        split: &'static str,
+        asked: usize,
+        possible: usize,
+        most: usize,
+    },
+    #[error("strategies[template].parameters.splits: {split}: {source}")]
+    Draw {
+        split: &'static str,
+        source: agoge_world::TemplateError,
+    },
+}
+
+impl From<DrawError> for Refused {
+    fn from(error: DrawError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl Strategy for Template {
+    const NAME: &'static str = "template";
+    const SUMMARY: &'static str =
+        "Scenario templates of the domain, with computed gold; asks no model.";
+    type Shared = Drawn;
+
+    async fn prepare(&self, cx: &mut Cx) -> Result<Drawn, Stop> {
+        let (seed, target) = (cx.seed(), cx.target());
+        let drawn = cx.world(|world| self.draw(world, seed, target));
+        Ok(drawn.map_err(Refused::from)?)
+    }
+
+    fn items(&self, drawn: &Drawn, _target: usize) -> Vec<Item> {
+        drawn.items.clone()
+    }
+
+    fn replacement(
+        &self,
+        drawn: &Drawn,
+        rejected: &Item,
+        nth: usize,
+        _listed: usize,
+    ) -> Result<Option<Item>, Refused> {
+        let Some(task) = &rejected.task else {
+            return Ok(None);
+        };
+        let (split, branch) = (rejected.split, &task.branch);
+        let from = drawn.used.get(&rejected.kind).copied().unwrap_or_default() + nth;
+        let next = more(&drawn.domain, split, drawn.seed, branch, from, 1).map_err(|source| {
+            let split = split_name(split);
+            DrawError::Draw { split, source }
+        })?;
+        Ok(next.into_iter().next().map(|task| item(split, task)))
+    }
+
+    async fn attempt(&self, cx: &mut Cx, _drawn: &Drawn) -> Result<Product, Stop> {
+        let Some(task) = &cx.item().task else {
+            return Err(cx.reject("the item has no task"));
+        };
+        Ok(Product::Trajectory(cx.demonstrate(task)?))
+    }
+}
+
+impl Template {
+    fn draw(&self, world: &mut World, seed: u64, target: usize) -> Result<Drawn, DrawError> {
+        let parts = self.parts();
+        let mut drawn = Drawn {
+            domain: world.domain().clone(),
+            seed,
+            items: Vec::with_capacity(target),
+            used: HashMap::new(),
+        };
+        for (part, n) in divide(target, &parts) {
+            let found = tasks(world, part.split, part.mix, seed, n).map_err(|source| {
+                let split = split_name(part.split);
+                match source {
+                    agoge_world::TemplateError::TooMany { asked, possible } => DrawError::Target {
+                        target,
+                        split,
+                        asked,
+                        possible,
+                        most: most(world, target, &parts),
+                    },
+                    source => DrawError::Draw { split, source },
+                }
+            })?;
+            for task in found {
+                let item = item(part.split, task);
+                *drawn.used.entry(item.kind.clone()).or_default() += 1;
+                drawn.items.push(item);
+            }
+        }
+        Ok(drawn)
+    }
+
+    /// Returns the parts of the data with their shares.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part> {
+        let part = |share: &SplitShare| Part {
+            split: split(share.split),
+            mix: mix(share.mix),
+            share: share.share as usize,
+        };
+        if self.splits.is_empty() {
+            vec![Part {
+                split: Split::TrainRl,
+                mix: Mix::EvenBranches,
+                share: 1,
+            }]
+        } else {
+            self.splits.iter().map(part).collect()
+        }
+    }
+}
+
+/// A part of the data and its share of the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The part.
+    pub split: Split,
+    /// How often each branch of the policy occurs.
+    pub mix: Mix,
+    /// Its share of the sum over all parts.
+    pub share: usize,
+}
+
+fn item(split: Split, task: Task) -> Item {
+    let name = split_name(split);
+    Item {
+        id: format!("{name}/{}", task.id),
+        number: 0,
+        kind: format!("{name}/{}", task.branch),
+        split,
+        task: Some(task),
+    }
+}
+
+fn split(name: SplitName) -> Split {
+    match name {
+        SplitName::TrainSft => Split::TrainSft,
+        SplitName::TrainRl => Split::TrainRl,
+        SplitName::Heldout => Split::Heldout,
+        SplitName::Unseen => Split::Unseen,
+    }
+}
+
+fn mix(name: MixName) -> Mix {
+    match name {
+        MixName::Natural => Mix::Natural,
+        MixName::EvenBranches => Mix::EvenBranches,
+    }
+}
+
+/// Returns the name of a split, as manifests write it.
+#[must_use]
+pub fn split_name(split: Split) -> &'static str {
+    match split {
+        Split::TrainSft => "trainSft",
+        Split::TrainRl => "trainRl",
+        Split::Heldout => "heldout",
+        Split::Unseen => "unseen",
+    }
+}
+
+/// Divides the target over parts by largest remainders; earlier parts come first where remainders are equal.
+#[must_use]
+pub fn divide(target: usize, parts: &[Part]) -> Vec<(Part, usize)> {
+    let sum: usize = parts.iter().map(|part| part.share).sum::<usize>().max(1);
+    let mut counts: Vec<(Part, usize)> = parts
+        .iter()
+        .map(|part| (*part, target * part.share / sum))
+        .collect();
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by_key(|i| std::cmp::Reverse(target * parts[*i].share % sum));
+    let left = target.saturating_sub(counts.iter().map(|(_, n)| n).sum());
+    for i in order.into_iter().take(left) {
+        counts[i].1 += 1;
+    }
+    counts
+}
+
+/// Returns the largest target below `target` that every part can fill.
+fn most(world: &mut World, target: usize, parts: &[Part]) -> usize {
+    let bounds: Vec<usize> = parts
+        .iter()
+        .map(|part| possible(world, part.split, part.mix))
+        .collect();
+    let fits = |target: usize| {
+        let counts = divide(target, parts);
+        counts.iter().zip(&bounds).all(|((_, n), most)| n <= most)
+    };
+    let (mut low, mut high) = (0, target);
+    while high - low > 1 {
+        let middle = low.midpoint(high);
+        if fits(middle) {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    low
+}
