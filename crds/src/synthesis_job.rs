@@ -38,7 +38,7 @@ pub use crate::strategies::{Parameters, StrategyName};
 )]
 #[x_kube(
     validation = Rule::new(asking(|names| format!("self.strategies.all(s, !(s.name in [{names}])) || has(self.models)")))
-        .message(asking(|names| format!("the strategies {names} ask a model and there is none; bind one under models"))).field_path(".models"),
+        .message(asking(|names| format!("the strategies {names} ask a model and there is none; bind one under models")).as_str()).field_path(".models"),
     validation = Rule::new("!has(self.budget.usd) || (has(self.models) && ((has(self.models.default) && has(self.models.default.price)) || (has(self.models.writer) && has(self.models.writer.price))))")
         .message("a budget in dollars needs prices; add a price to the default or the writer binding").field_path(".budget.usd"),
     validation = Rule::new("has(self.models) == has(oldSelf.models) && (!has(self.models) || self.models == oldSelf.models)")
