@@ -194,7 +194,7 @@ async fn a_cured_defect_is_promoted_and_yields_more() {
         (child.outcome, child.parent.as_ref()),
         (End::Promoted, Some(&parent.digest))
     );
-    assert!(child.pair.evaluation.checker.contains(CURE) && child.better.unwrap() > 0.8);
+    assert!(child.pair.evaluation["checker"].contains(CURE) && child.better.unwrap() > 0.8);
     assert_eq!(outcome.report.plan.as_ref(), Some(&child.digest));
     assert_eq!((outcome.report.valid, outcome.report.accepted), (6, 3));
     assert_eq!(
