@@ -443,3 +443,34 @@ fn strategies_that_run_at_once_share_the_cores() {
         "replayed"
     );
 }
+
+#[test]
+fn generation_plan_yield_and_decision_are_in_the_status_file_while_the_job_runs() {
+    let mut run = Run::new(
+        r#"{"synthesize-sea": {"seconds": 20, "figures": {"generation": 1, "plan": "sha256:b", "attempted": 9, "lineage": [
+            {"generation": 0, "digest": "sha256:a", "change": "the built-in pair", "outcome": "pilot"},
+            {"generation": 1, "digest": "sha256:b", "parent": "sha256:a", "change": "calls: look first", "outcome": "promoted",
+             "yield": {"value": 0.9, "low": 0.4, "high": 1.7}}]}}}"#,
+    );
+    run.flags = vec!["--replay", "."];
+    let strategy = "  strategies:\n    - name: sea\n      target: { accepted: 2 }\n";
+    run.edit("synthesisjob.yaml", "  strategies:\n", strategy);
+    let models = "spec:\n  models: { default: { endpoint: qwen } }\n";
+    run.edit("synthesisjob.yaml", "spec:\n", models);
+    let mut driver = run.start();
+    let file = run.out().join("objects/synthesisjob-desk.json");
+    let status = wait(|| {
+        let object: Value = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
+        object["status"]["lineage"].as_array()?;
+        Some(object["status"].clone())
+    });
+    driver.kill().unwrap();
+    driver.wait().unwrap();
+    assert_eq!(status["phase"], "Running", "{status}");
+    assert_eq!(
+        (&status["generation"], &status["plan"]),
+        (&Value::from(1), &Value::from("sha256:b"))
+    );
+    assert_eq!(status["lineage"][1]["outcome"], "promoted");
+    assert_eq!(status["lineage"][1]["yield"]["value"], 0.9);
+}
