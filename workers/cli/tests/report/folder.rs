@@ -453,11 +453,7 @@ fn card(numbers: &mut Numbers, rate: f64) -> Value {
             (0..4).filter(|_| numbers.next() < rate * hard).count() as f64 / 4.0
         })
         .collect();
-    let estimate = |values: &[f64]| {
-        let value = values.iter().sum::<f64>() / values.len() as f64;
-        let half = 1.96 * (value * (1.0 - value) / values.len() as f64).sqrt();
-        json!({ "value": value, "low": (value - half).max(0.0), "high": (value + half).min(1.0), "n": values.len() })
-    };
+    let estimate = |values: &[f64]| json!(agoge_checker::passk::mean_rate(values));
     let pass: Vec<Value> = (1..=4)
         .map(|k| estimate(&per_task.iter().map(|p| p.powi(k)).collect::<Vec<_>>()))
         .collect();

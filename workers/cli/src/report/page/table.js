@@ -113,7 +113,7 @@ function branches(arms, column) {
 function resultSection({ training }) {
   const { arms, comparisons } = training;
   const columns = Object.keys(COLUMN).filter((c) => arms.some((a) => a.columns[c] && list(a.columns[c].pass).length));
-  const about = ["pass", h("sup", {}, "k"), " is the chance that ", h("i", {}, "k"), " fresh tries of a task all succeed, averaged over tasks; a try succeeds when every checker of the task passes. Bars and whiskers: pass", h("sup", {}, "1"), " with its 95 % interval over tasks."];
+  const about = ["pass", h("sup", {}, "k"), " is the chance that ", h("i", {}, "k"), " fresh tries of a task all succeed, averaged over tasks; a try succeeds when every checker of the task passes. Bars and whiskers: pass", h("sup", {}, "1"), " with its 95 % interval, clustered by branch of the policy."];
   if (!columns.length) return section("result", "Result", about, empty("No arm has been evaluated yet."));
   const box = h("div", { class: "stack" });
   const show = (column) => box.replaceChildren(...[h("p", { class: "small soft" }, columnWords(column, training.certification)[1]), armTable(arms, column), branches(arms, column)].filter(Boolean));
