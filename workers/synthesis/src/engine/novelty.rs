@@ -44,8 +44,9 @@ impl Novelty {
         if attempt.cause.is_some() || !open {
             return;
         }
-        if let Some(earlier) = self.take(task, &attempt.id) {
-            duplicate(attempt, &earlier);
+        if self.take(task, &attempt.id).is_some() {
+            // Recorded reflections show this reason: another text would ask them another question.
+            reject(attempt, "the same calls and outputs as an earlier instance");
         } else if attempt.gate == Gate::Novelty {
             attempt.gate = Gate::Rollout;
             attempt.reason =
@@ -54,13 +55,16 @@ impl Novelty {
     }
 }
 
-/// Rejects an attempt as a duplicate of an earlier item.
+/// Rejects an attempt at a task that was known, before the attempt, to duplicate an earlier item.
 pub(crate) fn duplicate(attempt: &mut Attempt, earlier: &str) {
+    let reason = format!("it asks for the same as an earlier task - {earlier}");
+    reject(attempt, &reason);
+}
+
+fn reject(attempt: &mut Attempt, reason: &str) {
     attempt.gate = Gate::Novelty;
     attempt.cause = Some(Cause::Task);
-    attempt.reason = Some(format!(
-        "it asks for the same as an earlier instance - {earlier}"
-    ));
+    attempt.reason = Some(reason.to_owned());
     attempt.messages.clear();
     attempt.verdict = None;
 }
