@@ -139,8 +139,7 @@ fn refuses(port: u16) {
     let (status, health) = ask(port, "GET /healthz", "");
     assert_eq!(status, 200);
     let held = health["weights"].as_str().unwrap().to_owned();
-    let game =
-        json!({"game": "another", "weights": held, "step": 1, "temperature": 1.0, "seats": []});
+    let game = json!({"setup": "another", "weights": held, "step": 1, "temperature": 1.0, "slots": 1, "seats": []});
     for (what, body) in [
         ("POST /play", "no piece"),
         ("POST /play", &game.to_string()),
@@ -201,7 +200,7 @@ fn servers_that_are_killed_and_replaced_change_nothing_of_what_the_trainer_makes
     let output = trainer.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     let told = said(&output);
-    assert!(told.contains("a rollout server is passed over"), "{told}");
+    assert!(told.contains("a rollout server is skipped"), "{told}");
     let result = read(&stage.dir.join("trainer/result.json"));
     assert_eq!(result["step"], STEPS);
     assert_eq!(result["digest"], digest, "trace and weights, bit for bit");

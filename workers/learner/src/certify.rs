@@ -1,23 +1,32 @@
 //! Certification of a user model: its turns in held-out dialogues, judged by code.
 //!
 //! The agent's side is the demonstration's: the user model speaks in every place where the demonstration's user speaks,
-//! with its own earlier turns before it, so that one slip is not counted again and again through a derailed agent.
+//! with its own earlier turns before it, so that one slip is not counted again and again through a derailed agent. Each
+//! dialogue is an episode of the one loop, with the demonstration's agent and its recorded results as speaker and tools.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
-use agoge_dialogue::{Message, Role, user_view};
-use agoge_model::{Engine, Request, SampleKey, Sampling};
-use agoge_world::{DONE, Task, UserFault, judge_user};
+use agoge_dialogue::{Message, Role, SampleKey, ToolCall, ToolSpec};
+use agoge_world::{
+    End, Fault, Party, Rules, Sampler as _, Session, Speaker, StateView, Task, ToolResult, Turn,
+    UserFault, View, judge_user, play,
+};
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::LearnerError;
-use crate::parallel;
-use crate::rollout::{Guest, Player};
+use crate::parallel::{self, Parallelism};
+use crate::rollout::Player;
+use crate::sampler::BatchSampler;
+use crate::speaker::{Format, UserModel};
+use crate::tasks::{self, Pace, Queues, drive};
 
 /// Faulty turns that are kept for a reader.
 const EXAMPLES: usize = 12;
+/// Dialogues of a piece at a time.
+const SLOTS: usize = 128;
 
-/// What a certification saw.
+/// The result of a certification.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Certificate {
@@ -46,24 +55,62 @@ pub struct Dialogue<'a> {
 /// Lets `player` speak as the user in each dialogue and judges each turn.
 ///
 /// # Errors
-/// What stops the whole batch.
+/// Failures of the whole certification.
 pub fn certify(
     player: Player<'_>,
     dialogues: &[Dialogue<'_>],
     max_tokens_per_turn: usize,
     seed: u64,
-    threads: usize,
+    parallelism: Parallelism,
 ) -> Result<Certificate, LearnerError> {
-    let waves: Vec<_> = (0u64..)
-        .zip(dialogues.chunks(128))
-        .map(|(n, wave)| (n, wave, Guest::of(player)))
+    let lengths = dialogues.iter().map(|dialogue| dialogue.messages.len());
+    let longest = lengths.max().unwrap_or(0);
+    let pieces = parallelism.pieces();
+    let slots = dialogues.len().div_ceil(pieces).clamp(1, SLOTS);
+    let queues = Queues::deal(dialogues.len(), pieces, !parallelism.is_repeatable());
+    let samplers: Vec<(usize, BatchSampler)> = (0..pieces)
+        .map(|piece| {
+            let batch = player.batch(slots, 256 + longest * (max_tokens_per_turn + 8));
+            (piece, BatchSampler::new(batch, slots, player.version))
+        })
         .collect();
-    let judged = parallel::run(threads, waves, |(number, wave, guest)| {
-        judge_wave(guest.lend(), wave, max_tokens_per_turn, seed, number)
+    let format = player.format();
+    let rules = Rules {
+        max_turns: u32::MAX,
+        max_user_tokens: u32::try_from(max_tokens_per_turn).unwrap_or(u32::MAX),
+        unknown_tools_are_unusable: false,
+        ..Rules::default()
+    };
+    let judged = parallel::run(parallelism.threads(), samplers, |(piece, sampler)| {
+        let mut played = Vec::new();
+        let next = |place: usize| {
+            let number = queues.next(piece)?;
+            let key = SampleKey {
+                seed,
+                group: number as u64,
+                ..SampleKey::default()
+            };
+            let (dialogue, sampler, rules) = (&dialogues[number], &sampler, &rules);
+            let task: tasks::Task<'_, _> = Box::pin(async move {
+                let turns = turns(dialogue, format, sampler, place as u64, key, rules).await;
+                (number, turns)
+            });
+            Some(task)
+        };
+        drive(slots, Pace::Lockstep, &sampler, next, |one| {
+            played.push(one);
+            Ok(())
+        })
+        .map(|()| played)
     });
+    let mut played = Vec::with_capacity(dialogues.len());
+    for piece in judged {
+        played.extend(piece?);
+    }
+    played.sort_by_key(|(number, _)| *number);
     let mut certificate = Certificate::default();
-    for wave in judged {
-        certificate.add(wave?);
+    for (number, turns) in played {
+        certificate.add(dialogues[number].task, &turns);
     }
     certificate.error_rate = match certificate.turns {
         0 => 1.0,
@@ -72,145 +119,101 @@ pub fn certify(
     Ok(certificate)
 }
 
-impl Certificate {
-    fn add(&mut self, other: Self) {
-        self.dialogues += other.dialogues;
-        self.turns += other.turns;
-        self.faulty += other.faulty;
-        for (kind, count) in other.kinds {
-            *self.kinds.entry(kind).or_default() += count;
-        }
-        let room = EXAMPLES.saturating_sub(self.examples.len());
-        self.examples.extend(other.examples.into_iter().take(room));
-    }
-}
+/// A judged turn: the text, `None` when the model gave none, and its faults.
+type Judged = (Option<String>, Vec<UserFault>);
 
-struct Speaking<'a> {
-    task: &'a Task,
-    demonstration: Vec<Message>,
-    at: usize,
-    said: Vec<Message>,
-    unseen: Vec<u32>,
-    over: bool,
-}
-
-fn judge_wave(
-    player: Player<'_>,
-    dialogues: &[Dialogue<'_>],
-    max_new: usize,
-    seed: u64,
-    wave: u64,
-) -> Result<Certificate, LearnerError> {
-    let mut certificate = Certificate {
-        dialogues: dialogues.len(),
-        ..Certificate::default()
-    };
-    let longest = dialogues
-        .iter()
-        .map(|d| d.messages.len())
-        .max()
-        .unwrap_or(0);
-    let mut engine = Engine::new(dialogues.len(), 256 + longest * (max_new + 8));
-    let sampling = Sampling {
-        temperature: player.temperature,
-        stop: vec![player.renderer.stop(player.vocab)],
-    };
-    let mut live: Vec<Speaking<'_>> = dialogues
-        .iter()
-        .map(|d| Speaking {
-            task: d.task,
-            demonstration: user_view(d.messages),
-            at: 0,
-            said: Vec::new(),
-            unseen: player
-                .renderer
-                .open(player.vocab, &d.task.user.instruction, &[]),
-            over: false,
+/// Plays one dialogue and judges the user's turns.
+async fn turns(
+    dialogue: &Dialogue<'_>,
+    format: Format<'_>,
+    sampler: &BatchSampler,
+    sequence: u64,
+    key: SampleKey,
+    rules: &Rules,
+) -> Vec<Judged> {
+    let mut user = UserModel::new(format, sampler, sequence, key, dialogue.task);
+    let mut agent = Demonstrated::agent(dialogue.messages);
+    let mut session = Recorded::results(dialogue.messages);
+    let played = play(&mut session, &mut agent, &mut user, rules).await;
+    sampler.release(sequence);
+    let said = |at: &usize| played.messages[*at].role == Role::User;
+    let mut turns: Vec<Judged> = (0..played.messages.len())
+        .filter(said)
+        .map(|at| {
+            let text = &played.messages[at].content;
+            let faults = judge_user(dialogue.task, &played.messages[..at], text);
+            (Some(text.clone()), faults)
         })
         .collect();
-    for turn in 0.. {
-        for one in &mut live {
-            one.hear_the_agent(player);
-        }
-        let due: Vec<usize> = (0..live.len()).filter(|i| !live[*i].over).collect();
-        if due.is_empty() {
-            break;
-        }
-        let requests: Vec<Request> = due
-            .iter()
-            .map(|i| {
-                let mut append = std::mem::take(&mut live[*i].unseen);
-                append.extend(player.renderer.prefix(player.vocab, Role::User));
-                let key = SampleKey {
-                    seed,
-                    step: wave,
-                    group: *i as u64,
-                    member: 0,
-                    turn,
-                };
-                Request {
-                    slot: *i,
-                    append,
-                    key,
-                    max_new,
-                }
-            })
-            .collect();
-        for (index, generation) in
-            due.into_iter()
-                .zip(engine.generate(player.decoder, &requests, &sampling)?)
-        {
-            let parsed = player
-                .renderer
-                .parse(player.vocab, Role::User, &generation.ids)
-                .ok();
-            let text = parsed.filter(|_| !generation.truncated).map(|m| m.content);
-            live[index].unseen = player.renderer.after_turn(player.vocab, Role::User);
-            live[index].speak(text, &mut certificate);
-        }
+    if let End::User(_) = played.end {
+        turns.push((None, vec![UserFault::no_turn()]));
     }
-    Ok(certificate)
+    turns
 }
 
-impl Speaking<'_> {
-    /// Moves on to the next place where the user speaks.
-    fn hear_the_agent(&mut self, player: Player<'_>) {
-        while !self.over {
-            match self.demonstration.get(self.at) {
-                Some(message) if message.role == Role::User => return,
-                Some(message) => {
-                    self.unseen
-                        .extend(player.renderer.append(player.vocab, message));
-                    self.said.push(message.clone());
-                    self.at += 1;
-                }
-                None => self.over = true,
+impl Certificate {
+    fn add(&mut self, task: &Task, turns: &[Judged]) {
+        self.dialogues += 1;
+        self.turns += turns.len();
+        for (text, faults) in turns {
+            let Some(fault) = faults.first() else {
+                continue;
+            };
+            self.faulty += 1;
+            let kind = fault.kind_name().to_owned();
+            *self.kinds.entry(kind).or_default() += 1;
+            if self.examples.len() < EXAMPLES {
+                let said = text.as_deref().unwrap_or("(nothing that ends)");
+                self.examples
+                    .push(format!("{}: {said:?} - {}", task.id, fault.detail));
             }
         }
     }
+}
 
-    fn speak(&mut self, text: Option<String>, certificate: &mut Certificate) {
-        certificate.turns += 1;
-        let faults = match &text {
-            Some(text) => judge_user(self.task, &self.said, text),
-            None => vec![UserFault::no_turn()],
-        };
-        if let Some(fault) = faults.first() {
-            certificate.faulty += 1;
-            *certificate
-                .kinds
-                .entry(fault.kind_name().to_owned())
-                .or_default() += 1;
-            if certificate.examples.len() < EXAMPLES {
-                let said = text.as_deref().unwrap_or("(nothing that ends)");
-                certificate
-                    .examples
-                    .push(format!("{}: {said:?} - {}", self.task.id, fault.detail));
-            }
-        }
-        let text = text.unwrap_or_default();
-        self.over |= text.contains(DONE) || text.is_empty();
-        self.said.push(Message::user(&text));
-        self.at += 1;
+/// The agent of a demonstration, which says its messages whatever the user says.
+struct Demonstrated(VecDeque<Message>);
+
+impl Demonstrated {
+    fn agent(messages: &[Message]) -> Self {
+        let own = messages.iter().filter(|m| m.role == Role::Assistant);
+        Self(own.cloned().collect())
+    }
+}
+
+#[async_trait(?Send)]
+impl Speaker for Demonstrated {
+    /// The demonstration is over when the agent has no message left.
+    async fn turn(&mut self, _: View<'_>) -> Result<Turn, Fault> {
+        Ok(self.0.pop_front().map_or(Turn::Truncated, Turn::Message))
+    }
+}
+
+/// The tools of a demonstration, which answer as recorded.
+struct Recorded(VecDeque<Message>);
+
+impl Recorded {
+    fn results(messages: &[Message]) -> Self {
+        let results = messages.iter().filter(|m| m.role == Role::Tool);
+        Self(results.cloned().collect())
+    }
+}
+
+#[async_trait(?Send)]
+impl Session for Recorded {
+    fn tools(&self, _: Party) -> &[ToolSpec] {
+        &[]
+    }
+
+    async fn call(&mut self, _: Party, _: &ToolCall) -> Result<ToolResult, Fault> {
+        Ok(ToolResult {
+            content: self.0.pop_front().map_or(String::new(), |m| m.content),
+            error: false,
+            killed: false,
+        })
+    }
+
+    async fn state(&mut self) -> Result<Option<StateView>, Fault> {
+        Ok(None)
     }
 }

@@ -1,4 +1,4 @@
-//! Evaluation: every task `n` times, pass^k over tasks, and what went wrong where.
+//! Evaluation: every task `n` times, pass^k over tasks, and the counts of errors and user faults.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,9 @@ use agoge_world::Task;
 use serde::{Deserialize, Serialize};
 
 use crate::LearnerError;
+use crate::arena::Arena;
 use crate::passk::{Estimate, Trials, by_branch, pass_hat, pass_hat_k};
-use crate::rollout::{Agent, Arena, Seat, Trajectory, User};
+use crate::rollout::{Agent, Seat, Trajectory, User};
 
 /// One arm's result on one set of tasks.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -17,7 +18,7 @@ pub struct Scorecard {
     pub pass: Vec<Estimate>,
     /// pass^1 by branch of the policy.
     pub branches: BTreeMap<String, Estimate>,
-    /// pass^1 of each task, in the order of the tasks: what paired comparisons need.
+    /// pass^1 of each task, in the order of the tasks, for paired comparisons.
     pub per_task: Vec<Option<f64>>,
     /// The branch of each task, by which comparisons are clustered.
     #[serde(default)]
@@ -34,14 +35,14 @@ pub struct Scorecard {
 /// Plays every task `trials` times. The key of a trial is (task number, trial), so two arms meet the same randomness.
 ///
 /// # Errors
-/// What stops the whole evaluation.
+/// Failures of the whole evaluation.
 pub fn evaluate(
     arena: &mut Arena,
     tasks: &[Task],
     trials: u32,
     agent: Agent<'_>,
     user: User<'_>,
-    on_wave: impl FnMut(usize) -> Result<(), LearnerError>,
+    progress: impl FnMut(usize) -> Result<(), LearnerError>,
 ) -> Result<Scorecard, LearnerError> {
     let seats: Vec<Seat<'_>> = tasks
         .iter()
@@ -54,12 +55,12 @@ pub fn evaluate(
             })
         })
         .collect();
-    let played = arena.play(&seats, agent, user, 0, on_wave)?;
+    let played = arena.play(&seats, agent, user, 0, progress)?;
     Ok(scorecard(tasks, trials, played))
 }
 
 impl Scorecard {
-    /// The card of tasks that were played once elsewhere: whether each passed.
+    /// Returns the card of tasks that were played once elsewhere, given whether each passed.
     #[must_use]
     pub fn of_single(tasks: &[Task], passed: &[bool]) -> Self {
         let counts: Vec<(u32, u32)> = passed
@@ -69,7 +70,7 @@ impl Scorecard {
         Self::of_counts(tasks, &counts, 1)
     }
 
-    /// The card of `(passed, trials)`, one entry a task.
+    /// Returns the card of `(passed, trials)`, one entry a task.
     fn of_counts(tasks: &[Task], counts: &[(u32, u32)], trials: u32) -> Self {
         let all: Vec<Trials<'_>> = tasks
             .iter()

@@ -3,6 +3,7 @@
 pub mod adamw;
 pub mod advantage;
 pub mod aggregation;
+pub mod arena;
 pub mod batch;
 pub mod certify;
 pub mod checkpoint;
@@ -19,10 +20,13 @@ pub mod passk;
 pub mod players;
 mod ranks;
 pub mod rollout;
+mod sampler;
 mod schedule;
 pub mod sft;
 pub mod shuffle;
 pub mod source;
+mod speaker;
+pub mod tasks;
 
 use agoge_c10d::RanksError;
 use agoge_model::ModelError;

@@ -1,15 +1,79 @@
-//! Work shared among threads of our own, each with one torch thread: for matrices as small as a tiny policy's, two
-//! batches side by side are faster than one batch on two cores.
+//! Work shared among threads of our own, each with one torch thread: for matrices as small as a tiny policy's, several
+//! batches side by side are faster than one batch on all cores, and a thread needs to wait for no other.
 //!
-//! How work is cut into items is the caller's and must not depend on the number of threads; results come in the order of
-//! the items. So the outcome is the same, bit for bit, on any number of threads.
+//! The bits of a result depend on the pieces that the work is cut into and never on the number of threads. A repeatable run
+//! therefore fixes the number of pieces ([`Parallelism::repeatable`]); any other follows the cores.
 
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-/// Pieces that work is cut into at least, where it can be: a constant, so that results do not depend on the machine.
+/// The number of pieces of a repeatable run that names none.
+pub const DEFAULT_PIECES: usize = 4;
+
+/// Micro-batches that a gradient is summed from at least.
 pub const PIECES: usize = 2;
 
-/// Runs `work` on every item, on up to `threads` threads.
+/// Time between two calls of `watch` in [`run_watched`] at most.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The threads that work may keep busy and the pieces that it is cut into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parallelism {
+    threads: usize,
+    pieces: usize,
+    repeatable: bool,
+}
+
+impl Default for Parallelism {
+    /// One thread, repeatable.
+    fn default() -> Self {
+        Self::repeatable(1, DEFAULT_PIECES)
+    }
+}
+
+impl Parallelism {
+    /// As many pieces as threads.
+    #[must_use]
+    pub fn of_cores(threads: usize) -> Self {
+        let threads = threads.max(1);
+        Self {
+            threads,
+            pieces: threads,
+            repeatable: false,
+        }
+    }
+
+    /// A fixed number of pieces, so that the bits are the same on any number of threads.
+    #[must_use]
+    pub fn repeatable(threads: usize, pieces: usize) -> Self {
+        Self {
+            threads: threads.max(1),
+            pieces: pieces.max(1),
+            repeatable: true,
+        }
+    }
+
+    /// The threads that work may keep busy.
+    #[must_use]
+    pub fn threads(self) -> usize {
+        self.threads
+    }
+
+    /// The pieces that work is cut into, where there is enough of it.
+    #[must_use]
+    pub fn pieces(self) -> usize {
+        self.pieces
+    }
+
+    /// Returns true when the bits must not depend on threads or time.
+    #[must_use]
+    pub fn is_repeatable(self) -> bool {
+        self.repeatable
+    }
+}
+
+/// Runs `work` on every item, on up to `threads` threads. Results come in the order of the items.
 ///
 /// # Panics
 /// When `work` does.
@@ -23,9 +87,26 @@ pub fn run<T: Send, R: Send>(
     if items.len() <= 1 {
         return items.into_iter().map(work).collect();
     }
+    run_watched(threads, items, work, || {})
+}
+
+/// The same, always on threads of their own with one torch thread each; `watch` is called on this thread from time to time.
+///
+/// # Panics
+/// When `work` does.
+pub fn run_watched<T: Send, R: Send>(
+    threads: usize,
+    items: Vec<T>,
+    work: impl Fn(T) -> R + Sync,
+    mut watch: impl FnMut(),
+) -> Vec<R> {
     let count = items.len();
+    let before = tch::get_num_threads();
     let queue = Mutex::new(items.into_iter().enumerate());
-    let worker = || {
+    let (finished, ends) = channel::<()>();
+    let worker = |finished: std::sync::mpsc::Sender<()>| {
+        // Dropped when the thread ends, also by a panic.
+        let _finished = finished;
         tch::set_num_threads(1);
         let mut done = Vec::new();
         loop {
@@ -37,15 +118,26 @@ pub fn run<T: Send, R: Send>(
         }
     };
     let mut results: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.clamp(1, count))
-            .map(|_| scope.spawn(worker))
+        let worker = &worker;
+        let workers: Vec<_> = (0..threads.clamp(1, count.max(1)))
+            .map(|_| {
+                let finished = finished.clone();
+                scope.spawn(move || worker(finished))
+            })
             .collect();
+        drop(finished);
+        while let Err(RecvTimeoutError::Timeout) = ends.recv_timeout(TICK) {
+            watch();
+        }
+        watch();
         let joined = workers.into_iter().map(|w| {
             w.join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
         joined.flatten().collect()
     });
+    // A thread's setting is also the default of some of torch's libraries.
+    tch::set_num_threads(before);
     results.sort_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
 }
@@ -58,7 +150,7 @@ mod tests {
     fn results_come_in_the_order_of_the_items_on_any_number_of_threads() {
         for threads in [1, 2, 5] {
             let results = run(threads, (0..40u64).collect(), |n| {
-                std::thread::sleep(std::time::Duration::from_micros((40 - n) * 20));
+                std::thread::sleep(Duration::from_micros((40 - n) * 20));
                 n * n
             });
             assert_eq!(results, (0..40).map(|n| n * n).collect::<Vec<_>>());

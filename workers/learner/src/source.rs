@@ -15,7 +15,7 @@ use agoge_model::Decoder;
 use agoge_world::Task;
 
 use crate::LearnerError;
-use crate::players::{OnWave, Players};
+use crate::players::{OnProgress, Players};
 use crate::rollout::{Seat, Trajectory};
 
 /// One group to be played: several episodes of the same task.
@@ -50,7 +50,7 @@ pub trait RolloutSource {
     ///
     /// # Errors
     /// When no group can be played any more, or `progress` fails.
-    fn next(&mut self, progress: &mut OnWave<'_>) -> Result<Option<PlayedGroup>, LearnerError>;
+    fn next(&mut self, progress: &mut OnProgress<'_>) -> Result<Option<PlayedGroup>, LearnerError>;
 
     /// Hands over the weights of a policy version.
     ///
@@ -82,7 +82,7 @@ impl RolloutSource for Synchronous<'_> {
         self.submitted.extend(groups);
     }
 
-    fn next(&mut self, progress: &mut OnWave<'_>) -> Result<Option<PlayedGroup>, LearnerError> {
+    fn next(&mut self, progress: &mut OnProgress<'_>) -> Result<Option<PlayedGroup>, LearnerError> {
         let groups = std::mem::take(&mut self.submitted);
         if let Some(step) = groups.first().map(|request| request.step) {
             let seats: Vec<Seat<'_>> = groups.iter().flat_map(seats_of).collect();

@@ -14,15 +14,17 @@ use agoge_crds::grpo_run::{FilterRule, FilterSpec, GrpoSpec, ObjectiveSpec};
 use agoge_dialogue::{ByteVocab, Renderer, Role, Transcript, Vocab, renderer, supervise};
 use agoge_learner::LearnerError;
 use agoge_learner::adamw::Settings;
+use agoge_learner::arena::Arena;
 use agoge_learner::checkpoint;
 use agoge_learner::grpo::{Grpo, Setup, Step};
-use agoge_learner::players::Here;
-use agoge_learner::rollout::{Arena, Bounds, Player, User};
+use agoge_learner::parallel::Parallelism;
+use agoge_learner::players::LocalRollouts;
+use agoge_learner::rollout::{Player, User};
 use agoge_learner::sft::{Sft, SftConfig, SftState, snapshot};
 use agoge_learner::source::Synchronous;
 use agoge_model::{Decoder, ModelConfig};
 use agoge_sandbox::Limits;
-use agoge_world::{Domain, Mix, Split, Task, World, demonstrate, tasks};
+use agoge_world::{Domain, Mix, Rules, Split, Task, World, demonstrate, tasks};
 use tch::Tensor;
 
 type Named = Vec<(String, Vec<f32>)>;
@@ -202,13 +204,9 @@ fn two_ranks_take_one_ranks_grpo_step_with_half_of_the_rollouts_each() {
                 ..GrpoSpec::default()
             })
         };
-        let bounds = Bounds {
-            max_turns: 3,
-            max_tokens_per_turn: 12,
-            max_trajectory_tokens: 300,
-        };
-        let worlds = Arena::worlds(|| Ok::<_, agoge_world::WorldError>(stage.world())).unwrap();
-        let mut arena = Arena::new(worlds, 1, 10, &bounds, 1);
+        let rules = Rules::training(3, 12, 300);
+        let parallelism = Parallelism::repeatable(1, 2);
+        let mut arena = Arena::open(|| Ok(stage.world()), parallelism, 10, &rules, 1).unwrap();
         let decoder = stage.decoder(5);
         let mut grpo = Grpo::new(&decoder, None, config).among(ranks).unwrap();
         let mut step = |played: &mut usize| -> Step {
@@ -219,17 +217,17 @@ fn two_ranks_take_one_ranks_grpo_step_with_half_of_the_rollouts_each() {
                 temperature: 1.0,
                 version: 0,
             };
-            let waves = |done| {
+            let progress = |done| {
                 *played = done;
                 Ok(())
             };
-            let mut here = Here {
+            let mut local = LocalRollouts {
                 arena: &mut arena,
                 policy,
                 user: User::Scripted,
             };
             let (step, _) = grpo
-                .step(&mut Synchronous::new(&mut here), &stage.tasks, waves)
+                .step(&mut Synchronous::new(&mut local), &stage.tasks, progress)
                 .unwrap();
             step.timeless()
         };

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use agoge_crds::grpo_run::{FilterRule, FilterSpec, GrpoSpec, ObjectiveSpec};
 use agoge_dialogue::{ByteVocab, Renderer, Role, Transcript, Vocab, renderer, supervise};
 use agoge_learner::LearnerError;
+use agoge_learner::arena::Arena;
 use agoge_learner::checkpoint;
 use agoge_learner::grpo::{Grpo, GrpoState, Setup, Step, check_room};
-use agoge_learner::players::Here;
-use agoge_learner::rollout::{Arena, Bounds, Player, User};
+use agoge_learner::parallel::Parallelism;
+use agoge_learner::players::LocalRollouts;
+use agoge_learner::rollout::{Player, User};
 use agoge_learner::sft::{Sft, SftConfig, SftState, snapshot};
 use agoge_learner::source::Synchronous;
 use agoge_model::{Decoder, ModelConfig};
 use agoge_sandbox::Limits;
-use agoge_world::{Domain, Mix, Split, Task, World, demonstrate, tasks};
+use agoge_world::{Domain, Mix, Rules, Split, Task, World, demonstrate, tasks};
 
 struct Stage {
     domain: Arc<Domain>,
@@ -145,19 +147,10 @@ fn grpo_goes_on_bit_for_bit_from_a_checkpoint_and_trains_on_the_tokens_it_sample
             ..GrpoSpec::default()
         })
     };
-    let bounds = Bounds {
-        max_turns: 3,
-        max_tokens_per_turn: 12,
-        max_trajectory_tokens: 300,
-    };
+    let rules = Rules::training(3, 12, 300);
     let arena = || {
-        Arena::new(
-            Arena::worlds(|| Ok::<_, agoge_world::WorldError>(stage.world())).unwrap(),
-            2,
-            6,
-            &bounds,
-            1,
-        )
+        let parallelism = Parallelism::repeatable(2, 2);
+        Arena::open(|| Ok(stage.world()), parallelism, 4, &rules, 1).unwrap()
     };
     let step = |grpo: &mut Grpo<'_>, arena: &mut Arena, decoder: &Decoder| -> Step {
         let policy = Player {
@@ -168,12 +161,12 @@ fn grpo_goes_on_bit_for_bit_from_a_checkpoint_and_trains_on_the_tokens_it_sample
             version: 0,
         };
         let user = User::Scripted;
-        let mut here = Here {
+        let mut local = LocalRollouts {
             arena,
             policy,
             user,
         };
-        grpo.step(&mut Synchronous::new(&mut here), &stage.tasks, |_| Ok(()))
+        grpo.step(&mut Synchronous::new(&mut local), &stage.tasks, |_| Ok(()))
             .unwrap()
             .0
             .timeless()

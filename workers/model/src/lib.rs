@@ -17,6 +17,6 @@ pub use agoge_dialogue::SampleKey;
 pub use chat::ChatFiles;
 pub use config::ModelConfig;
 pub use decoder::Decoder;
-pub use engine::{Engine, Generation, Request, Sampling};
+pub use engine::{Batch, Engine, Generation, Request, Sampling};
 pub use error::ModelError;
 pub use tokenizer::Tokenizer;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use agoge_world::Task;
 
 use super::figures::Seen;
-use super::{Group, Grpo, OnWave, Step, version};
+use super::{Group, Grpo, OnProgress, Step, version};
 use crate::LearnerError;
 use crate::rollout::Trajectory;
 use crate::shuffle::shuffled;
@@ -18,7 +18,7 @@ impl Grpo<'_> {
         source: &mut dyn RolloutSource,
         tasks: &[Task],
         number: u64,
-        progress: &mut OnWave<'_>,
+        progress: &mut OnProgress<'_>,
     ) -> Result<(Vec<Group>, Step), LearnerError> {
         let bound = self.setup.spec.objective.max_staleness;
         self.pool.expire(|group| group.age(version(number)) > bound);
@@ -130,7 +130,7 @@ impl Grpo<'_> {
 fn play(
     source: &mut dyn RolloutSource,
     requests: Vec<GroupRequest>,
-    progress: &mut OnWave<'_>,
+    progress: &mut OnProgress<'_>,
 ) -> Result<Vec<Trajectory>, LearnerError> {
     source.submit(requests);
     let mut played = Vec::new();
@@ -172,7 +172,7 @@ mod tests {
             self.submitted.extend(groups);
         }
 
-        fn next(&mut self, _: &mut OnWave<'_>) -> Result<Option<PlayedGroup>, LearnerError> {
+        fn next(&mut self, _: &mut OnProgress<'_>) -> Result<Option<PlayedGroup>, LearnerError> {
             // The last one that was submitted ends first.
             Ok(self.submitted.pop_back().map(|request| {
                 let member = |member: u64| {

@@ -28,7 +28,7 @@ use crate::adamw::{AdamW, Settings};
 use crate::advantage::advantages;
 use crate::filter::Refill;
 use crate::objective::Objective;
-use crate::players::{OnWave, version};
+use crate::players::{OnProgress, version};
 use crate::ranks::{same_weights, state_of_rank_0};
 use crate::rollout::Trajectory;
 use crate::schedule;

@@ -4,12 +4,17 @@
 pub(super) const BLOCK: usize = 32;
 
 /// One slot: the cache of each layer and key head, and the sampled id that no forward pass has seen yet.
+///
+/// The lanes hold the keys and values of all of `seen`, also after `clear`, so that another sequence with the same
+/// beginning can take them over.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Slot {
     /// One buffer a (layer, key head). A block is its keys `[width][BLOCK]`, then its values `[BLOCK][width]`.
     pub(super) lanes: Vec<Vec<f32>>,
-    /// Positions cached.
+    /// Positions of the sequence that are cached.
     pub(super) cached: usize,
+    /// Ids whose keys and values lie in the lanes; at least `cached` many.
+    pub(super) seen: Vec<u32>,
     /// The last sampled id.
     pub(super) pending: Option<u32>,
 }
@@ -48,14 +53,25 @@ impl Slot {
         lane[start..start + width].copy_from_slice(value);
     }
 
-    /// Takes over another slot's content.
-    pub(super) fn copy_from(&mut self, other: &Self) {
+    /// Begins a sequence with the first `positions` ids that the lanes hold.
+    pub(super) fn begin(&mut self, positions: usize) {
+        self.seen.truncate(positions);
+        self.cached = positions;
+        self.pending = None;
+    }
+
+    /// Begins a sequence with the first `positions` ids of another slot.
+    pub(super) fn begin_as(&mut self, other: &Self, width: usize, positions: usize) {
+        let floats = positions.div_ceil(BLOCK) * 2 * BLOCK * width;
         self.lanes.resize_with(other.lanes.len(), Vec::new);
         for (to, from) in self.lanes.iter_mut().zip(&other.lanes) {
+            let part = &from[..floats.min(from.len())];
             to.clear();
-            to.extend_from_slice(from);
+            to.extend_from_slice(part);
         }
-        self.cached = other.cached;
-        self.pending = other.pending;
+        self.seen.clear();
+        self.seen.extend_from_slice(&other.seen[..positions]);
+        self.cached = positions;
+        self.pending = None;
     }
 }

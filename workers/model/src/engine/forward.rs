@@ -25,7 +25,7 @@ pub(super) struct Weights {
     inner: usize,
     heads: usize,
     kv: usize,
-    width: usize,
+    pub(super) width: usize,
     eps: f32,
     embedding: Tensor,
     norm: Vec<f32>,

@@ -4,20 +4,21 @@
 //! to the last bits of a float32 sum); equal beginnings of empty slots are computed once; nothing is padded.
 //! Assumption: between two `generate` calls on a slot the weights are the same, or the slot was reset.
 
+mod batch;
 mod cache;
 mod forward;
 mod kernels;
 mod sample;
+mod turn;
 
 use std::collections::HashMap;
 
-use agoge_dialogue::SampleKey;
-use tch::Tensor;
-
-use crate::{Decoder, ModelError};
+use crate::{Decoder, ModelError, SampleKey};
 use cache::Slot;
-use forward::{Row, Weights, floats};
-use sample::{Choice, choose};
+use forward::Weights;
+use turn::{Turn, step};
+
+pub use batch::Batch;
 
 /// Tokens of one forward pass at most: bounds the memory of a long prefill.
 const MAX_ROWS: usize = 2048;
@@ -60,16 +61,6 @@ pub struct Generation {
 pub struct Engine {
     slots: Vec<Slot>,
     max_len: usize,
-}
-
-/// A request on its way.
-struct Active<'a> {
-    index: usize,
-    request: &'a Request,
-    slot: Slot,
-    /// Where this turn's row of logits lies.
-    logits: usize,
-    out: Generation,
 }
 
 impl Engine {
@@ -120,31 +111,22 @@ impl Engine {
             };
             requests.len()
         ];
-        let mut groups: Vec<Vec<Active<'_>>> = Vec::new();
+        let mut groups: Vec<Vec<Turn>> = Vec::new();
         let mut beginnings: HashMap<&[u32], usize> = HashMap::new();
         for (index, request) in requests.iter().enumerate() {
-            let room = self
-                .max_len
-                .saturating_sub(self.slots[request.slot].len() + request.append.len());
-            if room == 0 || request.max_new == 0 {
+            if !has_room(&self.slots[request.slot], request, self.max_len) {
                 continue;
             }
             let slot = std::mem::take(&mut self.slots[request.slot]);
             let fresh = slot.len() == 0;
-            let active = Active {
-                index,
-                request,
-                slot,
-                logits: 0,
-                out: Generation::default(),
-            };
+            let turn = Turn::new(index, slot, request);
             match beginnings.get(request.append.as_slice()).filter(|_| fresh) {
-                Some(group) => groups[*group].push(active),
+                Some(group) => groups[*group].push(turn),
                 None => {
                     if fresh {
                         beginnings.insert(&request.append, groups.len());
                     }
-                    groups.push(vec![active]);
+                    groups.push(vec![turn]);
                 }
             }
         }
@@ -153,9 +135,9 @@ impl Engine {
         let results = run(decoder, shards, sampling, self.max_len, threads);
         let mut failure = None;
         for (done, result) in results {
-            for active in done {
-                self.slots[active.request.slot] = active.slot;
-                out[active.index] = active.out;
+            for turn in done {
+                self.slots[requests[turn.number].slot] = turn.slot;
+                out[turn.number] = turn.out;
             }
             failure = failure.or_else(|| result.err());
         }
@@ -166,30 +148,47 @@ impl Engine {
         let vocab = decoder.config().vocab_size;
         let mut seen = vec![false; self.slots.len()];
         for request in requests {
-            let refuse = |reason: String| {
-                Err(ModelError::Request {
-                    slot: request.slot,
-                    reason,
-                })
-            };
             match seen.get_mut(request.slot) {
-                None => return refuse(format!("there are {} slots", self.slots.len())),
-                Some(true) => return refuse("it is asked for twice in one call".into()),
+                None => {
+                    let reason = format!("there are {} slots", self.slots.len());
+                    return Err(refused(request, reason));
+                }
+                Some(true) => {
+                    return Err(refused(request, "it is asked for twice in one call".into()));
+                }
                 Some(first) => *first = true,
             }
-            if request.append.is_empty() && self.is_empty(request.slot) {
-                return refuse(
-                    "it is empty and nothing is appended; append at least one id".into(),
-                );
-            }
-            if let Some(id) = request.append.iter().find(|id| **id as usize >= vocab) {
-                return refuse(format!(
-                    "id {id} has no embedding; the policy's vocab_size is {vocab}"
-                ));
-            }
+            check_ids(request, &self.slots[request.slot], vocab)?;
         }
         Ok(())
     }
+}
+
+fn refused(request: &Request, reason: String) -> ModelError {
+    ModelError::Request {
+        slot: request.slot,
+        reason,
+    }
+}
+
+/// Refuses a request that has nothing to predict from, or an id that the vocabulary lacks.
+fn check_ids(request: &Request, slot: &Slot, vocab: usize) -> Result<(), ModelError> {
+    if request.append.is_empty() && slot.len() == 0 {
+        let reason = "it is empty and nothing is appended; append at least one id";
+        return Err(refused(request, reason.into()));
+    }
+    match request.append.iter().find(|id| **id as usize >= vocab) {
+        Some(id) => {
+            let reason = format!("id {id} has no embedding; the policy's vocab_size is {vocab}");
+            Err(refused(request, reason))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns true when a slot can take the request's ids and at least one more.
+fn has_room(slot: &Slot, request: &Request, max_len: usize) -> bool {
+    slot.len() + request.append.len() < max_len && request.max_new > 0
 }
 
 /// Groups to threads: each to the one with the fewest requests so far, in order, so that the split is a function of the
@@ -220,32 +219,34 @@ fn share_out<T>(groups: Vec<Vec<T>>, threads: usize) -> Vec<Vec<Vec<T>>> {
         .collect()
 }
 
-type Done<'a> = (Vec<Active<'a>>, Result<(), ModelError>);
+type Done = (Vec<Turn>, Result<(), ModelError>);
 
 /// One thread a shard, each with single-threaded libtorch: decoding is many small operations, and a shard needs to wait
 /// for no other.
-fn run<'a>(
+fn run(
     decoder: &Decoder,
-    shards: Vec<Vec<Vec<Active<'a>>>>,
+    shards: Vec<Vec<Vec<Turn>>>,
     sampling: &Sampling,
     max_len: usize,
     threads: usize,
-) -> Vec<Done<'a>> {
-    if let (1, [_]) = (threads, shards.as_slice()) {
+) -> Vec<Done> {
+    let shards = shards
+        .into_iter()
+        .map(|groups| groups.into_iter().flatten());
+    if threads == 1 {
         let weights = Weights::of(decoder, max_len);
         return shards
-            .into_iter()
-            .map(|shard| decode(&weights, shard, sampling, max_len))
+            .map(|shard| decode(&weights, shard.collect(), sampling, max_len))
             .collect();
     }
     let results = std::thread::scope(|scope| {
         let handles: Vec<_> = shards
-            .into_iter()
             .map(|shard| {
                 let weights = Weights::of(decoder, max_len);
+                let turns: Vec<Turn> = shard.collect();
                 scope.spawn(move || {
                     tch::set_num_threads(1);
-                    decode(&weights, shard, sampling, max_len)
+                    decode(&weights, turns, sampling, max_len)
                 })
             })
             .collect();
@@ -266,118 +267,15 @@ fn run<'a>(
     results
 }
 
-fn decode<'a>(
-    weights: &Weights,
-    groups: Vec<Vec<Active<'a>>>,
-    sampling: &Sampling,
-    max_len: usize,
-) -> Done<'a> {
+/// Samples every turn to its end.
+fn decode(weights: &Weights, mut turns: Vec<Turn>, sampling: &Sampling, max_len: usize) -> Done {
     let mut done = Vec::new();
-    let mut running = Vec::new();
-    let result = tch::no_grad(|| {
-        let mut logits = prefill(weights, groups, &mut running)?;
-        let mut probabilities = Vec::new();
-        loop {
-            let mut still = Vec::with_capacity(running.len());
-            for mut active in running.drain(..) {
-                let position = active.out.ids.len() as u64;
-                let row = weights.vocab * active.logits..weights.vocab * (active.logits + 1);
-                let uniform = active.request.key.uniform(position);
-                let Choice { id, logprob } = choose(
-                    &floats(&logits)[row],
-                    sampling.temperature,
-                    uniform,
-                    &mut probabilities,
-                );
-                active.out.ids.push(id);
-                active.out.logprobs.push(logprob);
-                active.slot.pending = Some(id);
-                let stopped = sampling.stop.contains(&id);
-                let full =
-                    active.out.ids.len() >= active.request.max_new || active.slot.len() >= max_len;
-                active.out.truncated = full && !stopped;
-                if stopped || full {
-                    done.push(active)
-                } else {
-                    still.push(active)
-                }
-            }
-            running = still;
-            if running.is_empty() {
-                return Ok(());
-            }
-            let mut rows = Vec::with_capacity(running.len());
-            for (at, active) in running.iter_mut().enumerate() {
-                active.logits = at;
-                if let Some(id) = active.slot.pending.take() {
-                    rows.push(Row {
-                        sequence: at,
-                        id,
-                        wants_logits: true,
-                    });
-                }
-            }
-            let mut slots: Vec<&mut Slot> =
-                running.iter_mut().map(|active| &mut active.slot).collect();
-            logits = weights.forward(&mut slots, &rows)?;
+    while !turns.is_empty() {
+        if let Err(error) = step(weights, &mut turns, sampling, max_len) {
+            done.append(&mut turns);
+            return (done, Err(error));
         }
-    });
-    done.append(&mut running);
-    (done, result)
-}
-
-/// Lets the first of each group see its ids, copies its cache to the others, and returns the logits of each group.
-fn prefill<'a>(
-    weights: &Weights,
-    groups: Vec<Vec<Active<'a>>>,
-    running: &mut Vec<Active<'a>>,
-) -> Result<Tensor, ModelError> {
-    let mut firsts: Vec<usize> = Vec::with_capacity(groups.len());
-    let sizes: Vec<usize> = groups.iter().map(Vec::len).collect();
-    for (number, group) in groups.into_iter().enumerate() {
-        firsts.push(running.len());
-        running.extend(group.into_iter().map(|active| Active {
-            logits: number,
-            ..active
-        }));
+        done.extend(turns.extract_if(.., |turn| turn.ended));
     }
-    let mut rows = Vec::new();
-    for (number, first) in firsts.iter().enumerate() {
-        let active = &mut running[*first];
-        let ids: Vec<u32> = active
-            .slot
-            .pending
-            .take()
-            .into_iter()
-            .chain(active.request.append.iter().copied())
-            .collect();
-        let last = ids.len().saturating_sub(1);
-        rows.extend(ids.iter().enumerate().map(|(at, id)| Row {
-            sequence: number,
-            id: *id,
-            wants_logits: at == last,
-        }));
-    }
-    let mut is_first = vec![false; running.len()];
-    for first in &firsts {
-        is_first[*first] = true;
-    }
-    let mut slots: Vec<&mut Slot> = running
-        .iter_mut()
-        .zip(&is_first)
-        .filter(|(_, first)| **first)
-        .map(|(active, _)| &mut active.slot)
-        .collect();
-    let parts = rows
-        .chunks(MAX_ROWS)
-        .map(|chunk| weights.forward(&mut slots, chunk))
-        .collect::<Result<Vec<_>, _>>()?;
-    let logits = Tensor::f_cat(&parts, 0)?;
-    for (first, size) in firsts.iter().zip(sizes) {
-        let (head, tail) = running.split_at_mut(first + 1);
-        for member in &mut tail[..size - 1] {
-            member.slot.copy_from(&head[*first].slot);
-        }
-    }
-    Ok(logits)
+    (done, Ok(()))
 }

@@ -1,5 +1,5 @@
-//! The user model's certification: its turns in held-out dialogues, judged by code, before its training and after. What
-//! rate is good enough is the plan's to say.
+//! The user model's certification: its turns in held-out dialogues, judged by code, before its training and after. The
+//! plan decides which error rate is good enough.
 
 use agoge_contract::TrainStage;
 use agoge_learner::certify::{Certificate, Dialogue, certify};
@@ -40,13 +40,12 @@ pub fn perform(
     let judge =
         |user: &Policy, job: &Job, dialogues: &[Dialogue<'_>]| -> Result<Certificate, Failure> {
             job.stop.check()?;
-            let threads = user.threads(job.threads());
             Ok(certify(
                 user.player(USER_TEMPERATURE),
                 dialogues,
                 TURN,
                 stage.arguments.seed,
-                threads,
+                stage.parallelism(job),
             )?)
         };
     let after = judge(&trained, job, &dialogues)?;

@@ -1,5 +1,8 @@
 //! The table: every arm on the same held-out tasks, with the run's user, with the scripted user, and on templates that
-//! no training saw. Policies speak greedily; what differs between the trials of a task is the user.
+//! no training saw.
+//!
+//! Policies speak greedily, so the trials of a task differ by the user model alone. Where nothing differs between trials,
+//! a task is played once and the column has pass^1 only: repeating one trial would pass it off as pass^k.
 
 use std::path::PathBuf;
 
@@ -7,8 +10,9 @@ use agoge_contract::TrainStage;
 use agoge_crds::grpo_run::{Arm, EvaluationSpec, GrpoSpec};
 use agoge_crds::shared::EndpointBinding;
 use agoge_dialogue::Message;
+use agoge_learner::arena::Arena;
 use agoge_learner::evaluate::{Scorecard, evaluate};
-use agoge_learner::rollout::{Agent, Arena, User};
+use agoge_learner::rollout::{Agent, User};
 use agoge_model::SampleKey;
 use agoge_store::Ledger;
 use agoge_world::{Task, baseline};
@@ -16,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::policy::Policy;
 use super::samples::Sample;
-use super::{Columns, Record, Stage, USER_TEMPERATURE, grpo};
+use super::{Columns, Record, Stage, USER_TEMPERATURE, episodes};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::score;
@@ -28,14 +32,14 @@ const ENDPOINT_TASKS: usize = 16;
 /// Dialogues of an arm that are kept for a reader.
 const SHOWN: usize = 12;
 
-/// An arm that is done; kept until all are, so that a resume plays none twice.
+/// A finished arm, kept until all are finished, so that a resume plays none twice.
 #[derive(Serialize, Deserialize)]
 struct Done {
     columns: Columns,
     samples: Vec<Sample>,
 }
 
-/// What all arms are played on.
+/// The tasks and the arena of all arms.
 struct Exam {
     arena: Arena,
     user: Option<Policy>,
@@ -53,7 +57,7 @@ pub fn perform(
     spec: &EvaluationSpec,
     grpo: &GrpoSpec,
 ) -> Result<(Record, Option<f64>), Failure> {
-    let bounds = grpo::bounds(grpo);
+    let rules = episodes::rules(grpo);
     let (heldout, _) = stage.suite.heldout(spec.tasks as usize);
     if heldout.is_empty() {
         return Err(Failure::Input(
@@ -68,20 +72,7 @@ pub fn perform(
         );
     }
     let user = stage.user(job)?;
-    let threads = user.as_ref().map_or_else(
-        || {
-            tch::set_num_threads(1);
-            job.threads()
-        },
-        |user| user.threads(job.threads()),
-    );
-    let arena = Arena::new(
-        stage.worlds()?,
-        threads,
-        SLOTS,
-        &bounds,
-        stage.arguments.seed,
-    );
+    let arena = stage.arena(stage.parallelism(job), SLOTS, &rules)?;
     let unseen = stage.suite.unseen(spec.tasks as usize);
     let columns = 1 + u64::from(user.is_some());
     let each = heldout.len() as u64 * columns + unseen.len() as u64;
@@ -129,8 +120,8 @@ pub fn perform(
     Ok((record, None))
 }
 
-/// The row of a model behind an endpoint: some of the held-out tasks, each once, with the scripted user. A table without
-/// this row is worth more than none, so an endpoint that fails is told and left out.
+/// Adds the row of a model behind an endpoint: some of the held-out tasks, each once, with the scripted user. A table
+/// without this row is better than none, so an endpoint that fails is logged and left out.
 fn endpoint(
     stage: &Stage,
     job: &mut Job,
@@ -171,7 +162,7 @@ fn endpoint(
     }
 }
 
-/// The arm's name in tables.
+/// Returns the arm's name in tables.
 fn name(arm: Arm) -> &'static str {
     match arm {
         Arm::Empty => "empty",
@@ -213,14 +204,14 @@ impl Exam {
         agent: Agent<'_>,
         policy: Option<&Policy>,
     ) -> Result<Done, Failure> {
-        let heldout = self.column(job, agent, true, false)?;
+        let heldout = self.column(job, arm, agent, true, false)?;
         let scripted = match self.user {
-            Some(_) => Some(self.column(job, agent, false, false)?),
+            Some(_) => Some(self.column(job, arm, agent, false, false)?),
             None => None,
         };
         let unseen = match self.unseen.is_empty() {
             true => None,
-            false => Some(self.column(job, agent, false, true)?),
+            false => Some(self.column(job, arm, agent, false, true)?),
         };
         let samples = match policy {
             Some(policy) => {
@@ -250,10 +241,11 @@ impl Exam {
         })
     }
 
-    /// One column. A user model knows the scenarios of its training alone, so the script plays the user of unseen ones.
+    /// Plays one column. A user model knows only the scenarios of its training, so the script plays the user of unseen ones.
     fn column(
         &mut self,
         job: &mut Job,
+        arm: Arm,
         agent: Agent<'_>,
         modelled: bool,
         unseen: bool,
@@ -263,20 +255,15 @@ impl Exam {
             _ => User::Scripted,
         };
         let tasks = if unseen { &self.unseen } else { &self.heldout };
-        let (before, trials) = (self.played, u64::from(self.trials.max(1)));
+        let varied = matches!(user, User::Model(_)) || arm == Arm::Random;
+        let trials = if varied { self.trials.max(1) } else { 1 };
+        let before = self.played;
         let stop = job.stop.clone();
         let progress = &mut job.progress;
-        let card = evaluate(
-            &mut self.arena,
-            tasks,
-            self.trials,
-            agent,
-            user,
-            |episodes| {
-                progress.at(before + episodes as u64 / trials);
-                stop.check()
-            },
-        )?;
+        let card = evaluate(&mut self.arena, tasks, trials, agent, user, |episodes| {
+            progress.at(before + episodes as u64 / u64::from(trials));
+            stop.check()
+        })?;
         self.played += tasks.len() as u64;
         Ok(card)
     }

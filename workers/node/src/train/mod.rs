@@ -3,6 +3,7 @@
 
 mod agent_sft;
 mod certify_user;
+mod episodes;
 mod evaluate;
 mod grpo;
 mod policy;
@@ -25,10 +26,12 @@ use agoge_c10d::Ranks;
 use agoge_contract::{StageSettings, TrainStage, TrainWork};
 use agoge_crds::grpo_run::{ArmStatus, UserModel};
 use agoge_crds::report::TrainReport;
+use agoge_learner::arena::Arena;
 use agoge_learner::evaluate::Scorecard;
+use agoge_learner::parallel::{DEFAULT_PIECES, Parallelism};
 use agoge_sandbox::Limits;
 use agoge_store::{Digest, Folder};
-use agoge_world::{Domain, World};
+use agoge_world::{Domain, Rules, World};
 
 use crate::failure::Failure;
 use crate::job::Job;
@@ -169,10 +172,23 @@ impl Stage {
         }
     }
 
-    /// Opens the sandboxes to play in.
-    fn worlds(&self) -> Result<Vec<World>, Failure> {
+    /// Returns the pieces that work is cut into: a constant in a deterministic run, else as many as threads.
+    fn parallelism(&self, job: &Job) -> Parallelism {
+        match self.arguments.deterministic {
+            true => Parallelism::repeatable(job.threads(), DEFAULT_PIECES),
+            false => Parallelism::of_cores(job.threads()),
+        }
+    }
+
+    /// Opens an arena with a sandbox for each piece, for `slots` live episodes in all.
+    fn arena(
+        &self,
+        parallelism: Parallelism,
+        slots: usize,
+        rules: &Rules,
+    ) -> Result<Arena, Failure> {
         let open = || World::open(self.domain.clone(), Limits::default());
-        agoge_learner::rollout::Arena::worlds(open).map_err(Failure::infra)
+        Arena::open(open, parallelism, slots, rules, self.arguments.seed).map_err(Failure::infra)
     }
 }
 

@@ -14,7 +14,7 @@ use agoge_world::Domain;
 use super::suite::Instance;
 use crate::failure::Failure;
 
-/// From this size on torch's own threads do the work; below it, threads of ours do.
+/// From this size on a gradient is held once, so torch's own threads work on it; below it, threads of ours do.
 const LARGE: usize = 20_000_000;
 
 /// Weights, tokenizer, format.
@@ -118,15 +118,15 @@ impl Policy {
         Self::load(dir)
     }
 
-    /// Prepares this thread's libtorch for the model and says how many threads of our own may share work on it.
+    /// Prepares this thread's libtorch for training the model and returns the number of threads that may share its work.
     pub fn threads(&self, all: usize) -> usize {
         let large = self.decoder.parameter_count() > LARGE;
-        let (own, torch) = if large { (1, all) } else { (all, 1) };
+        let torch = if large { all } else { 1 };
         tch::set_num_threads(i32::try_from(torch).unwrap_or(1));
-        own
+        all
     }
 
-    /// It as a player.
+    /// Returns the model as a player.
     pub fn player(&self, temperature: f64) -> Player<'_> {
         Player {
             decoder: &self.decoder,

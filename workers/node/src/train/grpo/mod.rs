@@ -12,15 +12,17 @@ use std::path::{Path, PathBuf};
 use agoge_contract::TrainStage;
 use agoge_crds::grpo_run::GrpoSpec;
 use agoge_learner::LearnerError;
+use agoge_learner::arena::Arena;
 use agoge_learner::grpo::{Group, Grpo, GrpoState, Step, check_room};
-use agoge_learner::players::{Here, Players};
-use agoge_learner::rollout::{Arena, Bounds, User};
+use agoge_learner::players::{LocalRollouts, Players};
+use agoge_learner::rollout::User;
 use agoge_learner::source::Synchronous;
 use agoge_world::Task;
 
+use super::episodes::{rules, slots};
 use super::policy::Policy;
 use super::ranks::{asked_to_stop, by_rank_0};
-use super::rollouts::Remote;
+use super::rollouts::RemoteRollouts;
 use super::{Record, Stage, USER_TEMPERATURE, trace};
 use crate::failure::Failure;
 use crate::job::Job;
@@ -52,14 +54,8 @@ pub fn perform(
         models: &models,
         tasks: &tasks,
         probe: Probe::of(stage, evaluated),
-        servers: servers(stage, spec, &models)?,
-        arena: Arena::new(
-            stage.worlds()?,
-            models.threads,
-            slots(spec),
-            &bounds(spec),
-            stage.arguments.seed,
-        ),
+        servers: servers(stage, job, spec, &models)?,
+        arena: stage.arena(stage.parallelism(job), slots(spec), &rules(spec))?,
         grpo: begin(stage, &plan, &models, &file)?,
         file,
     };
@@ -144,7 +140,7 @@ struct Training<'a> {
     models: &'a Models,
     tasks: &'a [Task],
     probe: Probe,
-    servers: Option<Remote<'a>>,
+    servers: Option<RemoteRollouts<'a>>,
     arena: Arena,
     file: PathBuf,
     grpo: Grpo<'a>,
@@ -172,7 +168,7 @@ impl Training<'_> {
     fn step(&mut self, job: &Job) -> Result<(Step, Vec<Group>), Failure> {
         let before = self.grpo.state.clone();
         let stop = job.stop.clone();
-        let mut local = Here {
+        let mut local = LocalRollouts {
             arena: &mut self.arena,
             policy: self.models.policy.player(self.plan.spec.temperature),
             user: self.models.user(),
@@ -237,27 +233,15 @@ impl Training<'_> {
 /// Returns the rollout servers, where they and not the trainer play.
 fn servers<'a>(
     stage: &Stage,
+    job: &Job,
     spec: &GrpoSpec,
     models: &'a Models,
-) -> Result<Option<Remote<'a>>, Failure> {
+) -> Result<Option<RemoteRollouts<'a>>, Failure> {
     let Some(at) = &stage.arguments.rollouts else {
         return Ok(None);
     };
     tracing::info!(servers = at.servers, hosts = ?at.hosts, "rollout servers play");
     let decoder = &models.policy.decoder;
-    Remote::new(stage, spec, at, decoder, slots(spec)).map(Some)
-}
-
-/// Returns the number of episodes that are played at a time: a step's, before any is refilled.
-pub fn slots(spec: &GrpoSpec) -> usize {
-    spec.group_size as usize * spec.groups_per_step as usize
-}
-
-/// Returns the bounds of an episode.
-pub fn bounds(spec: &GrpoSpec) -> Bounds {
-    Bounds {
-        max_turns: spec.max_turns,
-        max_tokens_per_turn: spec.max_tokens_per_turn as usize,
-        max_trajectory_tokens: spec.max_trajectory_tokens as usize,
-    }
+    let parallelism = stage.parallelism(job);
+    RemoteRollouts::new(stage, spec, at, decoder, slots(spec), parallelism).map(Some)
 }

@@ -1,8 +1,9 @@
 //! The curve of pass^1 over training, on held-out tasks that the evaluation does not use.
 
 use agoge_c10d::Ranks;
+use agoge_learner::arena::Arena;
 use agoge_learner::evaluate::evaluate;
-use agoge_learner::rollout::{Agent, Arena, User};
+use agoge_learner::rollout::{Agent, User};
 use agoge_world::Task;
 
 use crate::failure::Failure;

@@ -1,4 +1,4 @@
-//! The trainer's side: does what [`Deal`] says, and believes only what [`accept`] lets through.
+//! The client in the trainer: makes the requests of a [`Deal`], and uses only answers that [`accept`] lets through.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use agoge_contract::RolloutHosts;
 use agoge_crds::grpo_run::GrpoSpec;
 use agoge_learner::LearnerError;
-use agoge_learner::parallel::PIECES;
-use agoge_learner::players::{OnWave, Players, deal};
+use agoge_learner::parallel::Parallelism;
+use agoge_learner::players::{OnProgress, Players};
 use agoge_learner::rollout::{Seat, Trajectory};
+use agoge_learner::tasks::shares;
 use agoge_model::Decoder;
 use agoge_store::Digest;
 use axum::body::Bytes;
@@ -19,39 +20,43 @@ use reqwest::{Client, Response, StatusCode};
 use tokio::runtime::Runtime;
 use tokio::time::sleep;
 
-use super::deal::{Ask, Came, Deal};
-use super::game;
-use super::wire::{Health, Place, Play, accept};
+use super::deal::{Deal, Outcome, Request};
+use super::setup_digest;
+use super::wire::{Health, Play, SeatId, accept};
 use crate::failure::Failure;
 use crate::train::Stage;
 
-/// How long there may be nobody to play; `AGOGE_ROLLOUT_PATIENCE` says otherwise, in seconds.
+/// Time without any server at work before the play fails; `AGOGE_ROLLOUT_PATIENCE` overrides it, in seconds.
 const PATIENCE: f64 = 300.0;
-/// How often hosts are looked up.
-const LOOK_UP: Duration = Duration::from_secs(5);
-/// How long a server may take to say how it is, and how often it is asked while it works.
+/// Interval at which hosts are resolved.
+const RESOLVE: Duration = Duration::from_secs(5);
+/// Timeout of a health check, and the interval of those while a server works.
 const HEALTH: Duration = Duration::from_secs(5);
-/// How often in a row it may not say before it is given up.
+/// Failed health checks in a row after which a server is given up.
 const MISSED: u32 = 3;
-/// How often it is looked whether the work is to stop.
+/// Interval of the progress callback.
 const TICK: Duration = Duration::from_millis(100);
 /// Bytes of an answer at most: of any trajectory, and of each token of it.
 const ANSWER: (usize, usize) = (256 << 10, 256);
+/// Tables of a server that no health check has reached yet.
+const LIKELY_TABLES: usize = 2;
 
 /// The rollout servers of a stage.
-pub struct Remote<'a> {
+pub struct RemoteRollouts<'a> {
     decoder: &'a Decoder,
     runtime: Runtime,
     deal: Deal,
     weights: Option<Weights>,
-    asker: Asker,
-    /// Episodes at a time, and tables among which they are dealt.
-    slots: (usize, usize),
+    requester: Requester,
+    /// Live episodes at a time, over all pieces.
+    slots: usize,
+    parallelism: Parallelism,
+    servers: usize,
     temperature: f64,
     patience: Duration,
-    /// Hosts, and when they were looked up last.
+    /// Hosts, and the time they were resolved last.
     hosts: Vec<String>,
-    looked_up: Option<Instant>,
+    resolved: Option<Instant>,
 }
 
 /// The weights of a step.
@@ -62,40 +67,41 @@ struct Weights {
     content: Bytes,
 }
 
-/// What every request needs.
+/// The state that every request needs.
 #[derive(Clone)]
-struct Asker {
+struct Requester {
     http: Client,
-    game: String,
+    setup: String,
     vocab: usize,
     /// Bytes of a trajectory at most.
     most: usize,
 }
 
-/// What came of a request.
-enum Told {
-    Came(Came),
+/// The answer to a request.
+enum Answer {
+    Outcome(Outcome),
     Played(Vec<Trajectory>),
     Lost(String),
 }
 
-/// What is waited for.
+/// An event that a play waits for.
 enum Event {
     Found(Vec<SocketAddr>),
-    Told(SocketAddr, Ask, Told),
+    Answer(SocketAddr, Request, Answer),
 }
 
 type Flight<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Event> + 'a>>>;
 
-impl<'a> Remote<'a> {
-    /// The servers at these hosts. `slots` are the episodes that one arena would play at a time: a deterministic run deals
-    /// its seats as that would, any other so that every table of every server has its share.
+impl<'a> RemoteRollouts<'a> {
+    /// A client of the servers at these hosts, for `slots` live episodes in all. A repeatable run deals its seats as an arena
+    /// in this process would, any other so that every table of every server has a share.
     pub(in crate::train) fn new(
         stage: &Stage,
         spec: &GrpoSpec,
         at: &RolloutHosts,
         decoder: &'a Decoder,
         slots: usize,
+        parallelism: Parallelism,
     ) -> Result<Self, Failure> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder().connect_timeout(HEALTH).no_proxy();
@@ -103,30 +109,39 @@ impl<'a> Remote<'a> {
             .enable_all()
             .build()
             .map_err(Failure::infra)?;
-        let tables = match stage.arguments.deterministic {
-            true => PIECES,
-            false => PIECES * at.servers.max(1) as usize,
-        };
         Ok(Self {
             decoder,
             runtime,
             deal: Deal::new(Instant::now()),
             weights: None,
-            asker: Asker {
+            requester: Requester {
                 http: http.build().map_err(Failure::infra)?,
-                game: game(stage, spec),
+                setup: setup_digest(stage, spec),
                 vocab: decoder.config().vocab_size,
                 most: ANSWER.0 + ANSWER.1 * spec.max_trajectory_tokens as usize,
             },
-            slots: (slots, tables),
+            slots,
+            parallelism,
+            servers: at.servers.max(1) as usize,
             temperature: spec.temperature,
             patience: patience()?,
             hosts: at.hosts.clone(),
-            looked_up: None,
+            resolved: None,
         })
     }
 
-    /// The weights of this step. Within a step they do not change.
+    /// Returns the number of pieces that a play is cut into.
+    fn pieces(&self) -> usize {
+        if self.parallelism.is_repeatable() {
+            return self.parallelism.pieces();
+        }
+        match self.deal.tables() {
+            0 => LIKELY_TABLES * self.servers,
+            tables => tables,
+        }
+    }
+
+    /// Returns the weights of this step, and whether they are new. Within a step they do not change.
     fn weights(&mut self, step: u64) -> Result<(Weights, bool), LearnerError> {
         if let Some(weights) = self.weights.as_ref().filter(|known| known.step == step) {
             return Ok((weights.clone(), false));
@@ -142,163 +157,196 @@ impl<'a> Remote<'a> {
     }
 }
 
-impl Players for Remote<'_> {
+impl Players for RemoteRollouts<'_> {
     fn play(
         &mut self,
         seats: &[Seat<'_>],
         step: u64,
-        on_wave: &mut OnWave<'_>,
+        progress: &mut OnProgress<'_>,
     ) -> Result<Vec<Trajectory>, LearnerError> {
         let (weights, new) = self.weights(step)?;
-        let (slots, tables) = self.slots;
-        let plays: Vec<Play> = deal(seats, slots, tables)
-            .map(|piece| Play {
-                game: self.asker.game.clone(),
+        let pieces = self.pieces();
+        let plays: Vec<Play> = shares(seats.len(), pieces)
+            .map(|share| Play {
+                setup: self.requester.setup.clone(),
                 weights: weights.digest.clone(),
                 step,
                 temperature: self.temperature,
-                seats: piece.iter().map(Place::of).collect(),
+                slots: self.slots.div_ceil(pieces).max(1),
+                seats: seats[share].iter().map(SeatId::of).collect(),
             })
             .collect();
         self.deal.begin(plays.len(), new, Instant::now());
         let Self {
             runtime,
             deal,
-            asker,
+            requester,
             patience,
             hosts,
-            looked_up,
+            resolved,
             ..
         } = self;
-        let look_up = LookUp { hosts, looked_up };
-        let all = all(asker, deal, look_up, &plays, &weights, *patience, on_wave);
+        let resolver = Resolver { hosts, resolved };
+        let all = Playing {
+            requester,
+            plays: &plays,
+            weights: &weights,
+            played: vec![Vec::new(); plays.len()],
+            last: "none was found".to_owned(),
+        }
+        .run(deal, resolver, *patience, progress);
         runtime.block_on(all)
     }
 }
 
-/// When hosts are looked up.
-struct LookUp<'a> {
+/// The times at which hosts are resolved.
+struct Resolver<'a> {
     hosts: &'a [String],
-    looked_up: &'a mut Option<Instant>,
+    resolved: &'a mut Option<Instant>,
 }
 
-impl LookUp<'_> {
-    fn due(&mut self, now: Instant) -> bool {
-        let due = self.looked_up.is_none_or(|at| now >= at + LOOK_UP);
+impl Resolver<'_> {
+    fn is_due(&mut self, now: Instant) -> bool {
+        let due = self.resolved.is_none_or(|at| now >= at + RESOLVE);
         if due {
-            *self.looked_up = Some(now);
+            *self.resolved = Some(now);
         }
         due
     }
 }
 
-/// Has every piece played.
-async fn all(
-    asker: &Asker,
-    deal: &mut Deal,
-    mut look_up: LookUp<'_>,
-    plays: &[Play],
-    weights: &Weights,
-    patience: Duration,
-    on_wave: &mut OnWave<'_>,
-) -> Result<Vec<Trajectory>, LearnerError> {
-    let mut played: Vec<Vec<Trajectory>> = vec![Vec::new(); plays.len()];
-    let mut flight: Flight<'_> = FuturesUnordered::new();
-    let mut last = "none was found".to_owned();
-    loop {
-        on_wave(played.iter().map(Vec::len).sum())?;
-        if deal.done() {
-            return Ok(played.into_iter().flatten().collect());
-        }
-        let now = Instant::now();
-        if look_up.due(now) {
-            let hosts = look_up.hosts;
-            flight.push(Box::pin(async { Event::Found(find(hosts).await) }));
-        }
-        for (server, ask) in deal.asks(now) {
-            flight.push(Box::pin(async move {
-                let told = asker.ask(server, ask, plays, weights).await;
-                Event::Told(server, ask, told)
-            }));
-        }
-        if deal.idle() > patience {
-            let seconds = patience.as_secs();
-            return Err(LearnerError::Rollouts(format!(
-                "no rollout server has played for {seconds} s ({last}); look at the pods of the role rollout, and what keeps them from starting"
-            )));
-        }
-        let event = tokio::select! {
-            Some(event) = flight.next() => event,
-            () = sleep(TICK) => continue,
-        };
-        let now = Instant::now();
-        match event {
-            Event::Found(servers) => {
-                if !servers.is_empty() {
-                    deal.found(&servers, now);
+/// One play.
+struct Playing<'a> {
+    requester: &'a Requester,
+    plays: &'a [Play],
+    weights: &'a Weights,
+    played: Vec<Vec<Trajectory>>,
+    /// The last failure.
+    last: String,
+}
+
+impl<'a> Playing<'a> {
+    /// Plays every piece.
+    async fn run(
+        mut self,
+        deal: &mut Deal,
+        mut resolver: Resolver<'a>,
+        patience: Duration,
+        progress: &mut OnProgress<'_>,
+    ) -> Result<Vec<Trajectory>, LearnerError> {
+        let (requester, plays, weights) = (self.requester, self.plays, self.weights);
+        let mut flight: Flight<'a> = FuturesUnordered::new();
+        loop {
+            progress(self.played.iter().map(Vec::len).sum())?;
+            if deal.done() {
+                return Ok(self.played.into_iter().flatten().collect());
+            }
+            let now = Instant::now();
+            if resolver.is_due(now) {
+                let hosts = resolver.hosts;
+                flight.push(Box::pin(async { Event::Found(find(hosts).await) }));
+            }
+            for (server, request) in deal.requests(now) {
+                flight.push(Box::pin(async move {
+                    let answer = requester.send(server, request, plays, weights).await;
+                    Event::Answer(server, request, answer)
+                }));
+            }
+            if deal.idle() > patience {
+                let (seconds, last) = (patience.as_secs(), &self.last);
+                return Err(LearnerError::Rollouts(format!(
+                    "no rollout server has played for {seconds} s ({last}); check the pods of the role rollout and why they do not start"
+                )));
+            }
+            let event = tokio::select! {
+                Some(event) = flight.next() => event,
+                () = sleep(TICK) => continue,
+            };
+            let now = Instant::now();
+            match event {
+                Event::Found(servers) if servers.is_empty() => {}
+                Event::Found(servers) => deal.found(&servers, now),
+                Event::Answer(server, request, answer) => {
+                    let outcome = self.outcome(server, request, answer, deal);
+                    let before = deal.healthy();
+                    deal.outcome(server, request, outcome, now);
+                    if deal.healthy() != before {
+                        tracing::info!(servers = deal.healthy(), "healthy rollout servers");
+                    }
                 }
             }
-            Event::Told(server, ask, told) => {
-                let came = match told {
-                    Told::Came(came) => came,
-                    Told::Played(trajectories) => {
-                        if let Ask::Play(piece) = ask {
-                            played[piece] = trajectories;
-                        }
-                        Came::Played
-                    }
-                    Told::Lost(why) => {
-                        let told = format!("{server}: {why}");
-                        // That one is not back yet is no news.
-                        if ask != Ask::Health || (deal.well() == 0 && told != last) {
-                            tracing::warn!(%server, ?ask, "a rollout server is passed over: {why}");
-                        }
-                        last = told;
-                        Came::Lost
-                    }
-                };
-                let before = deal.well();
-                deal.came(server, ask, came, now);
-                if deal.well() != before {
-                    tracing::info!(servers = deal.well(), "rollout servers that are well");
+        }
+    }
+
+    /// Keeps the trajectories of an answer and logs a lost one.
+    fn outcome(
+        &mut self,
+        server: SocketAddr,
+        request: Request,
+        answer: Answer,
+        deal: &Deal,
+    ) -> Outcome {
+        match answer {
+            Answer::Outcome(outcome) => outcome,
+            Answer::Played(trajectories) => {
+                if let Request::Play(piece) = request {
+                    self.played[piece] = trajectories;
                 }
+                Outcome::Played
+            }
+            Answer::Lost(why) => {
+                let failure = format!("{server}: {why}");
+                // A server that stays away is reported once.
+                if request != Request::Health || (deal.healthy() == 0 && failure != self.last) {
+                    tracing::warn!(%server, ?request, "a rollout server is skipped: {why}");
+                }
+                self.last = failure;
+                Outcome::Lost
             }
         }
     }
 }
 
-/// The addresses of all hosts.
+/// Resolves all hosts.
 async fn find(hosts: &[String]) -> Vec<SocketAddr> {
     let mut found = Vec::new();
     for host in hosts {
         match tokio::net::lookup_host(host).await {
             Ok(addresses) => found.extend(addresses),
-            // None is ready, or the name server has a bad moment.
-            Err(error) => tracing::debug!(host, %error, "a host was not found"),
+            // No server is ready, or the name server does not answer.
+            Err(error) => tracing::debug!(host, %error, "a host cannot be resolved"),
         }
     }
     found
 }
 
-impl Asker {
-    async fn ask(&self, server: SocketAddr, ask: Ask, plays: &[Play], weights: &Weights) -> Told {
-        let asked = match ask {
-            Ask::Health => {
-                let health = self.health(server).await;
-                health.map(|h| Told::Came(Came::Well(h.weights.as_ref() == Some(&weights.digest))))
-            }
-            Ask::Weights => self.watched(server, self.send(server, weights)).await,
-            Ask::Play(piece) => self.watched(server, self.play(server, &plays[piece])).await,
+impl Requester {
+    async fn send(
+        &self,
+        server: SocketAddr,
+        request: Request,
+        plays: &[Play],
+        weights: &Weights,
+    ) -> Answer {
+        let answer = match request {
+            Request::Health => self.health(server).await.map(|health| {
+                Answer::Outcome(Outcome::Healthy {
+                    holds: health.weights.as_ref() == Some(&weights.digest),
+                    tables: health.tables,
+                })
+            }),
+            Request::Weights => self.watched(server, self.load(server, weights)).await,
+            Request::Play(piece) => self.watched(server, self.play(server, &plays[piece])).await,
         };
-        asked.unwrap_or_else(Told::Lost)
+        answer.unwrap_or_else(Answer::Lost)
     }
 
-    /// What comes of work, or that its server says nothing any more. How long the work takes nobody knows.
+    /// Waits for work of unknown length, until the server does not answer health checks any more.
     async fn watched(
         &self,
         server: SocketAddr,
-        work: impl Future<Output = Result<Told, String>>,
-    ) -> Result<Told, String> {
+        work: impl Future<Output = Result<Answer, String>>,
+    ) -> Result<Answer, String> {
         let gone = async {
             let mut missed = 0;
             loop {
@@ -311,8 +359,8 @@ impl Asker {
             }
         };
         tokio::select! {
-            told = work => told,
-            why = gone => Err(format!("it says nothing any more: {why}")),
+            answer = work => answer,
+            why = gone => Err(format!("it does not answer any more: {why}")),
         }
     }
 
@@ -320,31 +368,31 @@ impl Asker {
         let url = format!("http://{server}/healthz");
         let asked = self.http.get(url).timeout(HEALTH).send().await;
         let body = self.body(good(asked).await?, ANSWER.0).await?;
-        serde_json::from_slice(&body).map_err(|e| format!("it is no rollout server: {e}"))
+        serde_json::from_slice(&body).map_err(|e| format!("it is not a rollout server: {e}"))
     }
 
-    async fn send(&self, server: SocketAddr, weights: &Weights) -> Result<Told, String> {
+    async fn load(&self, server: SocketAddr, weights: &Weights) -> Result<Answer, String> {
         let url = format!("http://{server}/weights/{}", weights.digest);
         let put = self.http.put(url).body(weights.content.clone());
         good(put.send().await).await?;
-        Ok(Told::Came(Came::Took))
+        Ok(Answer::Outcome(Outcome::Loaded))
     }
 
-    async fn play(&self, server: SocketAddr, play: &Play) -> Result<Told, String> {
+    async fn play(&self, server: SocketAddr, play: &Play) -> Result<Answer, String> {
         let url = format!("http://{server}/play");
         let asked = self.http.post(url).json(play).send().await;
         if matches!(&asked, Ok(response) if response.status() == StatusCode::CONFLICT) {
-            return Ok(Told::Came(Came::Stale));
+            return Ok(Answer::Outcome(Outcome::Stale));
         }
         let most = self.most * play.seats.len();
         let body = self.body(good(asked).await?, most).await?;
-        accept(play, self.vocab, &body).map(Told::Played)
+        accept(play, self.vocab, &body).map(Answer::Played)
     }
 
-    /// The body of an answer, if it is no longer than `most`.
+    /// Reads the body of an answer of at most `most` bytes.
     async fn body(&self, mut response: Response, most: usize) -> Result<Vec<u8>, String> {
         let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(told)? {
+        while let Some(part) = response.chunk().await.map_err(cause)? {
             body.extend_from_slice(&part);
             if body.len() > most {
                 return Err(format!("its answer is longer than {most} bytes"));
@@ -354,9 +402,9 @@ impl Asker {
     }
 }
 
-/// The answer, unless it is a refusal.
+/// Returns the answer, unless it is a refusal.
 async fn good(asked: Result<Response, reqwest::Error>) -> Result<Response, String> {
-    let mut response = asked.map_err(told)?;
+    let mut response = asked.map_err(cause)?;
     let status = response.status();
     if status.is_success() {
         return Ok(response);
@@ -366,8 +414,8 @@ async fn good(asked: Result<Response, reqwest::Error>) -> Result<Response, Strin
     Err(format!("it answers {status}: {words}"))
 }
 
-/// An error with what is behind it: on the outside it says only that a request failed.
-fn told(error: reqwest::Error) -> String {
+/// Returns the innermost cause of an error; the outer ones say only that a request failed.
+fn cause(error: reqwest::Error) -> String {
     let mut inner: &dyn std::error::Error = &error;
     while let Some(source) = inner.source() {
         inner = source;
@@ -382,6 +430,6 @@ fn patience() -> Result<Duration, Failure> {
     let span = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     span.ok_or_else(|| {
         let text = text.unwrap_or_default();
-        Failure::Input(format!("{NAME}={text} is no number of seconds"))
+        Failure::Input(format!("{NAME}={text} is not a number of seconds"))
     })
 }

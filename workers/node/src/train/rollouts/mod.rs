@@ -1,10 +1,10 @@
-//! Rollouts apart from their trainer: servers that play what they are asked, and the trainer's side that asks them.
+//! Rollouts apart from their trainer: servers that play pieces of a step, and the client in the trainer that asks them.
 //!
 //! Expected flow of a step: the trainer deals its seats into pieces; a server that does not hold the step's weights gets
-//! them (`PUT /weights/DIGEST`); it plays its pieces (`POST /play`). A server that fails has its pieces dealt to others and
-//! is tried again later. Nothing is kept on a server: one that is new is as good as one that is old.
+//! them (`PUT /weights/DIGEST`); it plays its pieces (`POST /play`). The pieces of a failed server go to others, and the
+//! server is retried later. A server keeps no state, so a new one is as good as an old one.
 //!
-//! Weights go by the digest of their bytes, so that no server plays with those of a trainer that is gone.
+//! Weights are named by the digest of their bytes, so that no server plays with those of a trainer that is gone.
 
 mod client;
 mod deal;
@@ -17,12 +17,12 @@ use agoge_crds::grpo_run::GrpoSpec;
 use agoge_store::{Digest, canonical_json};
 use serde_json::json;
 
-use super::{Stage, grpo};
-pub use client::Remote;
+use super::{Stage, episodes};
+pub use client::RemoteRollouts;
 pub use server::run;
 
-/// A digest of all that trainer and server must agree on beside the weights, lest they play different games.
-fn game(stage: &Stage, spec: &GrpoSpec) -> String {
+/// Returns a digest of all that trainer and server must agree on beside the weights.
+fn setup_digest(stage: &Stage, spec: &GrpoSpec) -> String {
     let arguments = &stage.arguments;
     let models =
         [TrainStage::AgentSft, TrainStage::UserSft].map(|stage| arguments.inputs.get(&stage));
@@ -33,7 +33,7 @@ fn game(stage: &Stage, spec: &GrpoSpec) -> String {
         "fresh": arguments.policy.fresh.is_some(),
         "models": models,
         "user": arguments.user,
-        "bounds": grpo::bounds(spec),
+        "rules": episodes::rules(spec),
         "seed": arguments.seed,
     });
     Digest::of(canonical_json(&agreed).as_bytes()).to_string()

@@ -1,10 +1,11 @@
-//! `agoge-worker rollout`: plays what a trainer asks, over HTTP, until it is asked to stop.
+//! `agoge-worker rollout`: plays pieces for a trainer, over HTTP, until it is cancelled.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use agoge_contract::{TrainStage, TrainWork};
+use agoge_learner::parallel::Parallelism;
 use agoge_store::Digest;
 use axum::Router;
 use axum::body::Bytes;
@@ -13,30 +14,30 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 
-use super::game;
+use super::setup_digest;
 use super::tables::{Answer, Set, Tables, Threads};
 use super::wire::{Health, Play};
 use crate::failure::Failure;
 use crate::job::Job;
-use crate::train::{Stage, grpo};
+use crate::train::{Stage, episodes};
 
 /// Bytes of a piece at most.
 const PIECE: usize = 16 << 20;
 /// Bytes of a weights file beside the weights at most.
 const HEADER: usize = 1 << 20;
-/// How often progress is told.
-const TELL: Duration = Duration::from_millis(500);
+/// Interval of progress reports.
+const REPORT: Duration = Duration::from_millis(500);
 
-/// What every handler shares.
+/// State that all handlers share.
 struct Service {
     tables: Tables,
-    game: String,
+    setup: String,
 }
 
-/// Serves until it is asked to stop.
+/// Serves until it is cancelled.
 ///
 /// # Errors
-/// When what the assignment names cannot be used, or the port is taken; [`Failure::Stopped`] in the end.
+/// When an input of the assignment cannot be used, or the port is taken; [`Failure::Stopped`] in the end.
 pub fn run(job: &mut Job, work: &TrainWork, listen: SocketAddr) -> Result<(), Failure> {
     let stage = Stage::alone(job, work)?;
     let spec = work.settings.grpo().ok_or_else(|| {
@@ -47,19 +48,18 @@ pub fn run(job: &mut Job, work: &TrainWork, listen: SocketAddr) -> Result<(), Fa
     })?;
     let policy = stage.model(job, TrainStage::AgentSft)?;
     let weights = policy.decoder.parameter_count() * 4 + HEADER;
+    let rules = episodes::rules(spec);
     let set = Set {
         policy,
         user: stage.user(job)?,
         tasks: stage.suite.practice(),
-        worlds: stage.worlds()?,
-        bounds: grpo::bounds(spec),
-        seed: stage.arguments.seed,
-        slots: grpo::slots(spec),
+        arenas: (0..job.threads().max(1))
+            .map(|_| stage.arena(Parallelism::repeatable(1, 1), 1, &rules))
+            .collect::<Result<_, _>>()?,
     };
-    let (tables, threads) =
-        Tables::start(set, job.threads(), job.stop.clone()).map_err(Failure::infra)?;
-    let game = game(&stage, spec);
-    let service = Arc::new(Service { tables, game });
+    let (tables, threads) = Tables::start(set, job.stop.clone()).map_err(Failure::infra)?;
+    let setup = setup_digest(&stage, spec);
+    let service = Arc::new(Service { tables, setup });
     job.progress.stage("rollouts", "episodes", 0);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -67,7 +67,7 @@ pub fn run(job: &mut Job, work: &TrainWork, listen: SocketAddr) -> Result<(), Fa
         .build()
         .map_err(Failure::infra)?;
     let served = runtime.block_on(serve(job, listen, service, weights, &threads));
-    // The service, and with it the queue, is gone: threads end when they have played what they have in hand.
+    // The service is gone, and with it the queue: threads end after the piece that they play.
     drop(runtime);
     threads.join();
     served.and(Err(Failure::Stopped))
@@ -84,32 +84,32 @@ async fn serve(
         Failure::Infra(format!("listening on {listen}: {e}; name another --listen"))
     })?;
     let bound = listener.local_addr().map_err(Failure::infra)?;
-    tracing::info!(%bound, "playing for whoever asks");
+    tracing::info!(%bound, "playing rollouts");
     let stop = job.stop.clone();
     let asked = async move {
         while !stop.asked() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    let told = service.clone();
-    let tell = async {
+    let watched = service.clone();
+    let report = async {
         let mut played = 0;
         loop {
-            tokio::time::sleep(TELL).await;
-            let episodes = told.tables.episodes();
+            tokio::time::sleep(REPORT).await;
+            let episodes = watched.tables.episodes();
             if episodes != played {
                 played = episodes;
                 job.progress.at(played);
             }
             if threads.broken() {
-                break Failure::Infra("a table has ended by a panic; see the log".into());
+                break Failure::Infra("a table ended by a panic; see the log".into());
             }
         }
     };
     let serve = axum::serve(listener, routes(service, weights)).with_graceful_shutdown(asked);
     tokio::select! {
         served = async { serve.await } => served.map_err(Failure::infra),
-        failure = tell => Err(failure),
+        failure = report => Err(failure),
     }
 }
 
@@ -117,7 +117,7 @@ fn routes(service: Arc<Service>, weights: usize) -> Router {
     Router::new()
         .route(
             "/weights/{digest}",
-            put(take_over).layer(DefaultBodyLimit::max(weights)),
+            put(load).layer(DefaultBodyLimit::max(weights)),
         )
         .route("/play", post(play).layer(DefaultBodyLimit::max(PIECE)))
         .route("/healthz", get(health))
@@ -128,19 +128,20 @@ async fn health(State(service): State<Arc<Service>>) -> axum::Json<Health> {
     axum::Json(Health {
         weights: service.tables.held(),
         episodes: service.tables.episodes(),
+        tables: service.tables.count(),
     })
 }
 
-async fn take_over(
+async fn load(
     State(service): State<Arc<Service>>,
     Path(digest): Path<String>,
     body: Bytes,
 ) -> Response {
     let taken = tokio::task::spawn_blocking(move || {
         if Digest::of(&body).to_string() != digest {
-            return Err("the weights are not those of the digest".into());
+            return Err("the weights do not have this digest".into());
         }
-        service.tables.take_over(&digest, &body)
+        service.tables.load(&digest, &body)
     });
     match taken.await {
         Ok(Ok(())) => StatusCode::NO_CONTENT.into_response(),
@@ -153,18 +154,21 @@ async fn play(State(service): State<Arc<Service>>, body: Bytes) -> Response {
     let refused = |why: String| (StatusCode::UNPROCESSABLE_ENTITY, why).into_response();
     let play: Play = match serde_json::from_slice(&body) {
         Ok(play) => play,
-        Err(error) => return refused(format!("the piece does not read: {error}")),
+        Err(error) => return refused(format!("the piece cannot be read: {error}")),
     };
-    if play.game != service.game {
+    if play.setup != service.setup {
         let why = "trainer and server are of different runs, or of different versions of Agoge";
         return refused(why.into());
+    }
+    if play.slots == 0 {
+        return refused("slots must be at least 1".into());
     }
     if !play.temperature.is_finite() || play.temperature < 0.0 {
         return refused("temperature must be a number of at least 0".into());
     }
     match service.tables.play(play).await {
         Answer::Played(trajectories) => axum::Json(trajectories).into_response(),
-        Answer::Stale => (StatusCode::CONFLICT, "it holds other weights").into_response(),
+        Answer::Stale => (StatusCode::CONFLICT, "this server holds other weights").into_response(),
         Answer::Refused(why) => refused(why),
         Answer::Failed(why) => (StatusCode::SERVICE_UNAVAILABLE, why).into_response(),
     }

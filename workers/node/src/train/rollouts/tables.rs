@@ -1,4 +1,4 @@
-//! The threads of a server that play: each at a table of its own, all with the same weights.
+//! The threads of a rollout server: each plays one piece at a time at a table of its own, all with the same weights.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use agoge_dialogue::Renderer;
-use agoge_learner::players::{Here, Players as _, each};
-use agoge_learner::rollout::{Arena, Bounds, Player, Seat, Trajectory, User};
+use agoge_learner::arena::Arena;
+use agoge_learner::players::{LocalRollouts, Players as _};
+use agoge_learner::rollout::{Player, Seat, Trajectory, User};
 use agoge_model::{Decoder, Tokenizer};
-use agoge_world::{Task, World};
+use agoge_world::Task;
 use tokio::sync::oneshot;
 
 use super::wire::Play;
@@ -20,51 +21,45 @@ use crate::train::policy::Policy;
 
 /// A piece on its way to a table.
 pub struct Piece {
-    /// What is to be played.
+    /// The seats to play.
     pub play: Play,
-    /// Where the answer goes.
+    /// The receiver of the answer.
     pub reply: oneshot::Sender<Answer>,
 }
 
-/// What comes of a piece.
+/// The outcome of a piece.
 pub enum Answer {
     /// Its trajectories.
     Played(Vec<Trajectory>),
-    /// These weights are not here.
+    /// This server holds other weights.
     Stale,
-    /// It cannot be played here.
+    /// The piece cannot be played here.
     Refused(String),
-    /// It was not played.
+    /// The piece was not played.
     Failed(String),
 }
 
-/// All there is to play with.
+/// The models, tasks and tables of a server.
 pub struct Set {
     /// The policy's shape, format and tokenizer.
     pub policy: Policy,
-    /// The user model, if there is one.
+    /// The user model; `None` when the task's script plays the user.
     pub user: Option<Policy>,
-    /// What may be asked for.
+    /// Tasks that may be asked for.
     pub tasks: Vec<Task>,
-    /// A world for each table.
-    pub worlds: Vec<World>,
-    /// Of an episode.
-    pub bounds: Bounds,
-    /// Of all randomness.
-    pub seed: u64,
-    /// Episodes at a time at all tables.
-    pub slots: usize,
+    /// One arena per table.
+    pub arenas: Vec<Arena>,
 }
 
-/// A model that may go to another thread with its own handle on the weights.
-struct Speaker {
+/// A model with a handle of its own on the weights, so that it may move to another thread.
+struct Model {
     decoder: Decoder,
     voice: Arc<(Tokenizer, Box<dyn Renderer>)>,
 }
 
-/// What the threads share.
+/// State that all threads share.
 struct Shared {
-    /// Held for reading by who plays, for writing by who changes the weights.
+    /// Held for reading while a piece is played, for writing while weights change.
     playing: RwLock<()>,
     /// The digest of the weights.
     held: Mutex<Option<String>>,
@@ -75,6 +70,7 @@ struct Shared {
 
 /// The tables.
 pub struct Tables {
+    count: usize,
     shared: Arc<Shared>,
     decoder: Mutex<Decoder>,
     queue: Sender<Piece>,
@@ -84,12 +80,15 @@ pub struct Tables {
 pub struct Threads(Vec<JoinHandle<()>>);
 
 impl Tables {
-    /// Sets them up, on up to `threads` threads. They end when the tables are dropped.
-    pub fn start(set: Set, threads: usize, stop: Stop) -> std::io::Result<(Self, Threads)> {
+    /// Starts one thread per arena. The threads end when the tables are dropped.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn start(set: Set, stop: Stop) -> std::io::Result<(Self, Threads)> {
         let (queue, pieces) = channel();
         let pieces = Arc::new(Mutex::new(pieces));
-        let policy = Speaker::of(set.policy);
-        let user = set.user.map(Speaker::of);
+        let policy = Model::of(set.policy);
+        let user = set.user.map(Model::of);
         let tasks = set.tasks.into_iter().map(|task| (task.id.clone(), task));
         let shared = Arc::new(Shared {
             playing: RwLock::new(()),
@@ -98,14 +97,12 @@ impl Tables {
             episodes: AtomicU64::new(0),
             stop,
         });
-        let slots = each(set.slots, set.worlds.len());
-        let worlds = set.worlds.into_iter().take(threads.max(1));
-        let threads = worlds.map(|world| {
-            let arena = Arena::new(vec![world], 1, slots, &set.bounds, set.seed);
+        let count = set.arenas.len();
+        let threads = set.arenas.into_iter().map(|arena| {
             let mut table = Table {
                 arena,
                 policy: policy.share(),
-                user: user.as_ref().map(Speaker::share),
+                user: user.as_ref().map(Model::share),
                 shared: shared.clone(),
             };
             let pieces = pieces.clone();
@@ -115,6 +112,7 @@ impl Tables {
         });
         let threads = threads.collect::<std::io::Result<_>>()?;
         let tables = Self {
+            count,
             shared,
             decoder: Mutex::new(policy.decoder),
             queue,
@@ -122,11 +120,11 @@ impl Tables {
         Ok((tables, Threads(threads)))
     }
 
-    /// Takes over weights of this digest, once nobody plays with the old ones.
+    /// Loads weights of this digest, once no table plays with the old ones.
     ///
     /// # Errors
-    /// When they do not fit; the old ones are then still there.
-    pub fn take_over(&self, digest: &str, content: &[u8]) -> Result<(), String> {
+    /// When they do not fit; the old ones then stay.
+    pub fn load(&self, digest: &str, content: &[u8]) -> Result<(), String> {
         let _nobody_plays = self
             .shared
             .playing
@@ -139,20 +137,25 @@ impl Tables {
         Ok(())
     }
 
-    /// The digest of the weights that are here.
+    /// Returns the number of pieces that are played at a time.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Returns the digest of the loaded weights.
     pub fn held(&self) -> Option<String> {
         lock(&self.shared.held).clone()
     }
 
-    /// Episodes played.
+    /// Returns the number of episodes played.
     pub fn episodes(&self) -> u64 {
         self.shared.episodes.load(Ordering::Relaxed)
     }
 
-    /// Has a piece played.
+    /// Waits until a piece is played.
     pub async fn play(&self, play: Play) -> Answer {
         let (reply, answer) = oneshot::channel();
-        let gone = || Answer::Failed("its tables are gone; it is started again".into());
+        let gone = || Answer::Failed("its tables have ended; the server restarts".into());
         if self.queue.send(Piece { play, reply }).is_err() {
             return gone();
         }
@@ -161,12 +164,12 @@ impl Tables {
 }
 
 impl Threads {
-    /// Whether one has ended, which it does not by itself.
+    /// Returns true when a thread has ended, which happens only by a panic.
     pub fn broken(&self) -> bool {
         self.0.iter().any(JoinHandle::is_finished)
     }
 
-    /// Waits for their end.
+    /// Waits until every thread has ended.
     pub fn join(self) {
         for thread in self.0 {
             if thread.join().is_err() {
@@ -176,7 +179,7 @@ impl Threads {
     }
 }
 
-impl Speaker {
+impl Model {
     fn of(policy: Policy) -> Self {
         Self {
             decoder: policy.decoder,
@@ -202,24 +205,22 @@ impl Speaker {
     }
 }
 
-/// What one thread has.
+/// The table of one thread.
 struct Table {
     arena: Arena,
-    policy: Speaker,
-    user: Option<Speaker>,
+    policy: Model,
+    user: Option<Model>,
     shared: Arc<Shared>,
 }
 
 impl Table {
     fn serve(&mut self, pieces: &Mutex<Receiver<Piece>>) {
-        // As each table of an arena that has several.
-        tch::set_num_threads(1);
         loop {
             let next = lock(pieces).recv();
             let Ok(Piece { play, reply }) = next else {
                 return;
             };
-            // Who asked may have gone.
+            // The trainer may have given up on the answer.
             if !reply.is_closed() {
                 let _ = reply.send(self.answer(&play));
             }
@@ -229,7 +230,7 @@ impl Table {
     fn answer(&mut self, play: &Play) -> Answer {
         let shared = self.shared.clone();
         if shared.stop.asked() {
-            return Answer::Failed("it is stopping".into());
+            return Answer::Failed("the server is stopping".into());
         }
         let _weights_stay = shared
             .playing
@@ -255,12 +256,13 @@ impl Table {
         let user = self.user.as_ref().map_or(User::Scripted, |user| {
             User::Model(user.player(USER_TEMPERATURE))
         });
-        let mut here = Here {
+        self.arena.set_slots(play.slots);
+        let mut local = LocalRollouts {
             arena: &mut self.arena,
             policy: self.policy.player(play.temperature),
             user,
         };
-        match here.play(&seats, play.step, &mut |_| Ok(())) {
+        match local.play(&seats, play.step, &mut |_| Ok(())) {
             Ok(played) => {
                 let episodes = played.len() as u64;
                 shared.episodes.fetch_add(episodes, Ordering::Relaxed);

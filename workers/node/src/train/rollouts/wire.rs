@@ -1,4 +1,4 @@
-//! What trainer and server say to each other, and what a trainer believes.
+//! The messages between trainer and rollout server, and the checks of an answer.
 
 use agoge_learner::players::version;
 use agoge_learner::rollout::{Seat, Trajectory};
@@ -8,32 +8,34 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Play {
-    /// See [`super::game`].
-    pub game: String,
-    /// The weights to play with.
+    /// See [`super::setup_digest`].
+    pub setup: String,
+    /// The digest of the weights to play with.
     pub weights: String,
     /// The step.
     pub step: u64,
-    /// Of the policy.
+    /// Temperature of the policy.
     pub temperature: f64,
-    /// Who plays.
-    pub seats: Vec<Place>,
+    /// Live episodes at a time. The bits of a trajectory depend on it.
+    pub slots: usize,
+    /// The seats to play.
+    pub seats: Vec<SeatId>,
 }
 
 /// A seat without its task's text, which the server has.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Place {
+pub struct SeatId {
     /// The task's id.
     pub task: String,
-    /// Group of the step.
+    /// Group of the run.
     pub group: u64,
     /// Member of the group.
     pub member: u64,
 }
 
-impl Place {
-    /// Of a seat.
+impl SeatId {
+    /// Returns the id of a seat.
     pub fn of(seat: &Seat<'_>) -> Self {
         Self {
             task: seat.task.id.clone(),
@@ -43,23 +45,25 @@ impl Place {
     }
 }
 
-/// How a server is.
+/// The health of a server.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Health {
-    /// The weights it holds.
+    /// Digest of the weights that it holds.
     pub weights: Option<String>,
-    /// Episodes it has played.
+    /// Episodes that it has played.
     pub episodes: u64,
+    /// Pieces that it plays at a time.
+    pub tables: usize,
 }
 
-/// A server's answer, if it is one to this piece.
+/// Reads a server's answer to a piece.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason that it cannot be used.
 pub fn accept(play: &Play, vocab: usize, answer: &[u8]) -> Result<Vec<Trajectory>, String> {
     let played: Vec<Trajectory> =
-        serde_json::from_slice(answer).map_err(|e| format!("its answer does not read: {e}"))?;
+        serde_json::from_slice(answer).map_err(|e| format!("its answer cannot be read: {e}"))?;
     if played.len() != play.seats.len() {
         let (few, all) = (played.len(), play.seats.len());
         return Err(format!("it answers {few} trajectories for {all} seats"));
@@ -68,16 +72,16 @@ pub fn accept(play: &Play, vocab: usize, answer: &[u8]) -> Result<Vec<Trajectory
         if (&one.task, one.group, one.member) != (&asked.task, asked.group, asked.member) {
             return Err("it answers a trajectory of another seat".into());
         }
-        sound(one, play.step, vocab).map_err(|why| {
-            let Place { group, member, .. } = asked;
+        check(one, play.step, vocab).map_err(|why| {
+            let SeatId { group, member, .. } = asked;
             format!("its trajectory {group}/{member} {why}")
         })?;
     }
     Ok(played)
 }
 
-/// Whether a trajectory can be trained on.
-fn sound(one: &Trajectory, step: u64, vocab: usize) -> Result<(), &'static str> {
+/// Checks that a trajectory can be trained on.
+fn check(one: &Trajectory, step: u64, vocab: usize) -> Result<(), &'static str> {
     let transcript = &one.transcript;
     let tokens = transcript.ids.len();
     let columns = [
@@ -100,13 +104,13 @@ fn sound(one: &Trajectory, step: u64, vocab: usize) -> Result<(), &'static str> 
         .iter()
         .any(|logprob| !logprob.is_finite())
     {
-        return Err("has a log-probability that is no number");
+        return Err("has a log-probability that is not finite");
     }
     if !one
         .reward
         .is_none_or(|reward| (0.0..=1.0).contains(&reward))
     {
-        return Err("has a reward that is none");
+        return Err("has a reward outside 0 to 1");
     }
     Ok(())
 }
@@ -118,13 +122,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_answer_to_what_was_asked_is_believed() {
+    fn only_a_sound_answer_to_the_same_seats_is_accepted() {
         let play = Play {
-            game: String::new(),
+            setup: String::new(),
             weights: String::new(),
             step: 3,
             temperature: 1.0,
-            seats: vec![Place {
+            slots: 1,
+            seats: vec![SeatId {
                 task: "t".into(),
                 group: 5,
                 member: 1,
@@ -135,28 +140,28 @@ mod tests {
             "transcript": {"ids": [1, 9], "logprobs": [0.0, -0.5], "mask": [false, true], "versions": [0, 3]},
             "reward": 1.0, "userFaults": [], "turns": 1, "calls": 0, "failedCalls": 0,
         }]);
-        let heard = |answer: &Value| accept(&play, 10, answer.to_string().as_bytes());
-        assert_eq!(heard(&good).unwrap().len(), 1);
+        let read = |answer: &Value| accept(&play, 10, answer.to_string().as_bytes());
+        assert_eq!(read(&good).unwrap().len(), 1);
         assert!(
-            heard(&json!([]))
+            read(&json!([]))
                 .unwrap_err()
                 .contains("0 trajectories for 1")
         );
-        assert!(heard(&json!("no")).is_err());
+        assert!(read(&json!("no")).is_err());
         for (field, value, why) in [
             ("/0/group", json!(6), "another seat"),
             ("/0/task", json!("u"), "another seat"),
             ("/0/transcript/ids/1", json!(10), "without embedding"),
             ("/0/transcript/mask", json!([true]), "different lengths"),
             ("/0/transcript/versions/1", json!(2), "another version"),
-            ("/0/transcript/logprobs/1", Value::Null, "does not read"),
-            ("/0/transcript/logprobs/1", json!(1e39), "does not read"),
-            ("/0/reward", json!(7.0), "a reward that is none"),
+            ("/0/transcript/logprobs/1", Value::Null, "cannot be read"),
+            ("/0/transcript/logprobs/1", json!(1e39), "cannot be read"),
+            ("/0/reward", json!(7.0), "a reward outside"),
         ] {
             let mut bad = good.clone();
             *bad.pointer_mut(field).unwrap() = value;
-            let told = heard(&bad).unwrap_err();
-            assert!(told.contains(why), "{field}: {told}");
+            let reason = read(&bad).unwrap_err();
+            assert!(reason.contains(why), "{field}: {reason}");
         }
     }
 }

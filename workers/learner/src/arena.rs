@@ -1,0 +1,273 @@
+//! The place where episodes are played in this process: tables on threads of their own, each with a sandbox and a batch.
+//!
+//! Each table has a queue of seats and as many live episodes as it has slots; an episode that ends makes room for the next
+//! one at once. In a repeatable run a table's seats are a function of the numbers alone, so every batch is too; in any other
+//! a table without seats takes those of another.
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use agoge_checker::Judge;
+use agoge_dialogue::SampleKey;
+use agoge_world::{Rules, SandboxBackend, World, WorldError};
+
+use crate::LearnerError;
+use crate::parallel::{self, Parallelism};
+use crate::rollout::{
+    Agent, AgentScript, AgentSide, Format, Player, Seat, Table, Trajectory, User, UserSide, episode,
+};
+use crate::sampler::BatchSampler;
+use crate::tasks::{Batching, Pace, Queues, Task, drive};
+
+/// Tables and the rules that episodes are played by.
+pub struct Arena {
+    tables: Vec<(World, Judge)>,
+    parallelism: Parallelism,
+    /// Live episodes of a table.
+    slots: usize,
+    rules: Rules,
+    seed: u64,
+}
+
+/// The agent on its way to a table's thread.
+enum SeatedAgent<'a> {
+    Policy(Format<'a>, Box<BatchSampler>),
+    Script(&'a AgentScript<'a>),
+}
+
+/// The state that the threads of a play share with the one that waits for them.
+struct Progress {
+    finished: AtomicUsize,
+    cancelled: AtomicBool,
+}
+
+impl Arena {
+    /// An arena for `slots` live episodes in all, with one table per piece.
+    ///
+    /// # Errors
+    /// When a sandbox does not start.
+    pub fn open(
+        world: impl Fn() -> Result<World, WorldError>,
+        parallelism: Parallelism,
+        slots: usize,
+        rules: &Rules,
+        seed: u64,
+    ) -> Result<Self, WorldError> {
+        let table = |_| Ok((world()?, Judge::new()));
+        Ok(Self {
+            tables: (0..parallelism.pieces())
+                .map(table)
+                .collect::<Result<_, _>>()?,
+            slots: slots.div_ceil(parallelism.pieces()).max(1),
+            parallelism,
+            rules: rules.clone(),
+            seed,
+        })
+    }
+
+    /// Sets the number of live episodes of each table, for an arena that plays pieces of others.
+    pub fn set_slots(&mut self, slots: usize) {
+        self.slots = slots.max(1);
+    }
+
+    /// Plays every seat to its end and returns the trajectories in the order of the seats. `step` is part of every random
+    /// key. `progress` is called with the number of finished episodes from time to time, and may stop the play with an error.
+    ///
+    /// # Errors
+    /// Only failures of the whole play, such as a model that does not fit its tokenizer; an episode's own error is in its
+    /// trajectory.
+    pub fn play(
+        &mut self,
+        seats: &[Seat<'_>],
+        agent: Agent<'_>,
+        user: User<'_>,
+        step: u64,
+        mut progress: impl FnMut(usize) -> Result<(), LearnerError>,
+    ) -> Result<Vec<Trajectory>, LearnerError> {
+        let repeatable = self.parallelism.is_repeatable();
+        let queues = Queues::deal(seats.len(), self.tables.len(), !repeatable);
+        let shared = Progress {
+            finished: AtomicUsize::new(0),
+            cancelled: AtomicBool::new(false),
+        };
+        let run = Run {
+            seats,
+            queues: &queues,
+            shared: &shared,
+            rules: &self.rules,
+            slots: self.slots,
+            pace: if repeatable {
+                Pace::Lockstep
+            } else {
+                Pace::Eager
+            },
+            key: SampleKey {
+                seed: self.seed,
+                step,
+                ..SampleKey::default()
+            },
+        };
+        let sampler = |player: Player<'_>, twice: usize| {
+            let batch = player.batch(self.slots, length(&self.rules, player) * twice);
+            Box::new(BatchSampler::new(batch, self.slots, player.version))
+        };
+        let tables: Vec<_> = (0..)
+            .zip(&mut self.tables)
+            .map(|(number, (world, judge))| {
+                let agent = match agent {
+                    Agent::Policy(player) => {
+                        SeatedAgent::Policy(player.format(), sampler(player, 1))
+                    }
+                    Agent::Script(next) => SeatedAgent::Script(next),
+                };
+                // A user sees no tool traffic, so its sequence is no longer than the agent's plus its instruction.
+                let user = match user {
+                    User::Scripted => None,
+                    User::Model(player) => Some((player.format(), sampler(player, 2))),
+                };
+                (number, world, judge, agent, user)
+            })
+            .collect();
+        let stopped = Mutex::new(None);
+        let watch = || {
+            if let Err(error) = progress(shared.finished.load(Ordering::Relaxed)) {
+                shared.cancelled.store(true, Ordering::Relaxed);
+                *lock(&stopped) = Some(error);
+            }
+        };
+        let threads = self.parallelism.threads();
+        let played = parallel::run_watched(
+            threads,
+            tables,
+            |(number, world, judge, agent, user)| run.table(number, world, judge, agent, user),
+            watch,
+        );
+        if let Some(error) = lock(&stopped).take() {
+            return Err(error);
+        }
+        let mut finished = Vec::with_capacity(seats.len());
+        for of_table in played {
+            finished.extend(of_table?);
+        }
+        finished.sort_by_key(|(seat, _)| *seat);
+        Ok(finished.into_iter().map(|(_, one)| one).collect())
+    }
+}
+
+/// One play, as its tables see it.
+struct Run<'a> {
+    seats: &'a [Seat<'a>],
+    queues: &'a Queues,
+    shared: &'a Progress,
+    rules: &'a Rules,
+    slots: usize,
+    pace: Pace,
+    key: SampleKey,
+}
+
+impl Run<'_> {
+    /// Plays one table's queue to its end.
+    fn table(
+        &self,
+        number: usize,
+        world: &mut World,
+        judge: &mut Judge,
+        agent: SeatedAgent<'_>,
+        user: Option<(Format<'_>, Box<BatchSampler>)>,
+    ) -> Result<Vec<(usize, Trajectory)>, LearnerError> {
+        let mut engines = Vec::new();
+        let agent = match &agent {
+            SeatedAgent::Policy(format, sampler) => {
+                engines.push(sampler.as_ref());
+                AgentSide::Policy(*format, sampler)
+            }
+            SeatedAgent::Script(next) => AgentSide::Script(*next),
+        };
+        let user = match &user {
+            Some((format, sampler)) => {
+                engines.push(sampler.as_ref());
+                UserSide::Model(*format, sampler)
+            }
+            None => UserSide::Scripted,
+        };
+        let world = SandboxBackend::new(world);
+        let table = Table {
+            world: &world,
+            judge: RefCell::new(judge),
+            rules: self.rules,
+            agent,
+            user,
+        };
+        let engines = Engines {
+            engines,
+            cancelled: &self.shared.cancelled,
+        };
+        let next = |place: usize| {
+            let number = self.queues.next(number)?;
+            let seat = self.seats[number];
+            let key = SampleKey {
+                group: seat.group,
+                member: seat.member,
+                ..self.key
+            };
+            let table = &table;
+            let task: Task<'_, _> = Box::pin(async move {
+                let trajectory = episode(table, place as u64, seat, key).await;
+                (number, trajectory)
+            });
+            Some(task)
+        };
+        let mut finished = Vec::new();
+        drive(self.slots, self.pace, &engines, next, |one| {
+            finished.push(one);
+            self.shared.finished.fetch_add(1, Ordering::Relaxed);
+            engines.check()
+        })?;
+        Ok(finished)
+    }
+}
+
+/// The batches of both parties, until the play is cancelled. Each step is one of every batch that has turns.
+struct Engines<'a> {
+    engines: Vec<&'a BatchSampler>,
+    cancelled: &'a AtomicBool,
+}
+
+impl Engines<'_> {
+    fn check(&self) -> Result<(), LearnerError> {
+        match self.cancelled.load(Ordering::Relaxed) {
+            true => Err(LearnerError::Stopped),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Batching for Engines<'_> {
+    type Error = LearnerError;
+
+    fn waiting(&self) -> usize {
+        self.engines.iter().map(|one| one.waiting()).sum()
+    }
+
+    fn step(&self) -> Result<(), LearnerError> {
+        self.check()?;
+        for engine in &self.engines {
+            if engine.waiting() > 0 {
+                engine.step()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the ids of an agent's sequence at most.
+fn length(rules: &Rules, player: Player<'_>) -> usize {
+    let all = rules.max_trajectory_tokens.map(|tokens| tokens as usize);
+    let all = all.unwrap_or(player.decoder.config().max_position_embeddings);
+    all + rules.max_agent_tokens as usize
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
