@@ -338,3 +338,32 @@ fn dialogue(task: &Task, rollout: &Rollout) -> Value {
         "messages": rollout.messages,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        eval: Eval,
+    }
+
+    fn temperature_of(arguments: &[&str]) -> Result<f64, Failure> {
+        let line = ["eval", "--endpoint", "http://127.0.0.1:9", "--out", "run"];
+        let line = Line::try_parse_from(line.iter().chain(arguments).copied()).unwrap();
+        temperature(&line.eval)
+    }
+
+    #[test]
+    fn several_trials_sample_and_copies_of_one_trial_are_refused() {
+        assert_eq!(temperature_of(&[]).unwrap(), 0.0);
+        assert!(temperature_of(&["--samples", "4"]).unwrap() > 0.0);
+        let refused = temperature_of(&["--samples", "4", "--temperature", "0"]).unwrap_err();
+        assert!(
+            refused.to_string().contains("repeats one trial"),
+            "{refused}"
+        );
+    }
+}
