@@ -1,4 +1,5 @@
-//! What the driver asks of each kind beside its plan: names to resolve, failure rules, what it refers to, what it tells.
+//! The properties of the three kinds that the operator needs beside their plans: the names they use, the objects they refer
+//! to, and their own events.
 
 use std::fmt::Debug;
 
@@ -16,13 +17,21 @@ use serde::de::DeserializeOwned;
 
 use crate::names::{Kind, Target};
 
-/// Instances attempted and accepted, and tokens trained, as a status tells them.
-pub type Made = (u64, u64, u64);
+/// The amount of work that a status reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkDone {
+    /// Instances attempted.
+    pub attempted: u64,
+    /// Instances accepted.
+    pub accepted: u64,
+    /// Tokens trained.
+    pub trained_tokens: u64,
+}
 
-/// A kind of ours.
-pub trait Ours:
+/// One of the three kinds of Agoge.
+pub trait AgogeResource:
     Resource<DynamicType = (), Scope = NamespaceResourceScope>
-    + Plannable<Status: Serialize + PartialEq + Default + Clone + Send + Sync>
+    + Plannable<Status: Serialize + PartialEq + Default + Clone + Debug + Send + Sync>
     + Clone
     + Debug
     + DeserializeOwned
@@ -31,29 +40,29 @@ pub trait Ours:
     + Sync
     + 'static
 {
-    /// Which.
+    /// The kind.
     const KIND: Kind;
 
-    /// Its status.
+    /// Returns the status, if one was written.
     fn status(&self) -> Option<&Self::Status>;
-    /// The life cycle's part of a status.
+    /// Returns the part of a status that all kinds share.
     fn run(status: &Self::Status) -> &RunStatus;
-    /// The domain it names.
+    /// Returns the name of the domain.
     fn domain(&self) -> &str;
-    /// The store it names.
+    /// Returns the name of the store, if the manifest names one.
     fn store(&self) -> Option<&str>;
-    /// Its worker template.
+    /// Returns the worker template.
     fn worker(&self) -> &WorkerTemplate;
-    /// The object it waits for.
+    /// Returns the object that this one waits for.
     fn refers_to(&self) -> Option<Target>;
-    /// What it has made so far.
-    fn made(status: &Self::Status) -> Made;
-    /// Events of its own between two statuses.
-    fn notes(_before: &Self::Status, _after: &Self::Status) -> Vec<Event> {
+    /// Returns the amount of work that a status reports.
+    fn work_done(status: &Self::Status) -> WorkDone;
+    /// Returns the events that this kind publishes for a change of its status, beside those of all kinds.
+    fn kind_events(_before: &Self::Status, _after: &Self::Status) -> Vec<Event> {
         vec![]
     }
 
-    /// Its name.
+    /// Returns kind, namespace and name.
     fn target(&self) -> Target {
         Target {
             kind: Self::KIND,
@@ -62,8 +71,8 @@ pub trait Ours:
         }
     }
 
-    /// What becomes of failures.
-    fn rules(&self) -> &[FailureRule] {
+    /// Returns the manifest's rules for failed workers.
+    fn failure_rules(&self) -> &[FailureRule] {
         &self.worker().failure_rules
     }
 }
@@ -94,23 +103,27 @@ macro_rules! common {
     };
 }
 
-impl Ours for SynthesisJob {
+impl AgogeResource for SynthesisJob {
     common!(SynthesisJob, SynthesisJobStatus);
 
     fn refers_to(&self) -> Option<Target> {
         None
     }
 
-    fn made(status: &SynthesisJobStatus) -> Made {
-        (status.attempted, status.accepted, 0)
+    fn work_done(status: &SynthesisJobStatus) -> WorkDone {
+        WorkDone {
+            attempted: status.attempted,
+            accepted: status.accepted,
+            trained_tokens: 0,
+        }
     }
 
-    fn notes(before: &SynthesisJobStatus, after: &SynthesisJobStatus) -> Vec<Event> {
-        generations(&before.lineage, &after.lineage)
+    fn kind_events(before: &SynthesisJobStatus, after: &SynthesisJobStatus) -> Vec<Event> {
+        plan_events(&before.lineage, &after.lineage)
     }
 }
 
-impl Ours for CheckerSuite {
+impl AgogeResource for CheckerSuite {
     common!(CheckerSuite, CheckerSuiteStatus);
 
     fn refers_to(&self) -> Option<Target> {
@@ -122,12 +135,12 @@ impl Ours for CheckerSuite {
         })
     }
 
-    fn made(_: &CheckerSuiteStatus) -> Made {
-        (0, 0, 0)
+    fn work_done(_: &CheckerSuiteStatus) -> WorkDone {
+        WorkDone::default()
     }
 }
 
-impl Ours for GRPORun {
+impl AgogeResource for GRPORun {
     common!(GRPORun, GRPORunStatus);
 
     fn refers_to(&self) -> Option<Target> {
@@ -138,14 +151,17 @@ impl Ours for GRPORun {
         })
     }
 
-    fn made(status: &GRPORunStatus) -> Made {
+    fn work_done(status: &GRPORunStatus) -> WorkDone {
         let trained = status.stages.values().map(|stage| stage.trained_tokens);
-        (0, 0, trained.fold(0, u64::saturating_add))
+        WorkDone {
+            trained_tokens: trained.fold(0, u64::saturating_add),
+            ..WorkDone::default()
+        }
     }
 }
 
-/// What became of plan pairs: promotion and rollback are events.
-fn generations(before: &[Generation], after: &[Generation]) -> Vec<Event> {
+/// Returns an event for each plan pair whose outcome changed: promoted, rolled back, undecided, or awaiting approval.
+fn plan_events(before: &[Generation], after: &[Generation]) -> Vec<Event> {
     let outcome = |generation: &Generation| {
         let known = before
             .iter()
@@ -164,7 +180,7 @@ fn generations(before: &[Generation], after: &[Generation]) -> Vec<Event> {
                 Outcome::Pilot => return None,
             };
             let message = format!(
-                "generation {}: plan {} ({}), {} valid of {} attempted, {:.2} valid a thousand tokens",
+                "generation {}: plan {} ({}), {} of {} attempted are valid, {:.2} valid per thousand tokens",
                 generation.generation,
                 generation.digest,
                 generation.change,
@@ -187,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_promotion_is_told_once() {
+    fn a_promotion_is_published_once() {
         let generation = |outcome| Generation {
             generation: 1,
             digest: "sha256:child".into(),
@@ -198,8 +214,8 @@ mod tests {
             [generation(Outcome::Pilot)],
             [generation(Outcome::Promoted)],
         );
-        assert!(generations(&[], &pilot).is_empty());
-        assert_eq!(generations(&pilot, &promoted)[0].reason, "PlanPromoted");
-        assert!(generations(&promoted, &promoted).is_empty());
+        assert!(plan_events(&[], &pilot).is_empty());
+        assert_eq!(plan_events(&pilot, &promoted)[0].reason, "PlanPromoted");
+        assert!(plan_events(&promoted, &promoted).is_empty());
     }
 }

@@ -1,8 +1,7 @@
-//! What changes hands with the lease: the label on the leader's pod, by which workers find it, and a look at everything.
+//! Acts on a change of leadership: labels the leader's pod, by which workers find it.
 //!
-//! The label is this replica's own pod's. It is taken off when the lease is lost; a replica that cannot do that any more
-//! (cut off, killed) keeps it until its pod is not ready, and what it is told meanwhile costs nothing: reports are lost, not
-//! wrong.
+//! A replica labels its own pod only, and removes the label when it loses the lease. One that cannot do so (cut off, killed)
+//! keeps the label until its pod is not ready. Reports that reach it meanwhile are lost, which costs nothing.
 
 use std::time::Duration;
 
@@ -12,23 +11,37 @@ use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::backoff;
 use crate::names::LEADER;
 
-/// Follows the lease until the process ends: labels this pod, and calls `leads` whenever that changes.
+/// The time after which the change of a label counts as failed.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The pod of this replica.
+#[derive(Clone, Debug)]
+pub struct OwnPod {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Follows the lease until the process ends: calls `on_change` with the current state at once and whenever it changes, and
+/// labels this replica's pod.
 pub async fn follow(
     client: Client,
-    pod: Option<(String, String)>,
+    pod: Option<OwnPod>,
     mut leading: watch::Receiver<bool>,
-    leads: impl Fn(bool),
+    on_change: impl Fn(bool),
 ) {
     let mut labelled = None;
     loop {
-        let now = *leading.borrow_and_update();
-        leads(now);
-        if labelled != Some(now) {
-            labelled = Some(now);
-            if let Some((namespace, name)) = &pod {
-                label(&client, namespace, name, now, &leading).await;
+        let leads = *leading.borrow_and_update();
+        on_change(leads);
+        if labelled != Some(leads) {
+            labelled = Some(leads);
+            if let Some(pod) = &pod {
+                label(&client, pod, leads, &leading).await;
             }
         }
         if leading.changed().await.is_err() {
@@ -37,33 +50,28 @@ pub async fn follow(
     }
 }
 
-async fn label(
-    client: &Client,
-    namespace: &str,
-    name: &str,
-    leads: bool,
-    leading: &watch::Receiver<bool>,
-) {
-    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+/// Sets or removes the label; gives up when the leadership changes again.
+async fn label(client: &Client, pod: &OwnPod, leads: bool, leading: &watch::Receiver<bool>) {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace);
     let value = if leads { json!("true") } else { Value::Null };
     let patch = Patch::Merge(json!({ "metadata": { "labels": { LEADER: value } } }));
-    let mut pause = Duration::from_millis(200);
+    let mut failures = 0;
     while *leading.borrow() == leads {
         let params = PatchParams::default();
-        let asked = pods.patch(name, &params, &patch);
-        match tokio::time::timeout(Duration::from_secs(5), asked).await {
+        let patched = pods.patch(&pod.name, &params, &patch);
+        match tokio::time::timeout(TIMEOUT, patched).await {
             Ok(Ok(_)) => return,
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => {
                 tracing::info!(
-                    name,
-                    "this replica has no pod of that name; workers are not led to it"
+                    name = pod.name,
+                    "there is no pod of this replica's name; workers cannot find this replica"
                 );
                 return;
             }
             Ok(Err(error)) => tracing::warn!(%error, "the leader's label was not changed"),
             Err(_) => tracing::warn!("the leader's label was not changed in time"),
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(10));
+        failures += 1;
+        tokio::time::sleep(backoff::LEADER_LABEL.pause(failures)).await;
     }
 }

@@ -1,11 +1,16 @@
-//! The cluster driver: keeps a cluster at what SynthesisJobs, CheckerSuites and GRPORuns ask for.
+//! The operator: keeps a cluster at what SynthesisJobs, CheckerSuites and GRPORuns ask for.
 //!
-//! The plan (`agoge-plan`, pure) decides; this crate observes ([`index`], [`observe`], `references`), renders ([`render`],
-//! pure), and writes ([`mod@write`]). [`reconcile`] is the loop around them; [`run`] starts everything.
+//! The plan (`agoge-plan`, pure) decides. This crate observes ([`index`], [`observe`], `references`), renders ([`render`],
+//! pure) and writes ([`mod@write`]). [`reconcile`] is the pipeline that connects them; [`run`] starts everything.
 //!
 //! Every replica watches and indexes, so that a standby is warm; only the one that holds the lease writes.
 #![forbid(unsafe_code)]
 
+mod backoff;
+mod cluster;
+mod controllers;
+#[cfg(test)]
+mod fake_api;
 mod http;
 pub mod index;
 pub mod kinds;
@@ -18,208 +23,103 @@ mod progress;
 pub mod reconcile;
 mod references;
 pub mod render;
+mod requests;
 pub mod resolve;
 mod telemetry;
 pub mod write;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use agoge_crds::{CheckerSuite, GROUP, GRPORun, SynthesisJob, VERSION};
-use agoge_lease::Election;
-use futures::channel::mpsc::UnboundedReceiver;
-use futures::{StreamExt, TryStreamExt};
-use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::core::DeserializeGuard;
-use kube::runtime::reflector::{ObjectRef, Store, store};
-use kube::runtime::{Controller, WatchStreamExt, controller, watcher};
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
-use tokio::sync::{Semaphore, watch};
+use agoge_lease::{Election, Leadership};
+use kube::Client;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
-use index::{Index, Pokes};
-use kinds::Ours;
+use controllers::{Controllers, StoreWriters};
+use http::Handlers;
+use index::Index;
+use leader::OwnPod;
 use metrics::Metrics;
-use names::{Kind, SELECTOR, Target};
 pub use options::Options;
-use reconcile::{Context, Guarded, Shared, Stores};
+use reconcile::{CONCURRENT_STATUS_WRITES, Shared};
 use references::References;
+use requests::{ReconcileRequests, RequestReceivers};
 use resolve::Resolver;
 use telemetry::{LogFilter, Traces};
 use write::Writer;
 
-/// How long reconciles wait for the certificate authority at the start.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time for which reconciles wait for the certificate authority at the start. Without one, conditions say so.
+const AUTHORITY_TIMEOUT: Duration = Duration::from_secs(10);
+/// The time in which the lease is released at the end.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why the operator could not go on.
+/// A failure that ends the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
-    /// A setting.
+    /// A setting is wrong.
     #[error("{0}")]
     Setting(String),
-    /// No way to the API server.
+    /// There is no configuration for an API server.
     #[error("cannot find a cluster: {0}; run it in a pod, or set KUBECONFIG")]
     Cluster(String),
-    /// An address that cannot be listened on.
+    /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// The address.
         address: std::net::SocketAddr,
-        /// Why.
+        /// The cause.
         source: std::io::Error,
     },
+    /// A background task panicked.
+    #[error("a background task of the operator failed: {0}; please report this")]
+    Background(#[source] JoinError),
 }
 
-/// Runs the operator until it is asked to stop.
+/// Runs the operator until a signal stops it.
 ///
 /// # Errors
 /// [`OperatorError`]
 pub async fn run(options: Options) -> Result<(), OperatorError> {
+    let (traces, log) = start_telemetry(&options)?;
+    let client = cluster::connect().await?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        identity = options.replica(),
+        "the operator starts"
+    );
+    let stop = stop_on_signals();
+    let candidate = Candidate::start(&client, &options);
+    let operator = Operator::assemble(client, options, log, &candidate.leadership).await?;
+    let ended = operator.run(stop, &candidate.leadership).await;
+    // Every write has ended: another replica may lead now.
+    candidate.release().await;
+    tracing::info!("the operator stops");
+    traces.end().await;
+    ended
+}
+
+/// Starts logs and traces.
+fn start_telemetry(options: &Options) -> Result<(Traces, LogFilter), OperatorError> {
     // Another part of the process may have installed it before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let traces = Traces::start().map_err(OperatorError::Setting)?;
     let log = LogFilter::start(options.log_format, &options.log_filter, &traces)
         .map_err(OperatorError::Setting)?;
-    let client = client().await?;
-    let metrics = Metrics::new().map_err(|error| OperatorError::Setting(error.to_string()))?;
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        identity = options.who(),
-        "operator starts"
-    );
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(stop_on_signals(stop));
-
-    let election = Election {
-        client: client.clone(),
-        namespace: options.namespace.clone(),
-        name: options.lease_name.clone(),
-        identity: options.who(),
-        duration: Duration::from_secs(options.lease_seconds),
-    };
-    let (drained, drain) = watch::channel(false);
-    let (leadership, elected) = election.start(until(drain));
-
-    let (pokes, mut receivers) = Pokes::new();
-    let index = Index::new(pokes.clone());
-    let progress = progress::start(&client, &options, &index, &pokes).await?;
-    let (jobs, jobs_writer) = store::<Guarded<SynthesisJob>>();
-    let (suites, suites_writer) = store::<Guarded<CheckerSuite>>();
-    let (runs, runs_writer) = store::<Guarded<GRPORun>>();
-    let stores = Stores { jobs, suites, runs };
-    let leads = {
-        let leadership = leadership.clone();
-        Arc::new(move || leadership.leads())
-    };
-    let shared = Arc::new(Shared {
-        index: index.clone(),
-        stores: stores.clone(),
-        references: References::default(),
-        resolver: Resolver::new(client.clone(), options.defaults()),
-        writer: Writer::new(client.clone(), leads, &options.who(), metrics.clone()),
-        metrics: metrics.clone(),
-        reports: progress.reports(),
-        bundle: progress.bundle(),
-        statuses: Semaphore::new(reconcile::STATUSES),
-        warm: AtomicBool::new(false),
-    });
-
-    let served = Arc::new(AtomicBool::new(false));
-    let look_at_all = {
-        let (stores, pokes) = (stores.clone(), pokes.clone());
-        move || all(&stores).iter().for_each(|target| pokes.poke(target))
-    };
-    let asked = http::Asked {
-        ready: ready(served.clone(), index.clone()),
-        metrics: text(
-            metrics.clone(),
-            stores.clone(),
-            index.clone(),
-            progress.clone(),
-        ),
-        look_at_all: std::env::var_os("AGOGE_BENCH").map(|_| Arc::new(look_at_all.clone()) as _),
-        log,
-    };
-    let answers = tokio::spawn(http::serve(options.http_listen, asked));
-
-    let mut early = stopped.clone();
-    tokio::select! {
-        () = crds(&client) => {}
-        _ = early.wait_for(|stopped| *stopped) => {}
-    }
-    served.store(true, Ordering::Relaxed);
-    let watches = watches(&client, &options, &index);
-    let warm = warm(&shared, look_at_all.clone());
-    let pod = options
-        .identity
-        .clone()
-        .map(|name| (options.namespace.clone(), name));
-    let on_change = {
-        let metrics = metrics.clone();
-        move |leads: bool| {
-            metrics.leads(leads);
-            tracing::info!(leads, "leadership");
-            if leads {
-                look_at_all();
-            }
-        }
-    };
-    let leader = leader::follow(client.clone(), pod, leadership.changed(), on_change);
-    let every = Every {
-        client: &client,
-        options: &options,
-        shared: &shared,
-        pokes: &pokes,
-        stopped: &stopped,
-    };
-    let mut take = |kind| {
-        receivers.remove(&kind).unwrap_or_else(|| {
-            Pokes::new()
-                .1
-                .remove(&kind)
-                .expect("a receiver of each kind")
-        })
-    };
-    let controllers = futures::future::join3(
-        every.control::<SynthesisJob>(stores.jobs, jobs_writer, take(Kind::SynthesisJob)),
-        every.control::<CheckerSuite>(stores.suites, suites_writer, take(Kind::CheckerSuite)),
-        every.control::<GRPORun>(stores.runs, runs_writer, take(Kind::GRPORun)),
-    );
-    let background = futures::future::join4(watches, warm, leader, std::future::pending::<()>());
-    let ended = tokio::select! {
-        _ = controllers => Ok(()),
-        _ = background => Ok(()),
-        answered = answers => match answered {
-            Ok(Err(source)) => Err(OperatorError::Listen { address: options.http_listen, source }),
-            _ => Ok(()),
-        },
-    };
-    // What was being written is written: another replica may lead now.
-    drained.send_replace(true);
-    let _ = tokio::time::timeout(Duration::from_secs(5), elected).await;
-    tracing::info!("operator stops");
-    traces.end().await;
-    ended
+    Ok((traces, log))
 }
 
-async fn client() -> Result<Client, OperatorError> {
-    let cluster = |error: &dyn std::fmt::Display| OperatorError::Cluster(error.to_string());
-    let mut config = kube::Config::infer()
-        .await
-        .map_err(|error| cluster(&error))?;
-    config.connect_timeout = Some(Duration::from_secs(5));
-    // Longer than a watch is quiet; every other call is bounded by its caller.
-    config.read_timeout = Some(Duration::from_secs(120));
-    config.write_timeout = Some(Duration::from_secs(10));
-    Client::try_from(config).map_err(|error| cluster(&error))
+/// Returns a token that SIGTERM or SIGINT cancels.
+fn stop_on_signals() -> CancellationToken {
+    let stop = CancellationToken::new();
+    tokio::spawn(cancel_on_signals(stop.clone()));
+    stop
 }
 
-async fn stop_on_signals(stop: watch::Sender<bool>) {
+async fn cancel_on_signals(stop: CancellationToken) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut term), Ok(mut int)) = (
         signal(SignalKind::terminate()),
@@ -232,210 +132,200 @@ async fn stop_on_signals(stop: watch::Sender<bool>) {
         _ = term.recv() => {}
         _ = int.recv() => {}
     }
-    tracing::info!("asked to stop");
-    stop.send_replace(true);
+    tracing::info!("a signal stops the operator");
+    stop.cancel();
 }
 
-async fn until(mut flag: watch::Receiver<bool>) {
-    // A sender that is gone says the same as one that says so.
-    let _ = flag.wait_for(|flag| *flag).await;
+/// This replica in the election of a leader.
+struct Candidate {
+    leadership: Leadership,
+    /// Ends the candidacy.
+    resign: CancellationToken,
+    election: JoinHandle<()>,
 }
 
-/// Waits until the API server serves the three kinds.
-async fn crds(client: &Client) {
-    let version = format!("{GROUP}/{VERSION}");
-    let mut told = false;
-    loop {
-        if let Ok(list) = client.list_api_group_resources(&version).await
-            && Kind::ALL
-                .iter()
-                .all(|kind| list.resources.iter().any(|r| r.kind == kind.as_str()))
-        {
-            return;
+impl Candidate {
+    fn start(client: &Client, options: &Options) -> Self {
+        let election = Election {
+            client: client.clone(),
+            namespace: options.namespace.clone(),
+            name: options.lease_name.clone(),
+            identity: options.replica(),
+            duration: Duration::from_secs(options.lease_seconds),
+        };
+        let resign = CancellationToken::new();
+        let (leadership, election) = election.start(resign.clone().cancelled_owned());
+        Self {
+            leadership,
+            resign,
+            election,
         }
-        if !told {
-            tracing::info!(
-                version,
-                "waiting for the CustomResourceDefinitions; install the chart agoge-crds"
-            );
-            told = true;
-        }
-        sleep(Duration::from_secs(1)).await;
+    }
+
+    /// Releases the lease. One that cannot be released in time expires by itself.
+    async fn release(self) {
+        self.resign.cancel();
+        let _ = tokio::time::timeout(RELEASE_TIMEOUT, self.election).await;
     }
 }
 
-fn api<K>(client: &Client, options: &Options) -> Api<K>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-{
-    match options.watch_namespace.as_str() {
-        "" => Api::all(client.clone()),
-        namespace => Api::namespaced(client.clone(), namespace),
+/// The parts of the operator, connected.
+struct Operator {
+    client: Client,
+    options: Options,
+    handlers: Arc<Handlers>,
+    writers: StoreWriters,
+    receivers: RequestReceivers,
+}
+
+impl Operator {
+    /// Connects the parts, and starts the progress server.
+    async fn assemble(
+        client: Client,
+        options: Options,
+        log: LogFilter,
+        leadership: &Leadership,
+    ) -> Result<Self, OperatorError> {
+        let metrics = Metrics::new().map_err(|error| OperatorError::Setting(error.to_string()))?;
+        let (requests, receivers) = ReconcileRequests::channels();
+        let index = Index::new(requests.clone());
+        let progress = progress::start(&client, &options, &index, &requests).await?;
+        let (stores, writers) = controllers::stores();
+        let leads = leadership.clone();
+        let writer = Writer::new(
+            client.clone(),
+            Arc::new(move || leads.leads()),
+            &options.replica(),
+            metrics.clone(),
+        );
+        let shared = Arc::new(Shared {
+            index,
+            stores,
+            references: References::default(),
+            resolver: Resolver::new(client.clone(), options.defaults()),
+            writer,
+            metrics,
+            reports: progress.reports(),
+            authority: progress.authority(),
+            status_writes: Semaphore::new(CONCURRENT_STATUS_WRITES),
+            warm: AtomicBool::new(false),
+        });
+        let handlers = Arc::new(Handlers {
+            shared,
+            progress,
+            requests,
+            log,
+            kinds_served: AtomicBool::new(false),
+        });
+        Ok(Self {
+            client,
+            options,
+            handlers,
+            writers,
+            receivers,
+        })
+    }
+
+    /// Runs the controllers until they are stopped, with everything that they need beside them.
+    async fn run(
+        self,
+        stop: CancellationToken,
+        leadership: &Leadership,
+    ) -> Result<(), OperatorError> {
+        let listen = self.options.http_listen;
+        let mut http = tokio::spawn(http::serve(listen, self.handlers.clone()));
+        tokio::select! {
+            () = cluster::wait_for_kinds(&self.client) => {
+                self.handlers.kinds_served.store(true, Ordering::Relaxed);
+            }
+            () = stop.cancelled() => {}
+            served = &mut http => return http_ended(listen, served),
+        }
+        let mut background = self.start_background(leadership);
+        let controllers = Controllers {
+            client: self.client,
+            options: self.options,
+            shared: self.handlers.shared.clone(),
+            requests: self.handlers.requests.clone(),
+            stop,
+        };
+        tokio::select! {
+            () = controllers.run(self.writers, self.receivers) => Ok(()),
+            error = first_failure(&mut background) => Err(OperatorError::Background(error)),
+            served = http => http_ended(listen, served),
+        }
+    }
+
+    /// Starts the watches of children, the first reconcile of everything, and the following of the lease.
+    fn start_background(&self, leadership: &Leadership) -> JoinSet<()> {
+        let handlers = &self.handlers;
+        let mut background = JoinSet::new();
+        background.spawn(controllers::watch_children(
+            self.client.clone(),
+            self.options.clone(),
+            handlers.shared.index.clone(),
+            handlers.progress.clone(),
+        ));
+        background.spawn(warm_up(handlers.clone()));
+        let pod = self.options.identity.clone().map(|name| OwnPod {
+            namespace: self.options.namespace.clone(),
+            name,
+        });
+        let on_change = {
+            let handlers = handlers.clone();
+            move |leads| leadership_changed(&handlers, leads)
+        };
+        background.spawn(leader::follow(
+            self.client.clone(),
+            pod,
+            leadership.changed(),
+            on_change,
+        ));
+        background
     }
 }
 
-/// A watch that notices a dead connection within two minutes.
-fn watching<K>(
-    client: &Client,
-    options: &Options,
-    config: watcher::Config,
-) -> impl futures::Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + 'static,
-{
-    watcher(api::<K>(client, options), config.timeout(90))
-        .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
-}
-
-/// Waits until everything is there that reconciles need, then has every object looked at.
-async fn warm(shared: &Shared, look_at_all: impl Fn()) {
+/// Waits until the first lists are complete and the certificate authority is there, then lets reconciles act on everything.
+async fn warm_up(handlers: Arc<Handlers>) {
+    const CHECK: Duration = Duration::from_millis(50);
+    let shared = &handlers.shared;
     let began = tokio::time::Instant::now();
     while !shared.index.ready() {
-        sleep(Duration::from_millis(50)).await;
+        sleep(CHECK).await;
     }
-    // An authority that cannot be had is told in conditions, but not before it had its time.
-    while (shared.bundle)().is_none() && began.elapsed() < PATIENCE {
-        sleep(Duration::from_millis(50)).await;
+    while (shared.authority)().is_none() && began.elapsed() < AUTHORITY_TIMEOUT {
+        sleep(CHECK).await;
     }
     shared.warm.store(true, Ordering::Relaxed);
-    look_at_all();
+    handlers.reconcile_all();
 }
 
-/// The watches of children, until the process ends.
-async fn watches(client: &Client, options: &Options, index: &Index) {
-    let ours = || watcher::Config::default().labels(SELECTOR);
-    let refused = watcher::Config::default().fields("involvedObject.kind=Job,reason=FailedCreate");
-    futures::join!(
-        index::follow("jobs", watching::<Job>(client, options, ours()), |e| index
-            .job(e)),
-        index::follow("pods", watching::<Pod>(client, options, ours()), |e| index
-            .pod(e)),
-        index::follow("events", watching::<Event>(client, options, refused), |e| {
-            index.told(e)
-        }),
-    );
-}
-
-/// What the controllers of all kinds are made from.
-struct Every<'a> {
-    client: &'a Client,
-    options: &'a Options,
-    shared: &'a Arc<Shared>,
-    pokes: &'a Pokes,
-    stopped: &'a watch::Receiver<bool>,
-}
-
-impl Every<'_> {
-    /// The controller of one kind, until it is asked to stop.
-    async fn control<K: Ours>(
-        &self,
-        reader: Store<Guarded<K>>,
-        writer: kube::runtime::reflector::store::Writer<Guarded<K>>,
-        poked: UnboundedReceiver<Target>,
-    ) {
-        let (references, pokes) = (self.shared.references.clone(), self.pokes.clone());
-        let (metrics, more) = (self.shared.metrics.clone(), self.shared.metrics.clone());
-        let objects = watching::<Guarded<K>>(self.client, self.options, watcher::Config::default())
-            .inspect_ok(move |event| references.see(event, &pokes))
-            .reflect(writer)
-            .applied_objects()
-            .inspect_ok(move |guard: &Guarded<K>| {
-                metrics.queued(&Target {
-                    kind: K::KIND,
-                    namespace: guard.namespace().unwrap_or_default(),
-                    name: guard.name_any(),
-                });
-            });
-        let poked = poked.map(move |target| {
-            more.queued(&target);
-            ObjectRef::<Guarded<K>>::new(&target.name).within(&target.namespace)
-        });
-        let config = controller::Config::default().concurrency(self.options.concurrency);
-        let context = Arc::new(Context::<K>::new(self.shared.clone()));
-        Controller::for_stream(objects, reader)
-            .with_config(config)
-            .reconcile_on(poked)
-            .graceful_shutdown_on(until(self.stopped.clone()))
-            .run(reconcile::reconcile::<K>, reconcile::pause::<K>, context)
-            .for_each(|result| async move {
-                match result {
-                    // Its object went meanwhile.
-                    Ok(_) | Err(controller::Error::ObjectNotFound(_)) => {}
-                    // Told by the pause.
-                    Err(controller::Error::ReconcilerFailed(..)) => {}
-                    Err(error) => tracing::warn!(%error, kind = %K::KIND, "a watch was interrupted; it goes on"),
-                }
-            })
-            .await;
+/// Records a change of leadership; a new leader reconciles everything.
+fn leadership_changed(handlers: &Handlers, leads: bool) {
+    handlers.shared.metrics.leads(leads);
+    tracing::info!(leads, "the leadership of this replica");
+    if leads {
+        handlers.reconcile_all();
     }
 }
 
-fn ready(
-    served: Arc<AtomicBool>,
-    index: Index,
-) -> Arc<dyn Fn() -> Result<(), String> + Send + Sync> {
-    Arc::new(move || {
-        if !served.load(Ordering::Relaxed) {
-            return Err("waiting for the CustomResourceDefinitions".into());
+/// Returns the panic of the first background task that has one. Tasks that end are done.
+async fn first_failure(background: &mut JoinSet<()>) -> JoinError {
+    while let Some(ended) = background.join_next().await {
+        if let Err(error) = ended {
+            return error;
         }
-        if index.ready() {
-            Ok(())
-        } else {
-            Err("waiting for the first lists of Jobs and pods".into())
-        }
-    })
-}
-
-fn text(
-    metrics: Metrics,
-    stores: Stores,
-    index: Index,
-    progress: progress::Progress,
-) -> Arc<dyn Fn() -> String + Send + Sync> {
-    Arc::new(move || {
-        let mut objects = HashMap::new();
-        phases(&stores.jobs, &mut objects);
-        phases(&stores.suites, &mut objects);
-        phases(&stores.runs, &mut objects);
-        for (outcome, so_far) in progress.outcomes() {
-            metrics.reports(outcome, so_far);
-        }
-        metrics.text(&objects, index.tally())
-    })
-}
-
-fn phases<K: Ours>(store: &Store<Guarded<K>>, into: &mut HashMap<(Kind, String), i64>) {
-    for guard in store.state() {
-        let phase = match &guard.0 {
-            Ok(object) => object
-                .status()
-                .map(|status| format!("{:?}", K::run(status).phase))
-                .unwrap_or_else(|| "Pending".into()),
-            Err(_) => "Invalid".into(),
-        };
-        *into.entry((K::KIND, phase)).or_default() += 1;
     }
+    std::future::pending().await
 }
 
-/// Every object there is.
-fn all(stores: &Stores) -> Vec<Target> {
-    let mut targets = vec![];
-    list(&stores.jobs, &mut targets);
-    list(&stores.suites, &mut targets);
-    list(&stores.runs, &mut targets);
-    targets
-}
-
-fn list<K: Ours>(store: &Store<DeserializeGuard<K>>, into: &mut Vec<Target>) {
-    into.extend(store.state().iter().map(|guard| Target {
-        kind: K::KIND,
-        namespace: guard.namespace().unwrap_or_default(),
-        name: guard.name_any(),
-    }));
+fn http_ended(
+    address: std::net::SocketAddr,
+    served: Result<std::io::Result<()>, JoinError>,
+) -> Result<(), OperatorError> {
+    match served {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(source)) => Err(OperatorError::Listen { address, source }),
+        Err(error) => Err(OperatorError::Background(error)),
+    }
 }

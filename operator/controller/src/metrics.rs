@@ -1,237 +1,350 @@
-//! What the operator counts, in the Prometheus text format. No label takes an object's name.
+//! Metrics in the Prometheus text format. No label contains an object's name.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus::core::Collector;
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use crate::kinds::WorkDone;
 use crate::names::{Kind, Target};
 
-/// Buckets of a reconcile, in seconds.
-const FAST: [f64; 12] = [
+/// Buckets for the duration of a reconcile, in seconds.
+const RECONCILE_BUCKETS: [f64; 12] = [
     0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 1.0, 10.0,
 ];
-/// Buckets of the time to something, in seconds.
-const SLOW: [f64; 12] = [
+/// Buckets for the time to a milestone, in seconds.
+const MILESTONE_BUCKETS: [f64; 12] = [
     0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0,
 ];
 
-/// The metrics. Cloned freely.
+/// The metrics of this process. Clones share them.
 #[derive(Clone)]
 pub struct Metrics(Arc<Inner>);
 
 struct Inner {
     registry: Registry,
+    reconciles: Reconciles,
+    cluster: Cluster,
+    queue: Queue,
+    milestones: Milestones,
+    leadership: Leadership,
+    reports: IntCounterVec,
+    work: Work,
+}
+
+/// Reconciles and the writes they send.
+struct Reconciles {
     duration: HistogramVec,
-    reconciles: IntCounterVec,
+    results: IntCounterVec,
     errors: IntCounterVec,
     requests: IntCounterVec,
+}
+
+/// Objects and children, counted when metrics are read.
+struct Cluster {
     objects: IntGaugeVec,
     children: IntGaugeVec,
+}
+
+/// Objects that wait to be reconciled.
+struct Queue {
     depth: IntGaugeVec,
-    age: prometheus::GaugeVec,
-    to_pods: HistogramVec,
-    to_ready: HistogramVec,
-    to_step: HistogramVec,
+    age: GaugeVec,
+    /// The time since which an object waits. It is removed when the object is reconciled or turns out not to exist.
+    waiting: Mutex<HashMap<Target, Instant>>,
+}
+
+/// The time from the creation of an object to its milestones.
+struct Milestones {
+    pods: HistogramVec,
+    ready: HistogramVec,
+    step: HistogramVec,
+}
+
+struct Leadership {
     leader: IntGauge,
     transitions: IntCounter,
-    reports: IntCounterVec,
+}
+
+/// Work, as statuses report it.
+struct Work {
     accepted: IntCounter,
     attempted: IntCounter,
     trained: IntCounter,
-    queued: Mutex<HashMap<Target, Instant>>,
 }
 
-impl Metrics {
-    /// New ones, all at nothing.
-    ///
-    /// # Errors
-    /// Never in practice: the names are fixed and differ.
-    pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok::<_, prometheus::Error>(counters)
-        };
-        let counter = |name: &str, help: &str| {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
-        let gauges = |name: &str, help: &str, labels: &[&str]| {
-            let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(gauges.clone()))?;
-            Ok::<_, prometheus::Error>(gauges)
-        };
-        let histograms = |name: &str, help: &str, buckets: &[f64]| {
-            let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-            let histograms = HistogramVec::new(opts, &["kind"])?;
-            registry.register(Box::new(histograms.clone()))?;
-            Ok::<_, prometheus::Error>(histograms)
-        };
-        let age = prometheus::GaugeVec::new(
-            Opts::new(
-                "agoge_queue_age_seconds",
-                "Age of the oldest object that waits to be looked at",
-            ),
-            &["kind"],
-        )?;
-        registry.register(Box::new(age.clone()))?;
-        let leader = IntGauge::new("agoge_leader", "Whether this replica leads")?;
-        registry.register(Box::new(leader.clone()))?;
-        Ok(Self(Arc::new(Inner {
-            duration: histograms(
+/// Creates metrics and registers them.
+struct Registrar<'a>(&'a Registry);
+
+impl Registrar<'_> {
+    fn register<C: Collector + Clone + 'static>(&self, collector: C) -> prometheus::Result<C> {
+        self.0.register(Box::new(collector.clone()))?;
+        Ok(collector)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.register(IntCounter::new(name, help)?)
+    }
+
+    fn counters(&self, name: &str, help: &str, by: &[&str]) -> prometheus::Result<IntCounterVec> {
+        self.register(IntCounterVec::new(Opts::new(name, help), by)?)
+    }
+
+    fn gauges(&self, name: &str, help: &str, by: &[&str]) -> prometheus::Result<IntGaugeVec> {
+        self.register(IntGaugeVec::new(Opts::new(name, help), by)?)
+    }
+
+    fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+    ) -> prometheus::Result<HistogramVec> {
+        let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.register(HistogramVec::new(opts, &["kind"])?)
+    }
+}
+
+impl Reconciles {
+    fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            duration: registrar.histograms(
                 "agoge_reconcile_duration_seconds",
-                "Time of one reconcile",
-                &FAST,
+                "Duration of one reconcile",
+                &RECONCILE_BUCKETS,
             )?,
-            reconciles: counters(
+            results: registrar.counters(
                 "agoge_reconciles_total",
-                "Reconciles by their result",
+                "Reconciles by result",
                 &["kind", "result"],
             )?,
-            errors: counters(
+            errors: registrar.counters(
                 "agoge_reconcile_errors_total",
-                "Failed reconciles by class",
+                "Failed reconciles by class of error",
                 &["kind", "reason"],
             )?,
-            requests: counters(
+            requests: registrar.counters(
                 "agoge_api_requests_total",
                 "Writes to the API server",
                 &["verb", "resource", "outcome"],
             )?,
-            objects: gauges("agoge_objects", "Objects by phase", &["kind", "phase"])?,
-            children: gauges(
+        })
+    }
+}
+
+impl Cluster {
+    fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            objects: registrar.gauges("agoge_objects", "Objects by phase", &["kind", "phase"])?,
+            children: registrar.gauges(
                 "agoge_children",
-                "Children by what they do and how they are",
+                "Children by role and state",
                 &["kind", "role", "state"],
             )?,
-            depth: gauges(
+        })
+    }
+}
+
+impl Queue {
+    fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
+        let age = Opts::new(
+            "agoge_queue_age_seconds",
+            "Time for which the oldest object in the queue has waited",
+        );
+        Ok(Self {
+            depth: registrar.gauges(
                 "agoge_queue_depth",
-                "Objects that wait to be looked at",
+                "Objects that wait to be reconciled",
                 &["kind"],
             )?,
-            age,
-            to_pods: histograms(
-                "agoge_time_to_pods_seconds",
-                "From an object's creation to its first Job",
-                &SLOW,
-            )?,
-            to_ready: histograms(
-                "agoge_time_to_ready_seconds",
-                "From an object's creation to its first running pod",
-                &SLOW,
-            )?,
-            to_step: histograms(
-                "agoge_time_to_first_step_seconds",
-                "From an object's creation to its first reported work",
-                &SLOW,
-            )?,
-            leader,
-            transitions: counter(
-                "agoge_lease_transitions_total",
-                "Times this replica took or lost the lease",
-            )?,
-            reports: counters(
-                "agoge_progress_reports_total",
-                "Progress reports by their outcome",
-                &["outcome"],
-            )?,
-            accepted: counter(
-                "agoge_instances_accepted_total",
-                "Instances accepted, as statuses told",
-            )?,
-            attempted: counter(
-                "agoge_instances_attempted_total",
-                "Instances attempted, as statuses told",
-            )?,
-            trained: counter(
-                "agoge_trained_tokens_total",
-                "Tokens trained in finished stages, as statuses told",
-            )?,
-            queued: Mutex::default(),
-            registry,
-        })))
+            age: registrar.register(GaugeVec::new(age, &["kind"])?)?,
+            waiting: Mutex::default(),
+        })
     }
 
-    /// An object is to be looked at.
+    fn waiting(&self) -> MutexGuard<'_, HashMap<Target, Instant>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the gauges from the objects that wait now.
+    fn measure(&self) {
+        let waiting = self.waiting();
+        for kind in Kind::ALL {
+            let of_kind = || waiting.iter().filter(|(target, _)| target.kind == kind);
+            let ages = of_kind().map(|(_, since)| since.elapsed().as_secs_f64());
+            let oldest = ages.fold(0.0, f64::max);
+            let depth = i64::try_from(of_kind().count()).unwrap_or(i64::MAX);
+            self.depth.with_label_values(&[kind.as_str()]).set(depth);
+            self.age.with_label_values(&[kind.as_str()]).set(oldest);
+        }
+    }
+}
+
+impl Milestones {
+    fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
+        let histograms =
+            |name: &str, help: &str| registrar.histograms(name, help, &MILESTONE_BUCKETS);
+        Ok(Self {
+            pods: histograms(
+                "agoge_time_to_pods_seconds",
+                "Time from an object's creation to its first Job",
+            )?,
+            ready: histograms(
+                "agoge_time_to_ready_seconds",
+                "Time from an object's creation to its first running pod",
+            )?,
+            step: histograms(
+                "agoge_time_to_first_step_seconds",
+                "Time from an object's creation to its first reported work",
+            )?,
+        })
+    }
+}
+
+impl Leadership {
+    fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            leader: registrar.register(IntGauge::new(
+                "agoge_leader",
+                "1 while this replica leads, otherwise 0",
+            )?)?,
+            transitions: registrar.counter(
+                "agoge_lease_transitions_total",
+                "Times this replica acquired or lost the lease",
+            )?,
+        })
+    }
+}
+
+impl Work {
+    fn new(registrar: &Registrar<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            accepted: registrar.counter(
+                "agoge_instances_accepted_total",
+                "Instances accepted, as statuses report them",
+            )?,
+            attempted: registrar.counter(
+                "agoge_instances_attempted_total",
+                "Instances attempted, as statuses report them",
+            )?,
+            trained: registrar.counter(
+                "agoge_trained_tokens_total",
+                "Tokens trained in finished stages, as statuses report them",
+            )?,
+        })
+    }
+}
+
+impl Metrics {
+    /// Creates all metrics.
+    ///
+    /// # Errors
+    /// None in practice: the names are fixed and distinct.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let registrar = Registrar(&registry);
+        let inner = Inner {
+            reconciles: Reconciles::new(&registrar)?,
+            cluster: Cluster::new(&registrar)?,
+            queue: Queue::new(&registrar)?,
+            milestones: Milestones::new(&registrar)?,
+            leadership: Leadership::new(&registrar)?,
+            reports: registrar.counters(
+                "agoge_progress_reports_total",
+                "Progress reports by outcome",
+                &["outcome"],
+            )?,
+            work: Work::new(&registrar)?,
+            registry,
+        };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// Records that an object waits to be reconciled.
     pub fn queued(&self, target: &Target) {
-        let mut queued = self.0.queued.lock().unwrap_or_else(PoisonError::into_inner);
-        if !queued.contains_key(target) {
-            queued.insert(target.clone(), Instant::now());
+        let mut waiting = self.0.queue.waiting();
+        if !waiting.contains_key(target) {
+            waiting.insert(target.clone(), Instant::now());
         }
     }
 
-    /// An object is being looked at.
-    pub fn taken(&self, target: &Target) {
-        let mut queued = self.0.queued.lock().unwrap_or_else(PoisonError::into_inner);
-        queued.remove(target);
+    /// Records that an object waits no more: it is being reconciled, or does not exist.
+    pub fn dequeued(&self, target: &Target) {
+        self.0.queue.waiting().remove(target);
     }
 
-    /// A reconcile came to its end.
+    /// Records the end of a reconcile.
     pub fn reconciled(&self, kind: Kind, took: Duration, result: Result<&str, &str>) {
         let kind = kind.as_str();
-        let inner = &self.0;
-        inner
+        let reconciles = &self.0.reconciles;
+        reconciles
             .duration
             .with_label_values(&[kind])
             .observe(took.as_secs_f64());
-        match result {
-            Ok(result) => inner.reconciles.with_label_values(&[kind, result]).inc(),
-            Err(reason) => {
-                inner.reconciles.with_label_values(&[kind, "error"]).inc();
-                inner.errors.with_label_values(&[kind, reason]).inc();
-            }
+        let (result, error) = match result {
+            Ok(result) => (result, None),
+            Err(reason) => ("error", Some(reason)),
+        };
+        reconciles.results.with_label_values(&[kind, result]).inc();
+        if let Some(reason) = error {
+            reconciles.errors.with_label_values(&[kind, reason]).inc();
         }
     }
 
-    /// A write was answered.
+    /// Records the outcome of a write.
     pub fn api_request(&self, verb: &str, resource: &str, outcome: &str) {
         self.0
+            .reconciles
             .requests
             .with_label_values(&[verb, resource, outcome])
             .inc();
     }
 
-    /// An object got its first Job, its first running pod, or its first report.
+    /// Records the time after which an object reached a milestone.
     pub fn reached(&self, kind: Kind, milestone: Milestone, after: Duration) {
+        let milestones = &self.0.milestones;
         let histogram = match milestone {
-            Milestone::Pods => &self.0.to_pods,
-            Milestone::Ready => &self.0.to_ready,
-            Milestone::Step => &self.0.to_step,
+            Milestone::Pods => &milestones.pods,
+            Milestone::Ready => &milestones.ready,
+            Milestone::Step => &milestones.step,
         };
         histogram
             .with_label_values(&[kind.as_str()])
             .observe(after.as_secs_f64());
     }
 
-    /// What statuses told of instances and tokens since the last one.
-    pub fn made(&self, attempted: u64, accepted: u64, trained: u64) {
-        self.0.attempted.inc_by(attempted);
-        self.0.accepted.inc_by(accepted);
-        self.0.trained.inc_by(trained);
+    /// Records the work between two statuses of one object.
+    pub fn work_done(&self, before: WorkDone, after: WorkDone) {
+        let work = &self.0.work;
+        let more = |counter: &IntCounter, before: u64, after: u64| {
+            counter.inc_by(after.saturating_sub(before));
+        };
+        more(&work.attempted, before.attempted, after.attempted);
+        more(&work.accepted, before.accepted, after.accepted);
+        more(&work.trained, before.trained_tokens, after.trained_tokens);
     }
 
-    /// Whether this replica leads now.
+    /// Records if this replica leads.
     pub fn leads(&self, leads: bool) {
-        if (self.0.leader.get() == 1) != leads {
-            self.0.transitions.inc();
+        let leadership = &self.0.leadership;
+        if (leadership.leader.get() == 1) != leads {
+            leadership.transitions.inc();
         }
-        self.0.leader.set(i64::from(leads));
+        leadership.leader.set(i64::from(leads));
     }
 
-    /// Progress reports so far, by outcome.
-    pub fn reports(&self, outcome: &str, so_far: u64) {
+    /// Records the number of progress reports with an outcome, since the process started.
+    pub fn reports(&self, outcome: &str, total: u64) {
         let counter = self.0.reports.with_label_values(&[outcome]);
-        counter.inc_by(so_far.saturating_sub(counter.get()));
+        counter.inc_by(total.saturating_sub(counter.get()));
     }
 
-    /// The whole in the Prometheus text format, with what is counted only when it is asked for.
+    /// Returns all metrics in the Prometheus text format, with the given counts of objects and children.
     #[must_use]
     pub fn text(
         &self,
@@ -239,46 +352,42 @@ impl Metrics {
         children: impl IntoIterator<Item = ((Kind, String, &'static str), usize)>,
     ) -> String {
         let inner = &self.0;
-        inner.objects.reset();
+        inner.cluster.objects.reset();
         for ((kind, phase), count) in objects {
-            inner
-                .objects
+            let gauges = &inner.cluster.objects;
+            gauges
                 .with_label_values(&[kind.as_str(), phase.as_str()])
                 .set(*count);
         }
-        inner.children.reset();
+        inner.cluster.children.reset();
         for ((kind, component, state), count) in children {
-            inner
-                .children
+            let gauges = &inner.cluster.children;
+            gauges
                 .with_label_values(&[kind.as_str(), component.as_str(), state])
                 .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
-        {
-            let queued = inner.queued.lock().unwrap_or_else(PoisonError::into_inner);
-            for kind in Kind::ALL {
-                let ages = || queued.iter().filter(|(target, _)| target.kind == kind);
-                let oldest = ages().map(|(_, at)| at.elapsed().as_secs_f64());
-                let oldest = oldest.fold(0.0, f64::max);
-                let depth = i64::try_from(ages().count()).unwrap_or(i64::MAX);
-                inner.depth.with_label_values(&[kind.as_str()]).set(depth);
-                inner.age.with_label_values(&[kind.as_str()]).set(oldest);
-            }
-        }
+        inner.queue.measure();
         let mut text = vec![];
         if let Err(error) = TextEncoder::new().encode(&inner.registry.gather(), &mut text) {
-            tracing::warn!(%error, "metrics were not written");
+            tracing::warn!(%error, "metrics were not encoded");
         }
         String::from_utf8(text).unwrap_or_default()
     }
+
+    /// Returns the number of objects that wait to be reconciled.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.queue.waiting().len()
+    }
 }
 
-/// A moment in an object's life that is timed once.
+/// A moment in an object's life that is measured once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Milestone {
-    /// Its first Job was made.
+    /// Its first Job was created.
     Pods,
     /// Its first pod runs.
     Ready,
-    /// Its first report came.
+    /// Its first work was reported.
     Step,
 }

@@ -1,12 +1,13 @@
-//! The words that the driver writes on what it makes, and finds it by.
+//! The labels, annotations and other names that the operator writes on the objects it creates, and finds them by.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use agoge_plan::Child;
 
 /// Field manager, and `app.kubernetes.io/managed-by`.
 pub const MANAGER: &str = "agoge-operator";
-/// What every child, and every pod of one, carries.
+/// Selector of all children and their pods.
 pub const SELECTOR: &str = "app.kubernetes.io/managed-by=agoge-operator";
 /// Label: the owner's kind.
 pub const KIND: &str = "agoge.dev/kind";
@@ -14,17 +15,17 @@ pub const KIND: &str = "agoge.dev/kind";
 pub const OWNER: &str = "agoge.dev/owner";
 /// Label: the child's key.
 pub const KEY: &str = "agoge.dev/key";
-/// Label: which attempt.
+/// Label: the number of the attempt.
 pub const ATTEMPT: &str = "agoge.dev/attempt";
-/// Label: what the child does.
+/// Label: the child's component, which is the worker's subcommand.
 pub const COMPONENT: &str = "app.kubernetes.io/component";
 /// Label of the operator's pod that leads.
 pub const LEADER: &str = "agoge.dev/leader";
-/// Annotation: a digest of what the child was asked. Another digest never changes a child that exists.
+/// Annotation: a digest of the child's work. A child that exists is never changed, even if the digest differs.
 pub const SPEC_HASH: &str = "agoge.dev/spec-hash";
-/// Annotation of pods: the assignment, which they find as a file.
+/// Annotation of pods: the assignment, which they read as a file.
 pub const ASSIGNMENT: &str = "agoge.dev/assignment";
-/// Annotation of pods: the certificate authority of the address where they report, which they find as a file.
+/// Annotation of pods: the certificate authority of the progress server, which they read as a file.
 pub const CA: &str = "agoge.dev/ca";
 /// Label that Kueue reads.
 pub const QUEUE: &str = "kueue.x-k8s.io/queue-name";
@@ -32,10 +33,10 @@ pub const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 pub const CONTAINER: &str = "worker";
 /// Port at which trainer ranks meet.
 pub const RANKS_PORT: u16 = 29_400;
-/// Audience of the token with which a pod reports.
+/// Audience of the token with which a pod reports progress.
 pub const AUDIENCE: &str = "agoge-progress";
 
-/// A kind of ours.
+/// One of the three kinds of Agoge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// SynthesisJob.
@@ -50,7 +51,7 @@ impl Kind {
     /// All three.
     pub const ALL: [Self; 3] = [Self::SynthesisJob, Self::CheckerSuite, Self::GRPORun];
 
-    /// As manifests write it.
+    /// Returns the kind as manifests write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -60,7 +61,7 @@ impl Kind {
         }
     }
 
-    /// The kind of this name.
+    /// Returns the kind of this name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.as_str() == name)
@@ -73,7 +74,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// An object of ours, by name.
+/// The kind, namespace and name of one Agoge object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Target {
     /// Its kind.
@@ -84,9 +85,9 @@ pub struct Target {
     pub name: String,
 }
 
-/// The labels of a child and of its pods.
+/// Returns the labels of a child and of its pods.
 #[must_use]
-pub fn labels(child: &Child) -> serde_json::Map<String, serde_json::Value> {
+pub fn labels(child: &Child) -> BTreeMap<String, String> {
     [
         ("app.kubernetes.io/name", "agoge".to_owned()),
         ("app.kubernetes.io/managed-by", MANAGER.to_owned()),
@@ -97,6 +98,6 @@ pub fn labels(child: &Child) -> serde_json::Map<String, serde_json::Value> {
         (ATTEMPT, child.attempt.to_string()),
     ]
     .into_iter()
-    .map(|(key, value)| (key.to_owned(), value.into()))
+    .map(|(key, value)| (key.to_owned(), value))
     .collect()
 }

@@ -1,75 +1,75 @@
-//! The operator's settings: `agoge operator`, each also as an environment variable.
+//! The settings of `agoge operator`. Each can also be given as an environment variable.
 
 use std::net::SocketAddr;
 
 use crate::render::StoreFrom;
 use crate::resolve::Defaults;
 
-/// Keep a cluster at what its SynthesisJobs, CheckerSuites and GRPORuns ask for.
+/// Run the operator: create and supervise the workers of SynthesisJobs, CheckerSuites and GRPORuns.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// The operator's own namespace.
     #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
     pub namespace: String,
-    /// This replica's name: its pod's.
+    /// The name of this replica: that of its pod.
     #[arg(long, env = "POD_NAME")]
     pub identity: Option<String>,
-    /// The namespace to watch; empty watches all.
+    /// The namespace to watch; if empty, all namespaces are watched.
     #[arg(long, env = "AGOGE_WATCH_NAMESPACE", default_value = "")]
     pub watch_namespace: String,
-    /// Image of workers, where a manifest names none.
+    /// Image of workers, for manifests that name none.
     #[arg(
         long,
         env = "AGOGE_WORKER_IMAGE",
         default_value = "localhost/agoge-worker:dev"
     )]
     pub worker_image: String,
-    /// When it is pulled.
+    /// Pull policy of that image.
     #[arg(long, env = "AGOGE_WORKER_PULL_POLICY", default_value = "IfNotPresent")]
     pub worker_pull_policy: String,
-    /// Service account of workers; it needs no permission.
+    /// Service account of workers; it needs no permissions.
     #[arg(long, env = "AGOGE_WORKER_SERVICE_ACCOUNT", default_value = "default")]
     pub worker_service_account: String,
-    /// Store of manifests that name none: `s3://bucket/prefix`, or a path on a volume.
+    /// Store for manifests that name none: `s3://bucket/prefix`, or a path on a volume.
     #[arg(long, env = "AGOGE_STORE_URL")]
     pub store_url: Option<String>,
-    /// The store's endpoint, where it is not the cloud's own.
+    /// The store's endpoint, unless it is the cloud's own.
     #[arg(long, env = "AGOGE_STORE_ENDPOINT")]
     pub store_endpoint: Option<String>,
     /// The store's region.
     #[arg(long, env = "AGOGE_STORE_REGION")]
     pub store_region: Option<String>,
-    /// Reach the store without TLS.
+    /// Connect to the store without TLS.
     #[arg(long, env = "AGOGE_STORE_ALLOW_HTTP", num_args = 0..=1, default_value_t = false, default_missing_value = "true")]
     pub store_allow_http: bool,
-    /// Secret, in the namespace of a run, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+    /// Secret in each workload namespace, with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
     #[arg(long, env = "AGOGE_STORE_SECRET")]
     pub store_secret: Option<String>,
-    /// PersistentVolumeClaim, in the namespace of a run, on which a store that is a path lies.
+    /// PersistentVolumeClaim in each workload namespace that holds the store, if the store is a path.
     #[arg(long, env = "AGOGE_STORE_CLAIM")]
     pub store_claim: Option<String>,
-    /// Name of the lease that the leader holds.
+    /// Name of the Lease that the leader holds.
     #[arg(long, env = "AGOGE_LEASE_NAME", default_value = "agoge-operator")]
     pub lease_name: String,
-    /// Seconds for which the lease is held.
+    /// Duration of the Lease in seconds.
     #[arg(long, env = "AGOGE_LEASE_SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(3..=300))]
     pub lease_seconds: u64,
-    /// Where workers' progress is taken.
+    /// Address on which workers' progress reports are accepted.
     #[arg(long, env = "AGOGE_PROGRESS_LISTEN", default_value = "0.0.0.0:9443")]
     pub progress_listen: SocketAddr,
-    /// The address workers report to; unset: the Service `agoge-progress` of the own namespace.
+    /// Address that workers report to; if unset, the Service `agoge-progress` in the operator's namespace.
     #[arg(long, env = "AGOGE_PROGRESS_URL")]
     pub progress_url: Option<String>,
-    /// Where health and metrics are asked for.
+    /// Address on which health and metrics are served.
     #[arg(long, env = "AGOGE_HTTP_LISTEN", default_value = "0.0.0.0:8080")]
     pub http_listen: SocketAddr,
-    /// Objects of a kind that are looked at at once.
+    /// Objects of one kind that are reconciled concurrently.
     #[arg(long, env = "AGOGE_CONCURRENCY", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: u16,
-    /// How logs are written.
+    /// Format of the log.
     #[arg(long, env = "AGOGE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Json)]
     pub log_format: LogFormat,
-    /// What is logged, such as `info` or `agoge_controller=debug,info`; changed at run time by PUT /log-filter.
+    /// Log filter, such as `info` or `agoge_controller=debug,info`; PUT /log-filter changes it at run time.
     #[arg(
         long,
         env = "AGOGE_LOG_FILTER",
@@ -78,25 +78,25 @@ pub struct Options {
     pub log_filter: String,
 }
 
-/// How logs are written.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
-    /// For people.
+    /// Plain text for people.
     Text,
 }
 
 impl Options {
-    /// This replica's name.
+    /// Returns the name of this replica.
     #[must_use]
-    pub fn who(&self) -> String {
+    pub fn replica(&self) -> String {
         self.identity
             .clone()
             .unwrap_or_else(|| format!("agoge-{}", std::process::id()))
     }
 
-    /// What names stand for that no manifest resolves.
+    /// Returns the settings for everything that a manifest leaves out.
     #[must_use]
     pub fn defaults(&self) -> Defaults {
         let of = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());

@@ -1,11 +1,11 @@
-//! Progress of pods: the server they report to, tied to what the index knows of pods.
+//! The progress of pods: connects the server that they report to with the index of pods.
 //!
-//! A plan sees a child's reports as they were up to five seconds ago: whatever else has an object looked at, its status is
-//! written for progress alone once in that time.
+//! A plan sees the reports of a child as they were up to five seconds ago. Whatever else an object is reconciled for, its
+//! status is written for progress alone once in that time.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use agoge_progress::{
     Authority, Board, Cached, Counters, INTERVAL, KubeReview, PodRef, Pods, Server, Serving,
@@ -15,22 +15,25 @@ use kube::Client;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use crate::index::{Index, Pokes};
+use crate::index::Index;
 use crate::names::{Kind, Target};
-use crate::reconcile::{Bundle, Reports};
-use crate::{OperatorError, Options};
+use crate::reconcile::{AuthorityBundle, Reports};
+use crate::requests::ReconcileRequests;
+use crate::{OperatorError, Options, backoff};
 
-type ByShard = BTreeMap<u32, Value>;
-/// Reports, and since when they are shown.
-type Shown = (Instant, ByShard);
+/// Namespace and name of a child.
+type ChildName = (String, String);
+/// Reports by shard.
+type ShardReports = BTreeMap<u32, Value>;
 
-/// What the driver has of the progress server.
+/// The progress server, as the rest of the operator uses it. Clones share it.
 #[derive(Clone)]
 pub struct Progress {
     board: Board,
     counters: Counters,
-    bundle: Arc<OnceLock<String>>,
-    shown: Arc<Mutex<HashMap<(String, String), Shown>>>,
+    authority: Arc<OnceLock<String>>,
+    /// The reports that plans see, and the time since which they do.
+    snapshots: Arc<Mutex<HashMap<ChildName, (Instant, ShardReports)>>>,
 }
 
 impl Pods for Index {
@@ -47,75 +50,84 @@ impl Pods for Index {
 }
 
 impl Progress {
-    /// The last reports of a child's shards.
-    pub fn reports(&self) -> Reports {
-        let progress = self.clone();
-        Arc::new(move |namespace, child| progress.shown(namespace, child))
+    /// Creates a board for the pods of this index, without a server.
+    #[must_use]
+    pub fn new(index: &Index) -> Self {
+        Self {
+            board: Board::new(Arc::new(index.clone())),
+            counters: Counters::default(),
+            authority: Arc::default(),
+            snapshots: Arc::default(),
+        }
     }
 
-    fn shown(&self, namespace: &str, child: &str) -> ByShard {
+    /// Returns a function that returns the last reports of a child's shards.
+    #[must_use]
+    pub fn reports(&self) -> Reports {
+        let progress = self.clone();
+        Arc::new(move |namespace, child| progress.snapshot(namespace, child))
+    }
+
+    fn snapshot(&self, namespace: &str, child: &str) -> ShardReports {
         let key = (namespace.to_owned(), child.to_owned());
-        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
-        // A little less than the pace at which changes are told, so that a change that is told is seen.
+        let mut snapshots = self.snapshots();
+        // A little less than the interval between notices of a change, so that the reconcile for a notice sees the change.
         let fresh = INTERVAL.mul_f64(0.9);
-        if let Some((at, reports)) = shown.get(&key)
-            && at.elapsed() < fresh
+        if let Some((since, reports)) = snapshots.get(&key)
+            && since.elapsed() < fresh
         {
             return reports.clone();
         }
-        shown.retain(|_, (at, _)| at.elapsed() < fresh);
+        snapshots.retain(|_, (since, _)| since.elapsed() < fresh);
         let reports = self.board.reports(namespace, child);
         if !reports.is_empty() {
-            shown.insert(key, (Instant::now(), reports.clone()));
+            snapshots.insert(key, (Instant::now(), reports.clone()));
         }
         reports
     }
 
-    /// The certificate authority's bundle, once there is one.
-    pub fn bundle(&self) -> Bundle {
-        let bundle = self.bundle.clone();
-        Arc::new(move || bundle.get().cloned())
+    fn snapshots(&self) -> MutexGuard<'_, HashMap<ChildName, (Instant, ShardReports)>> {
+        self.snapshots
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reports so far, by outcome.
-    pub fn outcomes(&self) -> Vec<(&'static str, u64)> {
-        self.counters.snapshot().collect()
+    /// Drops the reports of a child that is gone. Its Job must have left the index before: no pod can report for it then.
+    pub fn forget(&self, namespace: &str, child: &str) {
+        self.board.forget(namespace, child);
+        let key = (namespace.to_owned(), child.to_owned());
+        self.snapshots().remove(&key);
+    }
+
+    /// Returns a function that returns the certificate authority's bundle, once there is one.
+    #[must_use]
+    pub fn authority(&self) -> AuthorityBundle {
+        let authority = self.authority.clone();
+        Arc::new(move || authority.get().cloned())
+    }
+
+    /// Returns the number of reports so far by outcome.
+    pub fn outcomes(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.counters.snapshot()
     }
 }
 
-/// Starts the server, and has the objects looked at that reports are about.
+/// Starts the server, and requests a reconcile of each object that a report is about.
 ///
 /// # Errors
-/// An address that cannot be listened on.
+/// [`OperatorError::Listen`]
 pub async fn start(
     client: &Client,
     options: &Options,
     index: &Index,
-    pokes: &Pokes,
+    requests: &ReconcileRequests,
 ) -> Result<Progress, OperatorError> {
     let address = options.progress_listen;
     let listener = TcpListener::bind(address)
         .await
         .map_err(|source| OperatorError::Listen { address, source })?;
-    let board = Board::new(Arc::new(index.clone()));
-    let progress = Progress {
-        counters: Counters::default(),
-        bundle: Arc::default(),
-        shown: Arc::default(),
-        board: board.clone(),
-    };
-    let (mut changes, pokes) = (Box::pin(board.changes()), pokes.clone());
-    tokio::spawn(async move {
-        while let Some(change) = changes.next().await {
-            if let Some(kind) = Kind::parse(&change.owner_kind) {
-                pokes.poke(&Target {
-                    kind,
-                    namespace: change.namespace,
-                    name: change.owner_name,
-                });
-            }
-        }
-    });
+    let progress = Progress::new(index);
+    tokio::spawn(request_reconciles(progress.board.clone(), requests.clone()));
     tokio::spawn(serve(
         client.clone(),
         options.namespace.clone(),
@@ -125,22 +137,25 @@ pub async fn start(
     Ok(progress)
 }
 
-/// Serves as soon as there is a certificate authority; asks for it again and again until then.
-async fn serve(client: Client, namespace: String, listener: TcpListener, progress: Progress) {
-    let mut pause = Duration::from_millis(500);
-    let serving = loop {
-        let made = match Authority::ensure(client.clone(), &namespace).await {
-            Ok(authority) => Serving::new(authority, &namespace),
-            Err(error) => Err(error),
-        };
-        match made {
-            Ok(serving) => break serving,
-            Err(error) => tracing::warn!(%error, "there is no certificate authority yet"),
+async fn request_reconciles(board: Board, requests: ReconcileRequests) {
+    let mut changes = std::pin::pin!(board.changes());
+    while let Some(change) = changes.next().await {
+        if let Some(kind) = Kind::parse(&change.owner_kind) {
+            requests.request(&Target {
+                kind,
+                namespace: change.namespace,
+                name: change.owner_name,
+            });
         }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(30));
-    };
-    let _ = progress.bundle.set(serving.authority().bundle().to_owned());
+    }
+}
+
+/// Serves as soon as there is a certificate authority.
+async fn serve(client: Client, namespace: String, listener: TcpListener, progress: Progress) {
+    let serving = certificate(&client, &namespace).await;
+    let _ = progress
+        .authority
+        .set(serving.authority().bundle().to_owned());
     let server = Server {
         serving,
         review: Arc::new(Cached::new(KubeReview::new(client))),
@@ -149,5 +164,22 @@ async fn serve(client: Client, namespace: String, listener: TcpListener, progres
     };
     if let Err(error) = server.serve(listener, std::future::pending()).await {
         tracing::error!(%error, "the progress server ended; reports are lost, results are not");
+    }
+}
+
+/// Returns the serving certificate; retries until there is a certificate authority.
+async fn certificate(client: &Client, namespace: &str) -> Arc<Serving> {
+    let mut failures = 0;
+    loop {
+        let issued = match Authority::ensure(client.clone(), namespace).await {
+            Ok(authority) => Serving::new(authority, namespace),
+            Err(error) => Err(error),
+        };
+        match issued {
+            Ok(serving) => return serving,
+            Err(error) => tracing::warn!(%error, "there is no certificate authority yet"),
+        }
+        failures += 1;
+        tokio::time::sleep(backoff::AUTHORITY.pause(failures)).await;
     }
 }

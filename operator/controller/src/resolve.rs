@@ -1,9 +1,9 @@
-//! What the names of a manifest stand for in its namespace: ConfigMaps for domains, endpoints and stores.
+//! Resolves the names in a manifest: domains, endpoints and stores are ConfigMaps of its namespace.
 //!
-//! A name that stands for nothing is no error of the driver's: the child waits, and its condition says what is missing.
+//! A name that cannot be resolved is not an error: the child waits, and its condition says what is missing.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use agoge_plan::{Child, ChildState};
@@ -13,55 +13,58 @@ use kube::{Api, Client};
 use crate::observe::pending;
 use crate::render::{DomainFrom, EndpointFrom, Site, StoreFrom};
 
-/// How long what was found counts as found.
+/// The time for which a ConfigMap that was read is not read again.
 const FRESH: Duration = Duration::from_secs(10);
+/// The longest entry of a ConfigMap that is kept, in bytes.
+const MAX_ENTRY: usize = 1024;
 
-/// The operator's own answers.
+/// The operator's own settings, for everything that a manifest leaves out.
 #[derive(Clone, Debug)]
 pub struct Defaults {
-    /// The store of manifests that name none.
+    /// The store for manifests that name none.
     pub store: Option<StoreFrom>,
     /// The worker's image.
     pub image: String,
-    /// When it is pulled.
+    /// The image's pull policy.
     pub pull_policy: String,
-    /// The account of pods.
+    /// The service account of pods.
     pub service_account: String,
-    /// Where pods report.
+    /// The address of the progress server.
     pub progress_url: String,
 }
 
-/// Why a child cannot be started yet.
+/// A name that was not resolved.
 #[derive(Debug)]
 pub enum Unresolved {
-    /// A name stands for nothing, or for something unusable: a state to be told.
+    /// The name's ConfigMap does not exist or lacks a key. The state says so.
     Missing(ChildState),
     /// The API server did not answer.
     Api(Box<kube::Error>),
 }
 
-/// Looks names up.
+/// Resolves names by an API client.
 pub struct Resolver {
     client: Client,
     defaults: Defaults,
-    found: Mutex<HashMap<(String, String), (Instant, Found)>>,
+    /// ConfigMaps read lately, by namespace and name.
+    recent: Mutex<HashMap<(String, String), (Instant, Entries)>>,
 }
 
-/// The keys of a ConfigMap that decide; its files are not kept.
-type Found = HashMap<String, String>;
+/// The short entries of a ConfigMap. Those of a domain may be large files, which are not kept.
+type Entries = HashMap<String, String>;
 
 impl Resolver {
-    /// A resolver that asks this client.
+    /// Creates a resolver.
     #[must_use]
     pub fn new(client: Client, defaults: Defaults) -> Self {
         Self {
             client,
             defaults,
-            found: Mutex::default(),
+            recent: Mutex::default(),
         }
     }
 
-    /// Everything a child's names stand for.
+    /// Resolves all names that a child uses.
     ///
     /// # Errors
     /// [`Unresolved`]
@@ -90,35 +93,35 @@ impl Resolver {
         })
     }
 
-    /// What the name of a domain stands for.
+    /// Resolves the name of a domain.
     ///
     /// # Errors
     /// [`Unresolved`]
     pub async fn domain(&self, namespace: &str, domain: &str) -> Result<DomainFrom, Unresolved> {
-        let what = format!(
-            "there is no ConfigMap {domain} in {namespace}; make one with `agoge domain pack`"
+        let missing = format!(
+            "there is no ConfigMap {domain} in {namespace}; create one with `agoge domain pack`"
         );
-        let found = self
-            .look_up(namespace, domain, "DomainNotFound", &what)
+        let entries = self
+            .entries(namespace, domain, "DomainNotFound", &missing)
             .await?;
-        Ok(match (found.get("image"), found.get("store")) {
+        Ok(match (entries.get("image"), entries.get("store")) {
             (Some(image), _) => DomainFrom::Image(image.clone()),
             (_, Some(digest)) => DomainFrom::Store(digest.clone()),
             _ => DomainFrom::ConfigMap(domain.to_owned()),
         })
     }
 
-    /// What the name of an endpoint stands for.
+    /// Resolves the name of an endpoint.
     ///
     /// # Errors
     /// [`Unresolved`]
     pub async fn endpoint(&self, namespace: &str, name: &str) -> Result<EndpointFrom, Unresolved> {
-        let what =
-            format!("there is no ConfigMap {name} in {namespace}; make one with the key url");
-        let found = self
-            .look_up(namespace, name, "EndpointNotFound", &what)
+        let missing =
+            format!("there is no ConfigMap {name} in {namespace}; create one with the key url");
+        let entries = self
+            .entries(namespace, name, "EndpointNotFound", &missing)
             .await?;
-        let Some(url) = found.get("url") else {
+        let Some(url) = entries.get("url") else {
             let message =
                 format!("the ConfigMap {name} has no key url; add the endpoint's address");
             return Err(Unresolved::Missing(pending("EndpointNotFound", &message)));
@@ -126,11 +129,11 @@ impl Resolver {
         Ok(EndpointFrom {
             name: name.to_owned(),
             url: url.clone(),
-            secret: found.get("secret").cloned(),
+            secret: entries.get("secret").cloned(),
         })
     }
 
-    /// What the name of a store stands for; without one, the default.
+    /// Resolves the name of a store; without a name, returns the default store.
     ///
     /// # Errors
     /// [`Unresolved`]
@@ -145,59 +148,66 @@ impl Resolver {
                 Unresolved::Missing(pending("StoreNotFound", message))
             });
         };
-        let what =
-            format!("there is no ConfigMap {name} in {namespace}; make one with the key url");
-        let found = self
-            .look_up(namespace, name, "StoreNotFound", &what)
+        let missing =
+            format!("there is no ConfigMap {name} in {namespace}; create one with the key url");
+        let entries = self
+            .entries(namespace, name, "StoreNotFound", &missing)
             .await?;
-        let Some(url) = found.get("url") else {
+        let Some(url) = entries.get("url") else {
             let message = format!("the ConfigMap {name} has no key url; add the store's address");
             return Err(Unresolved::Missing(pending("StoreNotFound", &message)));
         };
         Ok(StoreFrom {
             url: url.clone(),
-            endpoint: found.get("endpoint").cloned(),
-            region: found.get("region").cloned(),
-            allow_http: found.get("allowHttp").is_some_and(|allow| allow == "true"),
-            secret: found.get("secret").cloned(),
-            claim: found.get("claim").cloned(),
+            endpoint: entries.get("endpoint").cloned(),
+            region: entries.get("region").cloned(),
+            allow_http: entries
+                .get("allowHttp")
+                .is_some_and(|allow| allow == "true"),
+            secret: entries.get("secret").cloned(),
+            claim: entries.get("claim").cloned(),
         })
     }
 
-    async fn look_up(
+    /// Returns the entries of a ConfigMap, from memory if it was read lately.
+    async fn entries(
         &self,
         namespace: &str,
         name: &str,
         reason: &str,
-        what: &str,
-    ) -> Result<Found, Unresolved> {
+        missing: &str,
+    ) -> Result<Entries, Unresolved> {
         let key = (namespace.to_owned(), name.to_owned());
-        let known = self
-            .found
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let recent = self
+            .recent()
             .get(&key)
-            .filter(|(at, _)| at.elapsed() < FRESH)
-            .map(|(_, found)| found.clone());
-        if let Some(found) = known {
-            return Ok(found);
+            .filter(|(read, _)| read.elapsed() < FRESH)
+            .map(|(_, entries)| entries.clone());
+        if let Some(entries) = recent {
+            return Ok(entries);
         }
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let map = api
             .get_opt(name)
             .await
             .map_err(|error| Unresolved::Api(Box::new(error)))?
-            .ok_or_else(|| Unresolved::Missing(pending(reason, what)))?;
-        // A domain's files may be large and are not the operator's to read.
-        let found: Found = map
+            .ok_or_else(|| Unresolved::Missing(pending(reason, missing)))?;
+        let entries: Entries = map
             .data
             .unwrap_or_default()
             .into_iter()
-            .filter(|(_, value)| value.len() <= 1024)
+            .filter(|(_, value)| value.len() <= MAX_ENTRY)
             .collect();
-        let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, (at, _)| at.elapsed() < FRESH);
-        all.insert(key, (Instant::now(), found.clone()));
-        Ok(found)
+        let mut recent = self.recent();
+        recent.retain(|_, (read, _)| read.elapsed() < FRESH);
+        recent.insert(key, (Instant::now(), entries.clone()));
+        Ok(entries)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, HashMap<(String, String), (Instant, Entries)>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
-//! Logs, with a filter that can be changed while the operator runs; and traces over OTLP, where a collector is named.
+//! Logs, with a filter that can be changed while the operator runs; and traces over OTLP, if a collector is configured.
 //!
-//! A look at an object is a span: its lines in the log carry kind, namespace and name, and a trace shows what it took.
+//! Each reconcile is a span: its log lines carry kind, namespace and name, and a trace shows its duration.
 
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{SpanExporter, WithExportConfig as _};
@@ -12,7 +12,7 @@ use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
 
 use crate::options::LogFormat;
 
-/// Variables that name a collector, as OpenTelemetry has them; the exporter reads them, and those of headers, by itself.
+/// OpenTelemetry's variables for the address of a collector. The exporter reads them, and those for headers, by itself.
 const COLLECTOR: [&str; 2] = [
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -22,10 +22,10 @@ const COLLECTOR: [&str; 2] = [
 pub struct Traces(Option<SdkTracerProvider>);
 
 impl Traces {
-    /// Sends spans where the environment says; nowhere when it says nothing.
+    /// Starts to send spans to the collector that the environment names; without one, nothing is sent.
     ///
     /// # Errors
-    /// An address that is none.
+    /// An invalid address.
     pub fn start() -> Result<Self, String> {
         let named = |name: &&str| std::env::var(name).is_ok_and(|value| !value.is_empty());
         match COLLECTOR.iter().find(|name| named(name)) {
@@ -34,7 +34,7 @@ impl Traces {
         }
     }
 
-    /// Sends spans to this address, or to the environment's.
+    /// Starts to send spans to this address, or to the environment's.
     fn to(address: Option<&str>) -> Result<Self, String> {
         let exporter = SpanExporter::builder().with_http();
         let exporter = match address {
@@ -49,10 +49,10 @@ impl Traces {
         Ok(Self(Some(provider)))
     }
 
-    /// Sends what is still here.
+    /// Sends the spans that are left, and stops.
     pub async fn end(self) {
         let Some(provider) = self.0 else { return };
-        // It waits for the collector, on a thread where waiting is allowed.
+        // It blocks until the collector answers.
         let ended = tokio::task::spawn_blocking(move || provider.shutdown()).await;
         if let Ok(Err(error)) = ended {
             tracing::warn!(%error, "the last spans were not sent");
@@ -60,15 +60,15 @@ impl Traces {
     }
 }
 
-/// Changes what is logged.
+/// A handle by which the log filter is changed.
 #[derive(Clone)]
 pub struct LogFilter(reload::Handle<EnvFilter, Registry>);
 
 impl LogFilter {
-    /// Starts logging to stderr.
+    /// Starts to log to stderr.
     ///
     /// # Errors
-    /// A filter that is none.
+    /// An invalid filter.
     pub fn start(format: LogFormat, filter: &str, traces: &Traces) -> Result<Self, String> {
         let filter =
             EnvFilter::try_new(filter).map_err(|error| format!("--log-filter: {error}"))?;
@@ -83,7 +83,7 @@ impl LogFilter {
         let spans = traces.0.as_ref().map(|provider| {
             tracing_opentelemetry::layer().with_tracer(provider.tracer("agoge-operator"))
         });
-        // A second start in one process (tests) keeps the first one's.
+        // A second start in one process (in tests) keeps the first.
         let _ = tracing_subscriber::registry()
             .with(filter)
             .with(lines)
@@ -95,7 +95,7 @@ impl LogFilter {
     /// Changes the filter.
     ///
     /// # Errors
-    /// A filter that is none.
+    /// An invalid filter.
     pub fn set(&self, filter: &str) -> Result<(), String> {
         let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
         self.0.reload(filter).map_err(|error| error.to_string())

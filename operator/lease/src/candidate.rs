@@ -1,42 +1,44 @@
-//! The decision: what a candidate may do next, and until when it leads. Pure: it is told the time and what was seen.
+//! The decisions of a candidate: its next step, and the end of its claim to lead. Pure: the time and all observations are
+//! arguments.
 
 use std::time::Duration;
 
-/// A lease as the API server showed it.
+/// A lease as the API server returned it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct LeaseState {
     /// Its resourceVersion.
     pub(crate) version: String,
-    /// Who holds it; empty: nobody.
+    /// The holder's identity; empty if nobody holds it.
     pub(crate) holder: String,
-    /// Whether its last holder gave it back. An empty lease without this was emptied by somebody else, and its last holder may
-    /// still believe in it.
+    /// True if its last holder released it. An empty lease that was not released was emptied by somebody else, and its last
+    /// holder may still claim to lead.
     pub(crate) released: bool,
-    /// The duration its holder counts with.
+    /// The duration that its holder assumes.
     pub(crate) duration: Duration,
 }
 
-/// What to do next.
+/// The next step of a candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Nothing until this moment.
+    /// Do nothing until this time.
     Wait(Duration),
     /// Read the lease.
-    Look,
-    /// Write the lease as ours over this version; `None`: create it.
-    Take(Option<String>),
-    /// Empty the lease, which is ours at this version.
+    Read,
+    /// Acquire or renew the lease by writing over this version; `None` creates it.
+    Acquire(Option<String>),
+    /// Release the lease, which this candidate holds at this version.
     Release(String),
-    /// Nothing ever again.
+    /// Do nothing ever again.
     Done,
 }
 
+/// The last known state of the lease.
 #[derive(Clone, Debug)]
 enum Knowledge {
-    /// Only a look can tell.
+    /// The lease must be read.
     Unknown,
     Absent,
-    Lease(Seen),
+    Lease(LeaseState),
 }
 
 /// One candidate. All times are readings of one clock, its own.
@@ -46,13 +48,13 @@ pub(crate) struct Candidate {
     duration: Duration,
     claim_for: Duration,
     knowledge: Knowledge,
-    /// The version that was last seen, also while knowledge is `Unknown`.
+    /// The version that was last read, also while the knowledge is `Unknown`.
     version: Option<String>,
-    /// Until when another may believe that it leads.
+    /// The time until which another candidate may claim to lead.
     blocked_until: Duration,
-    /// Until when this one leads.
+    /// The time until which this candidate leads.
     claim: Option<Duration>,
-    /// When to look or renew next.
+    /// The time of the next read or renewal.
     next: Duration,
     resigned: bool,
 }
@@ -72,44 +74,45 @@ impl Candidate {
         }
     }
 
-    /// Until when it leads, if it does. It may be over.
+    /// Returns the end of the claim to lead, if there is one. It may be over.
     pub(crate) fn claim(&self) -> Option<Duration> {
         self.claim
     }
 
-    /// Whether it leads now.
+    /// Returns true if it leads now.
     #[cfg(test)]
     pub(crate) fn leads(&self, now: Duration) -> bool {
         self.claim.is_some_and(|until| now < until)
     }
 
-    /// How long a request may take.
-    pub(crate) fn patience(&self) -> Duration {
+    /// Returns the time after which a request counts as failed.
+    pub(crate) fn timeout(&self) -> Duration {
         self.duration / 5
     }
 
+    /// Returns the next step.
     pub(crate) fn step(&self, now: Duration) -> Step {
         match &self.knowledge {
             Knowledge::Unknown if now < self.next => Step::Wait(self.next),
-            Knowledge::Unknown => Step::Look,
+            Knowledge::Unknown => Step::Read,
             Knowledge::Lease(seen) if seen.holder == self.identity => match self.resigned {
                 true => Step::Release(seen.version.clone()),
                 false if now < self.next => Step::Wait(self.next),
-                false => Step::Take(Some(seen.version.clone())),
+                false => Step::Acquire(Some(seen.version.clone())),
             },
             _ if self.resigned => Step::Done,
             Knowledge::Lease(seen) if now >= self.blocked_until => {
-                Step::Take(Some(seen.version.clone()))
+                Step::Acquire(Some(seen.version.clone()))
             }
-            Knowledge::Absent if now >= self.blocked_until => Step::Take(None),
+            Knowledge::Absent if now >= self.blocked_until => Step::Acquire(None),
             _ if now < self.next => Step::Wait(self.next.min(self.blocked_until)),
-            _ => Step::Look,
+            _ => Step::Read,
         }
     }
 
-    /// A look answered. `now` is read after the answer, so that a slow answer only makes this one wait longer.
-    /// `jitter` is in 0..1.
-    pub(crate) fn looked(&mut self, now: Duration, lease: Option<Seen>, jitter: f64) {
+    /// Takes the answer to a read. `now` is measured after the answer, so that a slow answer only makes this candidate wait
+    /// longer. `jitter` is in 0..1.
+    pub(crate) fn was_read(&mut self, now: Duration, lease: Option<LeaseState>, jitter: f64) {
         let mine = lease
             .as_ref()
             .is_some_and(|seen| seen.holder == self.identity);
@@ -129,18 +132,22 @@ impl Candidate {
         }
         self.version = version;
         self.knowledge = lease.map_or(Knowledge::Absent, Knowledge::Lease);
-        // A lease of ours that a look found was taken by a request whose answer got lost: renew it at once.
-        self.next = if mine { now } else { now + self.poll(jitter) };
+        // A lease that this candidate turns out to hold was acquired by a request whose answer got lost: renew it at once.
+        self.next = if mine {
+            now
+        } else {
+            now + self.poll_interval(jitter)
+        };
     }
 
-    /// Our write succeeded; it was `sent` at that moment, before anything left.
-    pub(crate) fn took(&mut self, sent: Duration, version: String, jitter: f64) {
+    /// Takes a successful write. `sent` is the time before it was sent.
+    pub(crate) fn acquired(&mut self, sent: Duration, version: String, jitter: f64) {
         if !self.resigned {
             self.claim = Some(sent + self.claim_for);
         }
         self.next = sent + self.duration.div_f64(5.0).mul_f64(0.9 + 0.2 * jitter);
         self.version = Some(version.clone());
-        self.knowledge = Knowledge::Lease(Seen {
+        self.knowledge = Knowledge::Lease(LeaseState {
             version,
             holder: self.identity.clone(),
             released: false,
@@ -148,27 +155,27 @@ impl Candidate {
         });
     }
 
-    /// The lease was emptied.
+    /// Takes a successful release.
     pub(crate) fn released(&mut self) {
         self.knowledge = Knowledge::Absent;
     }
 
-    /// A request of ours may or may not be carried out, or was refused since the lease is not what we took it for. A claim
-    /// stays as long as it was, since nobody else may take the lease while it lasts.
-    pub(crate) fn unsure(&mut self, now: Duration, jitter: f64) {
+    /// Takes a request without a certain outcome, or one that was refused because the lease has changed. The claim keeps its
+    /// end: nobody else may acquire the lease before.
+    pub(crate) fn outcome_unknown(&mut self, now: Duration, jitter: f64) {
         self.knowledge = Knowledge::Unknown;
-        self.next = now + self.poll(jitter);
+        self.next = now + self.poll_interval(jitter);
     }
 
-    /// Stops leading for good. What remains is to release the lease.
+    /// Stops to lead for good. The lease is still to be released.
     pub(crate) fn resign(&mut self) {
         self.resigned = true;
         self.claim = None;
         self.next = Duration::ZERO;
     }
 
-    /// How often the lease is looked at.
-    fn poll(&self, jitter: f64) -> Duration {
+    /// Returns the pause between two reads.
+    fn poll_interval(&self, jitter: f64) -> Duration {
         self.duration.div_f64(15.0).mul_f64(0.8 + 0.4 * jitter)
     }
 }

@@ -1,15 +1,15 @@
-//! The clock that claims and expiry are measured by.
+//! The clock by which claims and expiry are measured.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
-// Unlike CLOCK_MONOTONIC it counts time in which the machine was suspended, when other machines' time went on.
+// Unlike CLOCK_MONOTONIC, it includes the time for which the machine was suspended.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const CLOCK: ClockId = ClockId::Boottime;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const CLOCK: ClockId = ClockId::Monotonic;
 
-/// Time since the machine started. It never goes back, and nobody sets it.
+/// Returns the time since the machine started. It never goes back, and cannot be set.
 #[must_use]
 pub fn now() -> Duration {
     let time = clock_gettime(CLOCK);

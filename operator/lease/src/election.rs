@@ -1,6 +1,6 @@
-//! The election at work: does what the candidate decides, over the API.
+//! The election: carries out the steps of a candidate against the API server.
 
-use crate::candidate::{Candidate, Seen, Step};
+use crate::candidate::{Candidate, LeaseState, Step};
 use crate::{Leadership, clock};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -10,27 +10,27 @@ use kube::{Api, Client, ResourceExt};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// The annotation by which a holder that gave its lease back says so; its value is the identity it held under.
+/// The annotation of a lease that its holder released; its value is the holder's identity.
 pub const RELEASED: &str = "agoge.dev/released-by";
 
-/// One candidate of an election.
+/// The settings of one candidate in an election.
 pub struct Election {
-    /// Reaches the API server.
+    /// The client.
     pub client: Client,
-    /// Where the Lease is.
+    /// The namespace of the Lease.
     pub namespace: String,
     /// The Lease's name, shared by all candidates.
     pub name: String,
-    /// Who this is, for people to read. A suffix of this process's own follows it in the Lease: a container that restarts in
-    /// the same Pod is another candidate.
+    /// The name of this candidate, for people. In the Lease, a suffix of this process follows it: a container that restarts
+    /// in the same Pod is another candidate.
     pub identity: String,
-    /// After how long without a sign of life others may take over. The leader itself stops at three quarters of it.
+    /// The time without renewal after which others may acquire the lease. The leader itself stops after three quarters of it.
     pub duration: Duration,
 }
 
 impl Election {
-    /// Takes part until `shutdown` resolves; then releases the lease and ends. At that moment nothing must write any more:
-    /// resolve it after the controllers have drained.
+    /// Takes part until `shutdown` resolves, then releases the lease and ends. Nothing may write any more at that time: resolve
+    /// it after the controllers have ended.
     pub fn start(
         self,
         shutdown: impl Future<Output = ()> + Send + 'static,
@@ -38,7 +38,7 @@ impl Election {
         self.start_with(Timestamp::now, shutdown)
     }
 
-    /// As [`Election::start`], with a clock of one's own for `renewTime` and `acquireTime`, which decide nothing.
+    /// Takes part like [`Election::start`], with another clock for `renewTime` and `acquireTime`, which decide nothing.
     pub fn start_with(
         self,
         wall_clock: impl Fn() -> Timestamp + Send + Sync + 'static,
@@ -66,7 +66,7 @@ struct Runner {
     identity: String,
     duration: Duration,
     candidate: Candidate,
-    /// As last seen or written, to keep what others put there.
+    /// The Lease as last read or written: fields of others are kept.
     lease: Option<Lease>,
     leadership: Leadership,
     wall_clock: Box<dyn Fn() -> Timestamp + Send + Sync>,
@@ -83,7 +83,7 @@ impl Runner {
             self.candidate.resign();
             self.leadership.set(None);
             // A lease that cannot be released expires by itself.
-            let limit = self.candidate.patience() * 2;
+            let limit = self.candidate.timeout() * 2;
             if tokio::time::timeout(limit, self.take_part()).await.is_err() {
                 tracing::warn!(lease = self.name, "the lease could not be released in time");
             }
@@ -94,14 +94,15 @@ impl Runner {
         }
     }
 
-    /// Follows the candidate's steps until there are none. May be dropped at any await: what was under way is then unknown.
+    /// Carries out the candidate's steps until there are none. It may be dropped at any await: the outcome of the request under
+    /// way is then unknown.
     async fn take_part(&mut self) {
         loop {
             let now = clock::now();
             match self.candidate.step(now) {
                 Step::Wait(until) => tokio::time::sleep(until.saturating_sub(now)).await,
-                Step::Look => self.look().await,
-                Step::Take(over) => self.take(now, over).await,
+                Step::Read => self.read().await,
+                Step::Acquire(over) => self.acquire(now, over).await,
                 Step::Release(version) => self.release(version).await,
                 Step::Done => return,
             }
@@ -109,21 +110,21 @@ impl Runner {
         }
     }
 
-    async fn look(&mut self) {
+    async fn read(&mut self) {
         match self.call(self.api.get_opt(&self.name)).await {
             Some(lease) => {
-                let seen = lease.as_ref().map(seen);
+                let state = lease.as_ref().map(lease_state);
                 self.lease = lease;
-                self.candidate.looked(clock::now(), seen, rand::random());
+                self.candidate.was_read(clock::now(), state, rand::random());
             }
-            None => self.candidate.unsure(clock::now(), rand::random()),
+            None => self.candidate.outcome_unknown(clock::now(), rand::random()),
         }
     }
 
-    async fn take(&mut self, sent: Duration, over: Option<String>) {
-        let lease = self.claimed(over.as_deref());
-        // Until there is an answer, this is a write that may have happened.
-        self.candidate.unsure(sent, rand::random());
+    async fn acquire(&mut self, sent: Duration, over: Option<String>) {
+        let lease = self.held_lease(over.as_deref());
+        // Until it is answered, this write may have happened.
+        self.candidate.outcome_unknown(sent, rand::random());
         let parameters = PostParams::default();
         let outcome = match over {
             None => self.call(self.api.create(&parameters, &lease)).await,
@@ -134,37 +135,37 @@ impl Runner {
         };
         match outcome {
             Some(lease) => {
-                self.candidate.took(
+                self.candidate.acquired(
                     sent,
                     lease.resource_version().unwrap_or_default(),
                     rand::random(),
                 );
                 self.lease = Some(lease);
             }
-            None => self.candidate.unsure(clock::now(), rand::random()),
+            None => self.candidate.outcome_unknown(clock::now(), rand::random()),
         }
     }
 
     async fn release(&mut self, version: String) {
-        let mut lease = self.claimed(Some(&version));
+        let mut lease = self.held_lease(Some(&version));
         lease
             .annotations_mut()
             .insert(RELEASED.to_owned(), self.identity.clone());
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = Some(String::new());
         }
-        self.candidate.unsure(clock::now(), rand::random());
+        self.candidate.outcome_unknown(clock::now(), rand::random());
         match self
             .call(self.api.replace(&self.name, &PostParams::default(), &lease))
             .await
         {
             Some(_) => self.candidate.released(),
-            None => self.candidate.unsure(clock::now(), rand::random()),
+            None => self.candidate.outcome_unknown(clock::now(), rand::random()),
         }
     }
 
-    /// The lease as it reads while it is ours, with `version` as the write's precondition.
-    fn claimed(&self, version: Option<&str>) -> Lease {
+    /// Returns the Lease as held by this candidate, with `version` as the precondition of the write.
+    fn held_lease(&self, version: Option<&str>) -> Lease {
         let mut lease = match (&self.lease, version) {
             (Some(lease), Some(_)) => lease.clone(),
             _ => Lease {
@@ -193,14 +194,14 @@ impl Runner {
         lease
     }
 
-    /// `None`: refused, or no answer that says whether it was carried out.
+    /// Sends a request; returns `None` if it was refused or its outcome is unknown.
     async fn call<T>(&self, request: impl Future<Output = kube::Result<T>>) -> Option<T> {
-        match tokio::time::timeout(self.candidate.patience(), request).await {
+        match tokio::time::timeout(self.candidate.timeout(), request).await {
             Ok(Ok(answer)) => return Some(answer),
             Ok(Err(kube::Error::Api(status)))
                 if status.is_conflict() || status.is_already_exists() =>
             {
-                tracing::debug!(lease = self.name, "another wrote the lease first");
+                tracing::debug!(lease = self.name, "another candidate wrote the lease first");
             }
             Ok(Err(error)) => {
                 tracing::warn!(lease = self.name, %error, "the lease could not be reached")
@@ -214,10 +215,10 @@ impl Runner {
     }
 }
 
-fn seen(lease: &Lease) -> Seen {
+fn lease_state(lease: &Lease) -> LeaseState {
     let empty = LeaseSpec::default();
     let spec = lease.spec.as_ref().unwrap_or(&empty);
-    Seen {
+    LeaseState {
         version: lease.resource_version().unwrap_or_default(),
         holder: spec.holder_identity.clone().unwrap_or_default(),
         released: lease.annotations().contains_key(RELEASED),

@@ -1,4 +1,4 @@
-//! What the rest of the process sees of an election.
+//! The result of an election, as the rest of the process sees it.
 
 use crate::clock;
 use std::sync::Arc;
@@ -6,27 +6,27 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
-/// Whether this process leads. Clones share one state.
+/// The leadership of this process. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Leadership(Arc<State>);
 
 #[derive(Debug)]
 struct State {
-    /// The end of the claim in nanoseconds of [`clock::now`]; 0: none.
+    /// The end of the claim in nanoseconds of [`clock::now`]; 0 if there is none.
     until: AtomicU64,
     transitions: AtomicU64,
     renewed: Notify,
     leads: watch::Sender<bool>,
 }
 
-/// A proof of having led at the moment it was made, with its end.
+/// A claim to lead, with its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     until: Duration,
 }
 
 impl Claim {
-    /// How long it is still good; zero once it is over. A request sent under it should not be waited for any longer.
+    /// Returns the time for which it is still valid; zero once it is over. A request that depends on it should not wait longer.
     #[must_use]
     pub fn valid_for(&self) -> Duration {
         self.until.saturating_sub(clock::now())
@@ -43,13 +43,13 @@ impl Leadership {
         }))
     }
 
-    /// Whether this process leads now, by the clock. To be asked right before every write.
+    /// Returns true if this process leads now, by the clock. Check this right before every write.
     #[must_use]
     pub fn leads(&self) -> bool {
         clock::now() < self.until()
     }
 
-    /// The claim to lead, while there is one.
+    /// Returns the claim to lead, if there is one.
     #[must_use]
     pub fn claim(&self) -> Option<Claim> {
         let claim = Claim {
@@ -58,20 +58,20 @@ impl Leadership {
         (clock::now() < claim.until).then_some(claim)
     }
 
-    /// Hears when this process begins or ceases to lead. It may hear of an end late (after a pause of the process, say);
-    /// [`Leadership::leads`] does not.
+    /// Returns a receiver of changes: this process begins or ceases to lead. An end may be received late (after a pause of the
+    /// process, for example); [`Leadership::leads`] is never late.
     #[must_use]
     pub fn changed(&self) -> watch::Receiver<bool> {
         self.0.leads.subscribe()
     }
 
-    /// How often this process has begun or ceased to lead.
+    /// Returns the number of times that this process has begun or ceased to lead.
     #[must_use]
     pub fn transitions(&self) -> u64 {
         self.0.transitions.load(Ordering::Relaxed)
     }
 
-    /// A leader for ever, for a process that has no rivals, and for tests.
+    /// Creates a leadership without end, for a process without rivals and for tests.
     #[must_use]
     pub fn always() -> Self {
         let leadership = Self::new();
@@ -95,12 +95,13 @@ impl Leadership {
         }
     }
 
+    /// Announces a change of leadership, if there is one.
     fn announce(&self) {
         let leads = self.leads();
         let changed = self
             .0
             .leads
-            .send_if_modified(|told| std::mem::replace(told, leads) != leads);
+            .send_if_modified(|announced| std::mem::replace(announced, leads) != leads);
         if changed {
             self.0.transitions.fetch_add(1, Ordering::Relaxed);
             tracing::info!(leads, "leadership changed");

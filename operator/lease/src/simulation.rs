@@ -1,34 +1,34 @@
-//! Candidates in a world where anything may happen between any two moments: requests and answers delayed or lost, processes
-//! paused, killed and restarted, clocks that differ, the lease deleted. Whatever happens, no two lead at one instant.
+//! A simulation of candidates under any order of events: requests and answers delayed or lost, processes paused, killed and
+//! restarted, clocks that differ, the lease emptied by hand. No two candidates ever lead at the same time.
 
-use super::{Candidate, Seen, Step};
+use super::{Candidate, LeaseState, Step};
 use proptest::prelude::*;
 use std::time::Duration;
 
 const CANDIDATES: usize = 3;
 
-/// What happens next. Candidates and messages are chosen by number, modulo how many there are.
+/// The next event. Candidates and messages are chosen by number, modulo their count.
 #[derive(Clone, Debug)]
 enum Event {
     /// Time passes for everyone.
     Pass(u64),
-    /// A candidate runs: takes its next step if it waits for no answer. One that is not chosen for long is paused.
+    /// A candidate takes its next step, unless it waits for an answer. One that is not chosen for a long time is paused.
     Run(usize),
     /// A request reaches the API server and is carried out.
     Arrive(usize),
-    /// An answer reaches its candidate, if that still waits for it.
+    /// An answer reaches its candidate, if it still waits for it.
     Answer(usize),
     /// An answer is lost.
     Lose(usize),
     /// A candidate gives up on its request, which may still arrive.
     GiveUp(usize),
-    /// A candidate ends in order, and its lease is to be released.
+    /// A candidate ends regularly, and its lease is to be released.
     Resign(usize),
     /// A candidate is killed, and another process takes its place.
     Restart(usize),
     /// Somebody empties the lease by hand.
     Empty,
-    /// Everything that is under way arrives and is answered, and everybody runs: what mostly happens.
+    /// Everybody runs, and everything under way arrives and is answered: the normal case.
     Calm,
 }
 
@@ -54,13 +54,13 @@ struct Request {
     number: u64,
     sent: Duration,
     step: Step,
-    /// Who asked, and with which duration: kept here, since the candidate may be another by the time it arrives.
+    /// Identity and duration of the sender: another candidate may have replaced it when the request arrives.
     identity: String,
     duration: Duration,
 }
 
 enum Reply {
-    Found(Option<Seen>),
+    Found(Option<LeaseState>),
     Wrote(String),
     Refused,
 }
@@ -68,7 +68,7 @@ enum Reply {
 struct Process {
     candidate: Candidate,
     identity: String,
-    /// What its clock shows more than ours, in milliseconds, and its rate in thousandths.
+    /// The offset of its clock in milliseconds, and the clock's rate in thousandths.
     offset: u64,
     rate: u64,
     duration: Duration,
@@ -79,12 +79,12 @@ struct Process {
 struct World {
     now: u64,
     version: u64,
-    lease: Option<Seen>,
+    lease: Option<LeaseState>,
     processes: Vec<Process>,
     under_way: Vec<Request>,
     answers: Vec<(Request, Reply)>,
     requests: u64,
-    /// How often somebody began to lead: a world without leaders would prove nothing.
+    /// The number of times that somebody began to lead: a simulation without leaders would prove nothing.
     terms: u64,
 }
 
@@ -144,7 +144,7 @@ impl World {
                 let index = index % self.processes.len();
                 let now = self.clock(index);
                 if self.processes[index].waiting.take().is_some() {
-                    self.processes[index].candidate.unsure(now, 0.5);
+                    self.processes[index].candidate.outcome_unknown(now, 0.5);
                 }
             }
             Event::Resign(index) => {
@@ -152,7 +152,7 @@ impl World {
                 let now = self.clock(index);
                 let process = &mut self.processes[index];
                 if process.waiting.take().is_some() {
-                    process.candidate.unsure(now, 0.5);
+                    process.candidate.outcome_unknown(now, 0.5);
                 }
                 process.candidate.resign();
             }
@@ -196,8 +196,8 @@ impl World {
         let step = process.candidate.step(now);
         match &step {
             Step::Wait(_) | Step::Done => return,
-            Step::Look => {}
-            Step::Take(_) | Step::Release(_) => process.candidate.unsure(now, 0.5),
+            Step::Read => {}
+            Step::Acquire(_) | Step::Release(_) => process.candidate.outcome_unknown(now, 0.5),
         }
         self.requests += 1;
         process.waiting = Some(self.requests);
@@ -218,7 +218,7 @@ impl World {
         let request = self.under_way.remove(index % self.under_way.len());
         let current = self.lease.as_ref().map(|lease| lease.version.clone());
         let reply = match &request.step {
-            Step::Take(over) if *over == current => {
+            Step::Acquire(over) if *over == current => {
                 self.write(&request.identity, false, request.duration);
                 Reply::Wrote(self.version.to_string())
             }
@@ -226,7 +226,7 @@ impl World {
                 self.write("", true, request.duration);
                 Reply::Wrote(self.version.to_string())
             }
-            Step::Look => Reply::Found(self.lease.clone()),
+            Step::Read => Reply::Found(self.lease.clone()),
             _ => Reply::Refused,
         };
         self.answers.push((request, reply));
@@ -235,7 +235,7 @@ impl World {
     fn write(&mut self, holder: &str, released: bool, duration: Duration) {
         self.version += 1;
         let version = self.version.to_string();
-        self.lease = Some(Seen {
+        self.lease = Some(LeaseState {
             version,
             holder: holder.to_owned(),
             released,
@@ -256,10 +256,10 @@ impl World {
         process.waiting = None;
         let led = process.candidate.leads(now);
         match (reply, request.step) {
-            (Reply::Found(lease), _) => process.candidate.looked(now, lease, 0.5),
+            (Reply::Found(lease), _) => process.candidate.was_read(now, lease, 0.5),
             (Reply::Wrote(_), Step::Release(_)) => process.candidate.released(),
-            (Reply::Wrote(version), _) => process.candidate.took(request.sent, version, 0.5),
-            (Reply::Refused, _) => process.candidate.unsure(now, 0.5),
+            (Reply::Wrote(version), _) => process.candidate.acquired(request.sent, version, 0.5),
+            (Reply::Refused, _) => process.candidate.outcome_unknown(now, 0.5),
         }
         self.terms += u64::from(!led && process.candidate.leads(now));
     }
@@ -281,7 +281,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
-    fn no_two_lead_at_one_instant(clocks in clocks(), events in prop::collection::vec(event(), 1..400)) {
+    fn no_two_candidates_lead_at_the_same_time(clocks in clocks(), events in prop::collection::vec(event(), 1..400)) {
         let mut world = World::new(&clocks);
         for event in &events {
             world.happen(event);
@@ -290,7 +290,7 @@ proptest! {
     }
 
     #[test]
-    fn a_calm_world_has_a_leader_soon(clocks in clocks(), events in prop::collection::vec(event(), 1..100)) {
+    fn a_leader_is_elected_soon_when_nothing_fails(clocks in clocks(), events in prop::collection::vec(event(), 1..100)) {
         let mut world = World::new(&clocks);
         for event in events.iter().filter(|event| !matches!(event, Event::Resign(_))) {
             world.happen(event);
@@ -300,7 +300,7 @@ proptest! {
         for index in 0..CANDIDATES {
             world.happen(&Event::GiveUp(index));
         }
-        // 40 s: the longest lease by the slowest clock, and some looks.
+        // 40 s: the longest lease by the slowest clock, and some reads.
         for _ in 0..400 {
             world.happen(&Event::Calm);
         }
@@ -308,9 +308,9 @@ proptest! {
     }
 }
 
-/// Leases judged by a claim that lasts longer than others wait: the worlds above find its overlaps, so they can.
+/// Claims that last longer than others wait overlap; the simulation must be able to find that.
 #[test]
-fn the_worlds_find_a_claim_that_is_too_long() {
+fn the_simulation_finds_claims_that_are_too_long() {
     use proptest::strategy::ValueTree;
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let (mut overlaps, mut terms) = (0, 0);

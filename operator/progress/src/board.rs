@@ -1,30 +1,30 @@
-//! The newest report of every shard, and who may write there.
+//! The board: the newest report of every shard. A Pod may report for its own child and shard only.
 
-use crate::changes::{Change, gathered};
+use crate::changes::{Change, throttled};
+use crate::outcome::Outcome;
 use crate::review::Identity;
-use crate::server::Outcome;
 use futures::Stream;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
 
-/// Reports kept at most; the oldest goes first.
-const KEPT: usize = 16_384;
-/// Bytes of reports kept at most.
-const KEPT_BYTES: usize = 128 << 20;
-/// A shard is asked to report at most once a second; sooner than this is refused.
-const SOONEST: Duration = Duration::from_millis(500);
+/// The most reports that are kept; the oldest is dropped first.
+const MAX_REPORTS: usize = 16_384;
+/// The most bytes of reports that are kept.
+const MAX_BYTES: usize = 128 << 20;
+/// The shortest time between two reports of a shard. Workers report at most once a second.
+const MIN_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A Pod of the operator's, as its caches know it.
+/// A Pod that the operator created, as its caches know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodRef {
     /// Its uid.
     pub uid: String,
-    /// The child (Job) it works for.
+    /// The child (Job) that it belongs to.
     pub child: String,
     /// The kind of the object the child belongs to.
     pub owner_kind: String,
@@ -36,23 +36,23 @@ pub struct PodRef {
     pub namespace: String,
 }
 
-/// The Pods there are.
+/// The Pods that exist.
 pub trait Pods: Send + Sync + 'static {
-    /// The Pod of this name, if it is one of the operator's.
+    /// Returns the Pod of this name if the operator created it and it has not ended.
     fn pod(&self, namespace: &str, name: &str) -> Option<PodRef>;
 }
 
-/// What a worker says.
+/// A report of a worker.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Report {
-    /// The child it works for.
+    /// The child that the worker belongs to.
     pub child: String,
     /// Its attempt.
     #[serde(default)]
     pub attempt: u32,
     /// Its shard.
     pub shard: u32,
-    /// How far it is.
+    /// Its progress.
     pub report: Value,
 }
 
@@ -71,7 +71,7 @@ struct Kept {
     bytes: usize,
 }
 
-/// The newest report of every (namespace, child, shard). Clones share one board.
+/// The newest report of every (namespace, child, shard). Clones share them.
 #[derive(Clone)]
 pub struct Board {
     pods: Arc<dyn Pods>,
@@ -80,7 +80,7 @@ pub struct Board {
 }
 
 impl Board {
-    /// An empty one, for reports of these Pods.
+    /// Creates an empty board for reports of these Pods.
     #[must_use]
     pub fn new(pods: Arc<dyn Pods>) -> Self {
         Self {
@@ -90,10 +90,10 @@ impl Board {
         }
     }
 
-    /// The newest report of every shard of a child that has reported.
+    /// Returns the newest report of each shard of a child that has reported.
     #[must_use]
     pub fn reports(&self, namespace: &str, child: &str) -> BTreeMap<u32, Value> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = self.lock();
         let shards = kept.shards.get(&(namespace.to_owned(), child.to_owned()));
         shards
             .into_iter()
@@ -102,9 +102,9 @@ impl Board {
             .collect()
     }
 
-    /// Drops a child's reports.
+    /// Drops the reports of a child. If the child's Pods do not exist any more, no report can follow.
     pub fn forget(&self, namespace: &str, child: &str) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = self.lock();
         for entry in kept
             .shards
             .remove(&(namespace.to_owned(), child.to_owned()))
@@ -116,28 +116,33 @@ impl Board {
         }
     }
 
-    /// The objects with news, from now on: each at once, and then at most once in [`crate::INTERVAL`].
+    /// Returns the objects that are reported about from now on: each at once, and then at most once per [`crate::INTERVAL`].
     pub fn changes(&self) -> impl Stream<Item = Change> + Send + 'static {
-        gathered(self.changes.subscribe())
+        throttled(self.changes.subscribe())
     }
 
-    /// Takes a report of `bytes` bytes by a Pod, if it speaks for itself.
-    pub(crate) fn submit(&self, who: &Identity, report: Report, bytes: usize) -> Outcome {
-        let Some(pod) = self.pods.pod(&who.namespace, &who.pod_name) else {
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a report of `bytes` bytes, if the Pod reports about itself.
+    pub(crate) fn submit(&self, identity: &Identity, report: Report, bytes: usize) -> Outcome {
+        // The lock is held from here on, so that no report is kept after its child was forgotten.
+        let mut kept = self.lock();
+        let Some(pod) = self.pods.pod(&identity.namespace, &identity.pod_name) else {
             return Outcome::Forbidden;
         };
-        let itself = pod.uid == who.pod_uid && pod.namespace == who.namespace;
-        if !itself || pod.child != report.child || pod.index != report.shard {
+        let same_pod = pod.uid == identity.pod_uid && pod.namespace == identity.namespace;
+        if !same_pod || pod.child != report.child || pod.index != report.shard {
             return Outcome::Forbidden;
         }
         let now = Instant::now();
         let key = (pod.namespace, pod.child);
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let before = kept
             .shards
             .get(&key)
             .and_then(|shards| shards.get(&pod.index));
-        if before.is_some_and(|entry| now < entry.at + SOONEST) {
+        if before.is_some_and(|entry| now < entry.at + MIN_INTERVAL) {
             return Outcome::TooMany;
         }
         let change = Change {
@@ -155,13 +160,14 @@ impl Board {
             },
         );
         drop(kept);
-        // Nobody may be listening.
+        // There may be no subscriber.
         let _ = self.changes.send(change);
         Outcome::Accepted
     }
 }
 
 impl Kept {
+    /// Keeps a report, and drops the oldest ones beyond the limits.
     fn put(&mut self, key: Key, shard: u32, entry: Entry) {
         self.count += 1;
         self.bytes += entry.bytes;
@@ -169,7 +175,7 @@ impl Kept {
             self.count -= 1;
             self.bytes -= old.bytes;
         }
-        while self.count > KEPT || self.bytes > KEPT_BYTES {
+        while self.count > MAX_REPORTS || self.bytes > MAX_BYTES {
             let all = self
                 .shards
                 .iter()
@@ -193,5 +199,63 @@ impl Kept {
         if shards.is_empty() {
             self.shards.remove(key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::collections::BTreeSet;
+
+    /// Pods of Jobs of the same name, as long as they exist.
+    #[derive(Default)]
+    struct Existing(Mutex<BTreeSet<String>>);
+
+    impl Pods for Existing {
+        fn pod(&self, namespace: &str, name: &str) -> Option<PodRef> {
+            self.0.lock().unwrap().contains(name).then(|| PodRef {
+                uid: name.to_owned(),
+                child: name.to_owned(),
+                owner_kind: "GRPORun".to_owned(),
+                owner_name: name.to_owned(),
+                index: 0,
+                namespace: namespace.to_owned(),
+            })
+        }
+    }
+
+    fn report(board: &Board, pod: &str) -> Outcome {
+        let identity = Identity {
+            namespace: "team".to_owned(),
+            pod_name: pod.to_owned(),
+            pod_uid: pod.to_owned(),
+        };
+        let report = Report {
+            child: pod.to_owned(),
+            attempt: 0,
+            shard: 0,
+            report: json!({"step": 3}),
+        };
+        board.submit(&identity, report, 10)
+    }
+
+    #[test]
+    fn a_thousand_children_that_report_and_go_leave_nothing() {
+        let pods = Arc::new(Existing::default());
+        let board = Board::new(Arc::<Existing>::clone(&pods));
+        for n in 0..1000 {
+            let name = format!("run-{n}");
+            pods.0.lock().unwrap().insert(name.clone());
+            assert_eq!(report(&board, &name), Outcome::Accepted);
+        }
+        for n in 0..1000 {
+            let name = format!("run-{n}");
+            pods.0.lock().unwrap().remove(&name);
+            board.forget("team", &name);
+            assert_eq!(report(&board, &name), Outcome::Forbidden, "its Pod is gone");
+        }
+        let kept = board.lock();
+        assert_eq!((kept.shards.len(), kept.count, kept.bytes), (0, 0, 0));
     }
 }

@@ -1,4 +1,5 @@
-//! The authority that workers trust: made once, kept in a Secret, read by every replica; and the certificate it issues.
+//! The certificate authority that workers trust, and the serving certificate that it issues. The authority is created once,
+//! kept in a Secret, and read by every replica.
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -24,36 +25,36 @@ const CERTIFICATE: &str = "tls.crt";
 const KEY: &str = "tls.key";
 const COMMON_NAME: &str = "agoge-ca";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long the authority lasts.
-const AUTHORITY_FOR: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
-/// How long a serving certificate lasts; it is renewed at two thirds.
-const SERVING_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-/// Certificates are good from an hour ago, for machines whose clocks are behind.
+/// The lifetime of the authority.
+const AUTHORITY_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// The lifetime of a serving certificate, which is renewed after two thirds of it.
+const SERVING_LIFETIME: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// Certificates are valid since an hour ago, for machines whose clocks are slow.
 const BACKDATED: Duration = Duration::from_secs(60 * 60);
 
-/// Why there is no authority, or no certificate from it.
+/// An authority or certificate that cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum CaError {
     /// The Secret could not be read.
-    #[error("reading Secret {SECRET}: {0}")]
+    #[error("cannot read the Secret {SECRET}: {0}")]
     Read(#[source] kube::Error),
-    /// The Secret could not be made.
-    #[error("creating Secret {SECRET}: {0}")]
+    /// The Secret could not be created.
+    #[error("cannot create the Secret {SECRET}: {0}")]
     Create(#[source] kube::Error),
-    /// The Secret holds no certificate with its key. It is left alone: delete it to have a new one.
+    /// The Secret holds no certificate with its key. It is left alone; if it is deleted, a new one is created.
     #[error(
-        "Secret {SECRET} holds no usable certificate and key ({0}); delete it to have a new one made"
+        "the Secret {SECRET} holds no usable certificate and key ({0}); delete it, and a new one is created"
     )]
     Unusable(&'static str),
-    /// A certificate could not be made.
-    #[error("making a certificate: {0}")]
+    /// A certificate could not be created.
+    #[error("cannot create a certificate: {0}")]
     Make(#[from] rcgen::Error),
     /// A certificate could not be served.
-    #[error("using a certificate: {0}")]
+    #[error("cannot serve a certificate: {0}")]
     Use(#[from] rustls::Error),
 }
 
-/// A certificate authority of the operator's own.
+/// A certificate authority.
 pub struct Authority {
     certificate: String,
     key: KeyPair,
@@ -66,7 +67,7 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// A new one.
+    /// Creates a new authority.
     ///
     /// # Errors
     /// [`CaError::Make`].
@@ -76,27 +77,27 @@ impl Authority {
         Ok(Self { certificate, key })
     }
 
-    /// One that was made before, by its PEM texts.
+    /// Reads an authority from PEM.
     ///
     /// # Errors
     /// [`CaError::Unusable`].
     pub fn from_pem(certificate: &str, key: &str) -> Result<Self, CaError> {
         let der = CertificateDer::from_pem_slice(certificate.as_bytes())
-            .map_err(|_| CaError::Unusable("its tls.crt is no certificate"))?;
+            .map_err(|_| CaError::Unusable("its tls.crt is not a certificate"))?;
         let pair = KeyPair::from_pem(key)
-            .map_err(|_| CaError::Unusable("its tls.key is no private key"))?;
+            .map_err(|_| CaError::Unusable("its tls.key is not a private key"))?;
         let private = PrivateKeyDer::try_from(pair.serialize_der())
-            .map_err(|_| CaError::Unusable("its tls.key is no private key"))?;
+            .map_err(|_| CaError::Unusable("its tls.key is not a private key"))?;
         CertifiedKey::from_der(vec![der], private, &default_provider())
-            .map_err(|_| CaError::Unusable("its key is not the certificate's"))?;
+            .map_err(|_| CaError::Unusable("its key does not belong to its certificate"))?;
         Ok(Self {
             certificate: certificate.to_owned(),
             key: pair,
         })
     }
 
-    /// The one in Secret [`SECRET`] of this namespace, made if there is none. Any number of replicas may do this at once, and
-    /// all get the same.
+    /// Returns the authority in the Secret [`SECRET`] of this namespace, which is created if it does not exist. Any number of
+    /// replicas may do this at once, and all get the same.
     ///
     /// # Errors
     /// [`CaError`]; an unusable Secret is not replaced.
@@ -118,7 +119,7 @@ impl Authority {
         }
     }
 
-    /// The certificate, in PEM: what a worker has to trust.
+    /// Returns the certificate that a worker has to trust, PEM.
     #[must_use]
     pub fn bundle(&self) -> &str {
         &self.certificate
@@ -166,11 +167,11 @@ impl Authority {
         }
     }
 
-    /// A certificate for these names with a key of its own, which stays in memory.
+    /// Issues a certificate for these names. Its key stays in memory.
     fn issue(&self, names: &[String]) -> Result<CertifiedKey, CaError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
         let mut parameters = CertificateParams::new(names)?;
-        last(&mut parameters, SERVING_FOR);
+        set_lifetime(&mut parameters, SERVING_LIFETIME);
         parameters
             .distinguished_name
             .push(DnType::CommonName, "agoge-progress");
@@ -187,10 +188,10 @@ impl Authority {
     }
 }
 
-/// The authority's certificate. Its name is fixed, so that what it issues can be made from the key alone.
+/// Returns the parameters of the authority's certificate. Its name is fixed, so that the key is enough to issue others.
 fn parameters() -> CertificateParams {
     let mut parameters = CertificateParams::default();
-    last(&mut parameters, AUTHORITY_FOR);
+    set_lifetime(&mut parameters, AUTHORITY_LIFETIME);
     parameters
         .distinguished_name
         .push(DnType::CommonName, COMMON_NAME);
@@ -199,13 +200,14 @@ fn parameters() -> CertificateParams {
     parameters
 }
 
-fn last(parameters: &mut CertificateParams, duration: Duration) {
+/// Sets the lifetime of a certificate.
+fn set_lifetime(parameters: &mut CertificateParams, duration: Duration) {
     let now = OffsetDateTime::now_utc();
     parameters.not_before = now - BACKDATED;
     parameters.not_after = now + duration;
 }
 
-/// The certificate that is served now.
+/// The serving certificate, which is renewed.
 pub struct Serving {
     authority: Authority,
     names: Vec<String>,
@@ -222,7 +224,7 @@ impl std::fmt::Debug for Serving {
 }
 
 impl Serving {
-    /// A certificate for the Service `agoge-progress` of this namespace.
+    /// Issues a certificate for the Service `agoge-progress` of this namespace.
     ///
     /// # Errors
     /// [`CaError`].
@@ -241,29 +243,29 @@ impl Serving {
         }))
     }
 
-    /// The authority.
+    /// Returns the authority.
     #[must_use]
     pub fn authority(&self) -> &Authority {
         &self.authority
     }
 
-    /// Issues a new certificate; connections from now on see it.
+    /// Issues a new certificate for all connections from now on.
     ///
     /// # Errors
-    /// [`CaError`]; the old one is served on.
+    /// [`CaError`]; the old certificate stays.
     pub fn renew(&self) -> Result<(), CaError> {
         let next = Arc::new(self.authority.issue(&self.names)?);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = next;
         Ok(())
     }
 
-    /// Renews at two thirds of the certificate's life, for ever.
+    /// Renews the certificate after two thirds of its lifetime, forever.
     pub(crate) async fn keep_fresh(&self) {
-        let mut wait = SERVING_FOR * 2 / 3;
+        let mut wait = SERVING_LIFETIME * 2 / 3;
         loop {
             tokio::time::sleep(wait).await;
             wait = match self.renew() {
-                Ok(()) => SERVING_FOR * 2 / 3,
+                Ok(()) => SERVING_LIFETIME * 2 / 3,
                 Err(error) => {
                     tracing::warn!(%error, "the serving certificate could not be renewed");
                     DAY

@@ -1,4 +1,4 @@
-//! Which objects have news: the first at once, then at most one per object and [`INTERVAL`].
+//! Notices about objects with new reports: the first at once, then at most one per object and [`INTERVAL`].
 
 use futures::Stream;
 use std::collections::HashMap;
@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::{Instant, sleep_until};
 
-/// How long an object's news are gathered after some were told.
+/// The shortest time between two notices about an object.
 pub const INTERVAL: Duration = Duration::from_secs(5);
 
-/// An object of which a Pod has reported.
+/// An object that a Pod has reported about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Change {
     /// Its namespace.
@@ -20,60 +20,55 @@ pub struct Change {
     pub owner_name: String,
 }
 
-/// Objects told of lately: until when they wait, and whether there is more to tell by then.
+/// Objects that were noticed lately, with the end of their interval; true if another notice is due by then.
 #[derive(Default)]
-struct Gatherer {
-    waiting: HashMap<Change, (Instant, bool)>,
+struct Throttle {
+    recent: HashMap<Change, (Instant, bool)>,
 }
 
-impl Gatherer {
-    /// The change, if it may be told now.
+impl Throttle {
+    /// Returns the change if its notice is due now.
     fn offer(&mut self, now: Instant, change: Change) -> Option<Change> {
-        match self.waiting.get_mut(&change) {
+        match self.recent.get_mut(&change) {
             Some((until, more)) if now < *until => {
                 *more = true;
                 None
             }
             _ => {
-                self.waiting.insert(change.clone(), (now + INTERVAL, false));
+                self.recent.insert(change.clone(), (now + INTERVAL, false));
                 Some(change)
             }
         }
     }
 
-    /// One change whose wait is over. Objects with nothing to tell are forgotten.
+    /// Returns a change whose interval is over. Objects without new reports are dropped.
     fn due(&mut self, now: Instant) -> Option<Change> {
-        self.waiting
-            .retain(|_, (until, more)| now < *until || *more);
+        self.recent.retain(|_, (until, more)| now < *until || *more);
         let change = self
-            .waiting
+            .recent
             .iter()
             .find(|(_, (until, _))| *until <= now)
             .map(|(change, _)| change.clone())?;
-        self.waiting.insert(change.clone(), (now + INTERVAL, false));
+        self.recent.insert(change.clone(), (now + INTERVAL, false));
         Some(change)
     }
 
-    /// When the next is due.
+    /// Returns the time at which an object is to be noticed or dropped next.
     fn next(&self) -> Option<Instant> {
-        self.waiting
-            .values()
-            .filter(|(_, more)| *more)
-            .map(|(until, _)| *until)
-            .min()
+        self.recent.values().map(|(until, _)| *until).min()
     }
 }
 
-/// What is told of the changes that `receiver` gets. Ends when no more can come.
-pub(crate) fn gathered(receiver: Receiver<Change>) -> impl Stream<Item = Change> + Send + 'static {
+/// Returns the notices about the changes that `receiver` gets. Ends when no more can come.
+pub(crate) fn throttled(receiver: Receiver<Change>) -> impl Stream<Item = Change> + Send + 'static {
     futures::stream::unfold(
-        (receiver, Gatherer::default()),
-        |(mut receiver, mut gatherer)| async move {
+        (receiver, Throttle::default()),
+        |(mut receiver, mut throttle)| async move {
             loop {
-                if let Some(change) = gatherer.due(Instant::now()) {
-                    return Some((change, (receiver, gatherer)));
+                if let Some(change) = throttle.due(Instant::now()) {
+                    return Some((change, (receiver, throttle)));
                 }
-                let next = gatherer.next();
+                let next = throttle.next();
                 let due = async {
                     match next {
                         Some(at) => sleep_until(at).await,
@@ -83,11 +78,11 @@ pub(crate) fn gathered(receiver: Receiver<Change>) -> impl Stream<Item = Change>
                 tokio::select! {
                     () = due => {}
                     received = receiver.recv() => match received {
-                        Ok(change) => if let Some(change) = gatherer.offer(Instant::now(), change) {
-                            return Some((change, (receiver, gatherer)));
+                        Ok(change) => if let Some(change) = throttle.offer(Instant::now(), change) {
+                            return Some((change, (receiver, throttle)));
                         },
-                        // The objects passed over report again within seconds.
-                        Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "changes were passed over"),
+                        // The objects that were skipped report again within seconds.
+                        Err(RecvError::Lagged(missed)) => tracing::debug!(missed, "changes were skipped"),
                         Err(RecvError::Closed) => return None,
                     },
                 }
@@ -101,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_object_is_told_of_at_once_and_then_once_an_interval() {
+    fn an_object_is_noticed_at_once_and_then_once_an_interval() {
         let object = |name: &str| Change {
             namespace: "team".to_owned(),
             owner_kind: "GRPORun".to_owned(),
@@ -109,28 +104,28 @@ mod tests {
         };
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut gatherer = Gatherer::default();
-        assert_eq!(gatherer.offer(at(0), object("a")), Some(object("a")));
-        assert_eq!(gatherer.next(), None, "nothing more to tell");
-        assert_eq!(gatherer.offer(at(1), object("a")), None);
-        assert_eq!(gatherer.offer(at(2), object("a")), None);
+        let mut throttle = Throttle::default();
+        assert_eq!(throttle.offer(at(0), object("a")), Some(object("a")));
+        assert_eq!(throttle.next(), Some(at(5)), "it is dropped then");
+        assert_eq!(throttle.offer(at(1), object("a")), None);
+        assert_eq!(throttle.offer(at(2), object("a")), None);
         assert_eq!(
-            gatherer.offer(at(2), object("b")),
+            throttle.offer(at(2), object("b")),
             Some(object("b")),
             "another does not wait"
         );
-        assert_eq!((gatherer.due(at(4)), gatherer.next()), (None, Some(at(5))));
-        assert_eq!(gatherer.due(at(5)), Some(object("a")), "the two, as one");
+        assert_eq!((throttle.due(at(4)), throttle.next()), (None, Some(at(5))));
+        assert_eq!(throttle.due(at(5)), Some(object("a")), "the two, as one");
         assert_eq!(
-            gatherer.offer(at(6), object("a")),
+            throttle.offer(at(6), object("a")),
             None,
             "within an interval of the last"
         );
-        assert_eq!(gatherer.due(at(10)), Some(object("a")));
+        assert_eq!(throttle.due(at(10)), Some(object("a")));
         assert_eq!(
-            (gatherer.due(at(20)), gatherer.waiting.len()),
+            (throttle.due(at(20)), throttle.recent.len()),
             (None, 0),
-            "the quiet are forgotten"
+            "objects without reports are dropped"
         );
     }
 }

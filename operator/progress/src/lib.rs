@@ -1,21 +1,23 @@
-//! The progress server: workers tell the operator how far they are, and the operator knows that it is they.
+//! The progress server: workers report their progress to the operator over TLS, and prove by a token that it is theirs.
 //!
-//! # What is promised
+//! # Guarantees
 //! - A report counts only if its token was issued for [`AUDIENCE`] and bound to a Pod that exists with that uid, and only for
 //!   that Pod's own child and shard.
-//! - What it costs is bounded: connections, body size, tokens looked up at once, reports kept, and one change heard per object
-//!   and five seconds.
-//! - Private keys and tokens are in no log, error or `Debug`.
+//! - The cost is bounded: connections, body size, concurrent token reviews, reports kept, and one notice per object and five
+//!   seconds.
+//! - No log, error or `Debug` output contains a private key or a token.
 #![forbid(unsafe_code)]
 
 mod board;
 mod ca;
 mod changes;
+mod outcome;
 mod review;
 mod server;
 
 pub use board::{Board, PodRef, Pods, Report};
 pub use ca::{Authority, CaError, SECRET, Serving};
 pub use changes::{Change, INTERVAL};
+pub use outcome::{Counters, Outcome};
 pub use review::{AUDIENCE, Cached, Identity, KubeReview, Review, ReviewError};
-pub use server::{Counters, MAX_BODY, Outcome, Server};
+pub use server::{MAX_BODY, Server};

@@ -1,4 +1,4 @@
-//! Whose token it is: asked of the API server, and remembered for a while.
+//! Token reviews: the API server says which Pod a token is bound to. Answers are cached for a while.
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
@@ -15,15 +15,18 @@ use tokio::time::Instant;
 pub const AUDIENCE: &str = "agoge-progress";
 const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
 const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
-/// How long an answer holds.
-const GOOD_FOR: Duration = Duration::from_secs(60);
-/// How long a refusal holds: a Pod may report a moment before its token is known everywhere.
-const REFUSED_FOR: Duration = Duration::from_secs(5);
-const REMEMBERED: usize = 4096;
-const AT_ONCE: usize = 16;
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The time for which the review of a good token is cached.
+const CACHE_GOOD: Duration = Duration::from_secs(60);
+/// The time for which a refusal is cached: a Pod may report a moment before its token is known everywhere.
+const CACHE_REFUSED: Duration = Duration::from_secs(5);
+/// The most reviews that are cached.
+const MAX_CACHED: usize = 4096;
+/// The most reviews at a time.
+const MAX_CONCURRENT: usize = 16;
+/// The time after which a review counts as failed.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The Pod a token is bound to.
+/// The Pod that a token is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// Its namespace.
@@ -34,34 +37,34 @@ pub struct Identity {
     pub pod_uid: String,
 }
 
-/// Why a token could not be judged.
+/// A token that could not be reviewed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReviewError {
-    /// Too many are being judged; to be tried again.
+    /// Too many are being reviewed; the report may be retried.
     #[error("too many tokens are being reviewed")]
     Busy,
     /// The API server did not answer in time.
-    #[error("the token review got no answer in time")]
+    #[error("the API server did not answer a token review in time")]
     Late,
     /// The API server refused or could not be reached.
-    #[error("reviewing a token: {0}")]
+    #[error("cannot review a token: {0}")]
     Api(#[from] kube::Error),
 }
 
-/// Judges tokens.
+/// Reviews tokens.
 pub trait Review: Send + Sync + 'static {
-    /// The Pod the token is bound to; `None` if it is not good, not for [`AUDIENCE`], or bound to no Pod.
+    /// Returns the Pod that a token is bound to; `None` if it is invalid, not for [`AUDIENCE`], or not bound to a Pod.
     fn review<'a>(&'a self, token: &'a str)
     -> BoxFuture<'a, Result<Option<Identity>, ReviewError>>;
 }
 
-/// Asks the API server.
+/// Reviews tokens by the API server.
 pub struct KubeReview {
     api: Api<TokenReview>,
 }
 
 impl KubeReview {
-    /// By this client.
+    /// Creates a reviewer with this client.
     #[must_use]
     pub fn new(client: Client) -> Self {
         Self {
@@ -85,21 +88,21 @@ impl Review for KubeReview {
                 status: None,
             };
             let parameters = PostParams::default();
-            let answer =
-                tokio::time::timeout(PATIENCE, self.api.create(&parameters, &review)).await;
+            let answer = tokio::time::timeout(TIMEOUT, self.api.create(&parameters, &review)).await;
             let answer = answer.map_err(|_| ReviewError::Late)??;
             Ok(answer.status.as_ref().and_then(identity))
         })
     }
 }
 
+/// Returns the Pod that a reviewed token is bound to.
 fn identity(status: &TokenReviewStatus) -> Option<Identity> {
-    let ours = status
+    let for_us = status
         .audiences
         .iter()
         .flatten()
         .any(|audience| audience == AUDIENCE);
-    if status.authenticated != Some(true) || !ours {
+    if status.authenticated != Some(true) || !for_us {
         return None;
     }
     let user = status.user.as_ref()?;
@@ -116,55 +119,55 @@ fn identity(status: &TokenReviewStatus) -> Option<Identity> {
     })
 }
 
-/// What a token was found to be, and until when that counts.
+/// A cached review, and the time until which it holds.
 type Answer = (Instant, Option<Identity>);
 
-/// Remembers what another said about a token, by the token's SHA-256.
+/// A cache of reviews, by the SHA-256 of the token.
 pub struct Cached<R> {
     inner: R,
-    known: Mutex<HashMap<[u8; 32], Answer>>,
-    turns: Semaphore,
+    cache: Mutex<HashMap<[u8; 32], Answer>>,
+    permits: Semaphore,
 }
 
 impl<R: Review> Cached<R> {
-    /// Remembers what `inner` says.
+    /// Caches the reviews of `inner`.
     #[must_use]
     pub fn new(inner: R) -> Self {
         Self {
             inner,
-            known: Mutex::default(),
-            turns: Semaphore::new(AT_ONCE),
+            cache: Mutex::default(),
+            permits: Semaphore::new(MAX_CONCURRENT),
         }
     }
 
-    fn recall(&self, key: &[u8; 32]) -> Option<Option<Identity>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known
+    fn get(&self, key: &[u8; 32]) -> Option<Option<Identity>> {
+        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        cache
             .get(key)
             .filter(|(until, _)| Instant::now() < *until)
             .map(|(_, identity)| identity.clone())
     }
 
-    fn remember(&self, key: [u8; 32], identity: Option<Identity>) {
+    fn put(&self, key: [u8; 32], identity: Option<Identity>) {
         let now = Instant::now();
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= REMEMBERED {
-            known.retain(|_, (until, _)| now < *until);
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if cache.len() >= MAX_CACHED {
+            cache.retain(|_, (until, _)| now < *until);
         }
-        if known.len() >= REMEMBERED
-            && let Some(oldest) = known
+        if cache.len() >= MAX_CACHED
+            && let Some(oldest) = cache
                 .iter()
                 .min_by_key(|(_, (until, _))| *until)
                 .map(|(key, _)| *key)
         {
-            known.remove(&oldest);
+            cache.remove(&oldest);
         }
         let hold = if identity.is_some() {
-            GOOD_FOR
+            CACHE_GOOD
         } else {
-            REFUSED_FOR
+            CACHE_REFUSED
         };
-        known.insert(key, (now + hold, identity));
+        cache.insert(key, (now + hold, identity));
     }
 }
 
@@ -175,12 +178,12 @@ impl<R: Review> Review for Cached<R> {
     ) -> BoxFuture<'a, Result<Option<Identity>, ReviewError>> {
         Box::pin(async move {
             let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-            if let Some(identity) = self.recall(&key) {
+            if let Some(identity) = self.get(&key) {
                 return Ok(identity);
             }
-            let _turn = self.turns.try_acquire().map_err(|_| ReviewError::Busy)?;
+            let _permit = self.permits.try_acquire().map_err(|_| ReviewError::Busy)?;
             let identity = self.inner.review(token).await?;
-            self.remember(key, identity.clone());
+            self.put(key, identity.clone());
             Ok(identity)
         })
     }

@@ -1,4 +1,4 @@
-//! The server by a real TLS client: who may report what, and what is told of it.
+//! The server, tested by a real TLS client: a Pod may report for itself only, and its owner is noticed.
 
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Tokens are `namespace/pod/uid`; anything else proves nothing.
+/// Reviews tokens of the form `namespace/pod/uid`; others are invalid.
 struct Names;
 
 impl Review for Names {
@@ -101,7 +101,7 @@ impl Scene {
             .await
     }
 
-    /// The status of a report under this token.
+    /// Posts a report with this token; returns the HTTP status.
     async fn post(&self, token: Option<&str>, body: &str) -> u16 {
         let mut stream = self
             .connect(self.serving.authority().bundle())
@@ -115,7 +115,7 @@ impl Scene {
             body.len()
         );
         stream.write_all(head.as_bytes()).await.unwrap();
-        // A server that has refused need not read the rest.
+        // A server that has refused the request need not read the rest.
         let _ = stream.write_all(body.as_bytes()).await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
@@ -152,13 +152,9 @@ async fn a_pod_reports_for_its_own_child_and_shard_alone() {
         (
             "team/train-2/u1",
             report("train", 2),
-            "a Pod of that name that is gone",
+            "a Pod of that name that does not exist any more",
         ),
-        (
-            "team/train-99/u99",
-            report("train", 99),
-            "a Pod nobody knows",
-        ),
+        ("team/train-99/u99", report("train", 99), "an unknown Pod"),
         ("other/train-2/u2", report("train", 2), "another namespace"),
     ] {
         assert_eq!(scene.post(Some(token), &body).await, 403, "{what}");
@@ -169,7 +165,7 @@ async fn a_pod_reports_for_its_own_child_and_shard_alone() {
 }
 
 #[tokio::test]
-async fn what_is_no_report_of_a_pod_is_refused_by_its_own_status() {
+async fn requests_that_are_not_reports_are_refused_with_distinct_statuses() {
     let scene = scene().await;
     assert_eq!(scene.post(None, &report("train", 1)).await, 401);
     assert_eq!(scene.post(Some("unbound"), &report("train", 1)).await, 401);
@@ -187,10 +183,10 @@ async fn what_is_no_report_of_a_pod_is_refused_by_its_own_status() {
             .post(Some("team/train-1/u1"), &report("train", 1))
             .await,
         429,
-        "at once again"
+        "too soon after the first"
     );
     let counts: std::collections::BTreeMap<_, _> = scene.counters.snapshot().collect();
-    let told = [
+    let counted = [
         "accepted",
         "unauthenticated",
         "malformed",
@@ -198,15 +194,15 @@ async fn what_is_no_report_of_a_pod_is_refused_by_its_own_status() {
         "too_many",
     ]
     .map(|name| counts[name]);
-    assert_eq!(told, [1, 2, 1, 1, 1]);
+    assert_eq!(counted, [1, 2, 1, 1, 1]);
 }
 
 #[tokio::test]
-async fn only_the_authority_that_made_it_vouches_for_the_server() {
+async fn only_the_issuing_authority_is_trusted() {
     let scene = scene().await;
     let stranger = Authority::generate().unwrap();
     assert!(scene.connect(stranger.bundle()).await.is_err());
-    // The worker's bundle stays good when the serving certificate is renewed.
+    // The worker's bundle stays valid when the serving certificate is renewed.
     scene.serving.renew().unwrap();
     assert!(
         scene
@@ -217,7 +213,7 @@ async fn only_the_authority_that_made_it_vouches_for_the_server() {
 }
 
 #[tokio::test]
-async fn news_of_an_object_are_told_at_once() {
+async fn a_report_is_noticed_at_once() {
     let scene = scene().await;
     let mut changes = Box::pin(scene.board.changes());
     assert_eq!(

@@ -1,6 +1,7 @@
-//! The manifest's overlay over a pod template: a strategic merge, which may not touch what makes a worker safe and ours.
+//! The manifest's overlay over a pod template: a strategic merge that may not change the fields on which a worker's safety,
+//! or its assignment, depends.
 //!
-//! Lists of things with names (containers, volumes, variables) are merged by name, as kubectl does; all else is replaced.
+//! Lists of named things (containers, volumes, variables) are merged by name, as kubectl does; everything else is replaced.
 
 use k8s_openapi::DeepMerge as _;
 use k8s_openapi::api::core::v1::PodTemplateSpec;
@@ -8,22 +9,22 @@ use serde_json::Value;
 
 use crate::names;
 
-/// An overlay that is not allowed.
+/// An overlay that is refused.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OverlayError {
-    /// A field that is not the manifest's to set.
-    #[error("worker.overlay: {0} is protected; take it out")]
+    /// A field that a manifest may not set.
+    #[error("worker.overlay: {0} is protected; remove it")]
     Protected(String),
     /// A field that a pod template does not have.
-    #[error("worker.overlay: {0} is no field of a pod template; correct its name")]
+    #[error("worker.overlay: a pod template has no field {0}; correct its name")]
     Unknown(String),
     /// A value of the wrong type.
-    #[error("worker.overlay is no pod template: {0}")]
+    #[error("worker.overlay is not a pod template: {0}")]
     Shape(String),
 }
 
-/// Fields of the pod that nobody may set.
-const POD: [&str; 11] = [
+/// Fields of the pod that a manifest may not set.
+const PROTECTED_POD_FIELDS: [&str; 11] = [
     "restartPolicy",
     "serviceAccount",
     "serviceAccountName",
@@ -36,8 +37,8 @@ const POD: [&str; 11] = [
     "subdomain",
     "hostname",
 ];
-/// Fields of the worker's container that nobody may set.
-const WORKER: [&str; 7] = [
+/// Fields of the worker's container that a manifest may not set.
+const PROTECTED_WORKER_FIELDS: [&str; 7] = [
     "image",
     "command",
     "args",
@@ -46,49 +47,53 @@ const WORKER: [&str; 7] = [
     "terminationMessagePolicy",
     "envFrom",
 ];
-/// Volumes of ours.
-const VOLUMES: [&str; 5] = ["run", "domain", "work", "tmp", "store"];
+/// Volumes that the operator defines.
+const PROTECTED_VOLUMES: [&str; 5] = ["run", "domain", "work", "tmp", "store"];
+/// Folders that the operator mounts.
+const PROTECTED_PATHS: [&str; 3] = ["/etc/agoge", "/work", "/tmp"];
 
-/// The template with the overlay merged over it.
+/// Merges the overlay over the template.
 ///
 /// # Errors
 /// [`OverlayError`], naming the field.
-pub fn merge(template: Value, overlay: Option<&Value>) -> Result<Value, OverlayError> {
+pub fn merge(
+    mut template: PodTemplateSpec,
+    overlay: Option<&Value>,
+) -> Result<PodTemplateSpec, OverlayError> {
     let Some(overlay) = overlay else {
         return Ok(template);
     };
-    protected(overlay)?;
+    refuse_protected(overlay)?;
     let shape = |error: serde_json::Error| OverlayError::Shape(error.to_string());
     let change: PodTemplateSpec = serde_json::from_value(overlay.clone()).map_err(shape)?;
-    let understood = serde_json::to_value(&change).map_err(shape)?;
-    unknown(overlay, &understood, "")?;
-    let mut merged: PodTemplateSpec = serde_json::from_value(template).map_err(shape)?;
-    merged.merge_from(change);
-    serde_json::to_value(merged).map_err(shape)
+    let parsed = serde_json::to_value(&change).map_err(shape)?;
+    refuse_unknown(overlay, &parsed, "")?;
+    template.merge_from(change);
+    Ok(template)
 }
 
 fn refuse(path: String) -> Result<(), OverlayError> {
     Err(OverlayError::Protected(path))
 }
 
-fn protected(overlay: &Value) -> Result<(), OverlayError> {
+fn refuse_protected(overlay: &Value) -> Result<(), OverlayError> {
     for part in ["labels", "annotations"] {
-        let words = overlay["metadata"][part].as_object();
-        for word in words.into_iter().flat_map(|words| words.keys()) {
-            if word.starts_with("agoge.dev/") || word.starts_with("app.kubernetes.io/") {
-                refuse(format!("metadata.{part}[{word:?}]"))?;
+        let entries = overlay["metadata"][part].as_object();
+        for key in entries.into_iter().flat_map(|entries| entries.keys()) {
+            if key.starts_with("agoge.dev/") || key.starts_with("app.kubernetes.io/") {
+                refuse(format!("metadata.{part}[{key:?}]"))?;
             }
         }
     }
     let spec = &overlay["spec"];
-    for field in POD {
+    for field in PROTECTED_POD_FIELDS {
         if spec.get(field).is_some() {
             refuse(format!("spec.{field}"))?;
         }
     }
     for volume in named(spec, "volumes") {
         let name = volume["name"].as_str().unwrap_or_default();
-        if VOLUMES.contains(&name) || volume.get("hostPath").is_some() {
+        if PROTECTED_VOLUMES.contains(&name) || volume.get("hostPath").is_some() {
             refuse(format!("spec.volumes[{name:?}]"))?;
         }
     }
@@ -100,15 +105,15 @@ fn protected(overlay: &Value) -> Result<(), OverlayError> {
                 refuse(format!("{path}.securityContext.privileged"))?;
             }
             if name == names::CONTAINER {
-                worker(container, &path)?;
+                refuse_protected_in_worker(container, &path)?;
             }
         }
     }
     Ok(())
 }
 
-fn worker(container: &Value, path: &str) -> Result<(), OverlayError> {
-    for field in WORKER {
+fn refuse_protected_in_worker(container: &Value, path: &str) -> Result<(), OverlayError> {
+    for field in PROTECTED_WORKER_FIELDS {
         if container.get(field).is_some() {
             refuse(format!("{path}.{field}"))?;
         }
@@ -121,9 +126,12 @@ fn worker(container: &Value, path: &str) -> Result<(), OverlayError> {
     }
     for mount in named(container, "volumeMounts") {
         let name = mount["name"].as_str().unwrap_or_default();
-        let place = mount["mountPath"].as_str().unwrap_or_default();
-        let ours = ["/etc/agoge", "/work", "/tmp"];
-        if VOLUMES.contains(&name) || ours.iter().any(|ours| place.starts_with(ours)) {
+        let mount_path = mount["mountPath"].as_str().unwrap_or_default();
+        if PROTECTED_VOLUMES.contains(&name)
+            || PROTECTED_PATHS
+                .iter()
+                .any(|path| mount_path.starts_with(path))
+        {
             refuse(format!("{path}.volumeMounts[{name:?}]"))?;
         }
     }
@@ -134,9 +142,9 @@ fn named<'a>(value: &'a Value, list: &str) -> impl Iterator<Item = &'a Value> {
     value[list].as_array().into_iter().flatten()
 }
 
-/// Finds what was written and not understood.
-fn unknown(written: &Value, understood: &Value, path: &str) -> Result<(), OverlayError> {
-    match (written, understood) {
+/// Refuses fields that were written in the overlay and got lost in parsing.
+fn refuse_unknown(written: &Value, parsed: &Value, path: &str) -> Result<(), OverlayError> {
+    match (written, parsed) {
         (Value::Object(written), Value::Object(known)) => {
             for (key, value) in written {
                 let path = if path.is_empty() {
@@ -148,7 +156,7 @@ fn unknown(written: &Value, understood: &Value, path: &str) -> Result<(), Overla
                     || value.as_object().is_some_and(serde_json::Map::is_empty)
                     || value.as_array().is_some_and(Vec::is_empty);
                 match known.get(key) {
-                    Some(known) => unknown(value, known, &path)?,
+                    Some(known) => refuse_unknown(value, known, &path)?,
                     None if empty => {}
                     None => return Err(OverlayError::Unknown(path)),
                 }
@@ -159,7 +167,7 @@ fn unknown(written: &Value, understood: &Value, path: &str) -> Result<(), Overla
             .iter()
             .zip(known)
             .enumerate()
-            .try_for_each(|(n, (a, b))| unknown(a, b, &format!("{path}[{n}]"))),
+            .try_for_each(|(n, (a, b))| refuse_unknown(a, b, &format!("{path}[{n}]"))),
         _ => Ok(()),
     }
 }
@@ -169,10 +177,11 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn template() -> Value {
-        json!({ "spec": { "restartPolicy": "Never", "containers": [
+    fn template() -> PodTemplateSpec {
+        let template = json!({ "spec": { "restartPolicy": "Never", "containers": [
             { "name": "worker", "image": "w", "env": [{ "name": "HOME", "value": "/tmp" }] },
-        ] } })
+        ] } });
+        serde_json::from_value(template).unwrap()
     }
 
     #[test]
@@ -184,16 +193,16 @@ mod tests {
                 { "name": "sidecar", "image": "s" },
             ],
         } });
-        let merged = merge(template(), Some(&overlay)).unwrap();
-        assert_eq!(merged["spec"]["runtimeClassName"], "kata");
-        let containers = merged["spec"]["containers"].as_array().unwrap();
-        assert_eq!(containers.len(), 2);
-        assert_eq!(containers[0]["image"], "w");
-        assert_eq!(containers[0]["env"].as_array().unwrap().len(), 2);
+        let merged = merge(template(), Some(&overlay)).unwrap().spec.unwrap();
+        assert_eq!(merged.runtime_class_name.as_deref(), Some("kata"));
+        let worker = &merged.containers[0];
+        assert_eq!(merged.containers.len(), 2);
+        assert_eq!(worker.image.as_deref(), Some("w"));
+        assert_eq!(worker.env.as_ref().unwrap().len(), 2);
     }
 
     #[test]
-    fn what_makes_a_worker_safe_is_refused_with_its_path() {
+    fn protected_fields_are_refused_with_their_path() {
         for (overlay, path) in [
             (
                 json!({ "spec": { "hostNetwork": true } }),
@@ -226,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_does_not_exist_is_named() {
+    fn an_unknown_field_is_refused_with_its_path() {
         let overlay = json!({ "spec": { "nodeselector": { "a": "b" } } });
         let refused = merge(template(), Some(&overlay)).unwrap_err();
         assert_eq!(refused, OverlayError::Unknown("spec.nodeselector".into()));

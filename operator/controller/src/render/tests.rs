@@ -1,5 +1,5 @@
-//! What an object becomes is compared with files: `UPDATE=1 cargo test -p agoge-controller` writes them anew, and a reader of
-//! the change sees what it does to pods.
+//! Rendered objects compared with files. `UPDATE=1 cargo test -p agoge-controller` rewrites the files, so that a reviewer sees
+//! what a change does to pods.
 
 use std::path::Path;
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use agoge_controller::kinds::Ours;
+use agoge_controller::kinds::AgogeResource;
 use agoge_controller::names::{Kind, Target};
 use agoge_crds::{CheckerSuite, GRPORun, Manifest, SynthesisJob};
 use clap::Args;
@@ -60,7 +60,7 @@ macro_rules! with_kind {
 }
 
 /// A kind of ours that goes into a [`Manifest`].
-pub trait Listed: Ours {
+pub trait Listed: AgogeResource {
     /// As one of the three.
     fn manifest(self) -> Manifest;
 }

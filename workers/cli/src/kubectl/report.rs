@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use agoge_controller::kinds::Ours;
+use agoge_controller::kinds::AgogeResource;
 use agoge_controller::names::{KIND, OWNER};
 use agoge_controller::render::StoreFrom;
 use agoge_crds::Manifest;

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use agoge_controller::kinds::Ours;
+use agoge_controller::kinds::AgogeResource;
 use agoge_controller::render::{Rendered, render};
 use agoge_controller::resolve::{Defaults, Resolver};
 use agoge_crds::{CheckerSuite, GRPORun, Manifest, Phase, SynthesisJob, Timestamp};
