@@ -217,7 +217,7 @@ mod tests {
         update(Event::Apply(suite("b", "desk")));
         update(Event::Delete(suite("a", "desk")));
         requested(&mut s.receivers.synthesis_jobs);
-        // The deletion of `b` was missed: the watch lists anew, without it.
+        // The deletion of `b` was missed: the next list is without it.
         let listed = Event::<DeserializeGuard<CheckerSuite>>::InitDone;
         s.references.update(&listed, |_| false, &s.requests);
         assert_eq!(requested(&mut s.receivers.synthesis_jobs), ["desk"]);

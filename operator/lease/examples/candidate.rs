@@ -1,7 +1,8 @@
-//! One candidate as a process, for the tests: prints when it led, by the clock all processes of the machine share.
+//! One candidate as a process, for tests: prints the times at which it led, by the clock that all processes of the machine
+//! share.
 //!
 //! `candidate NAMESPACE LEASE IDENTITY SECONDS WALL_OFFSET_SECONDS`, with KUBECONFIG. Lines: `lead NANOS`, `stop NANOS`.
-//! A `stop` is the last check that still said yes, so that an interval is never shorter than it was seen to be.
+//! A `stop` has the time of the last check at which it still led, so that intervals are never too short.
 #![forbid(unsafe_code)]
 
 use agoge_lease::Election;
@@ -31,21 +32,21 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         election.start_with(move || Timestamp::now() + offset, async move {
             term.recv().await;
         });
-    // A thread of its own, so that what the election does cannot delay the checks.
+    // On a separate thread, so that the election cannot delay the checks.
     std::thread::spawn(move || {
         let mut out = std::io::stdout();
         let mut led = None;
         loop {
             let now = agoge_lease::now().as_nanos();
             let leads = leadership.leads();
-            // Each check that says yes is written, so that a killed process has told all.
-            let told = match (led.is_some(), leads) {
+            // Each check at which it leads is written, so that a killed process has reported everything.
+            let written = match (led.is_some(), leads) {
                 (false, true) => writeln!(out, "lead {now}"),
                 (true, true) => writeln!(out, "still {now}"),
                 (true, false) => writeln!(out, "stop {}", led.unwrap_or(now)),
                 (false, false) => Ok(()),
             };
-            if told.and_then(|()| out.flush()).is_err() {
+            if written.and_then(|()| out.flush()).is_err() {
                 return;
             }
             led = leads.then_some(now);

@@ -91,7 +91,7 @@ async fn a_thousand_objects_that_come_and_go_leave_all_maps_empty() {
             shared.index.update_jobs(&Event::Apply(job.clone()));
             shared.index.update_jobs(&Event::Delete(job));
         }
-        // Half are deleted while the watch looks; the rest is missing from its next list.
+        // The watch shows half of the deletions; the other objects are missing from its next list.
         let (seen, missed) = objects.split_at(OBJECTS / 2);
         seen.iter()
             .for_each(|object| send(Event::Delete(object.clone())));

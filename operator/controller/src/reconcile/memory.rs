@@ -1,5 +1,5 @@
-//! What reconciles of one kind remember about an object from one to the next. All of it can be lost without harm: it saves
-//! writes, or waits a little longer.
+//! The memory of reconciles: facts about an object that are kept from one reconcile to the next. All of it can be lost without
+//! harm: it saves writes, or delays them a little.
 //!
 //! Invariant: there are entries of existing objects only. [`Memory::forget`] drops those of a deleted object, and
 //! [`Memory::retain`] those that a new list does not contain.
@@ -25,7 +25,7 @@ pub struct Memory<K>(Mutex<HashMap<Target, ObjectMemory<K>>>);
 /// The memory of one object.
 #[derive(Debug)]
 struct ObjectMemory<K> {
-    /// The object's uid: a namesake that was created anew starts without memory.
+    /// The object's uid: a namesake that was created since starts without memory.
     uid: String,
     /// The object as this process wrote it last, until the watch shows it.
     written: Option<Arc<K>>,

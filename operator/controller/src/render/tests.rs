@@ -149,7 +149,7 @@ fn golden(name: &str, children: &[Child], domain: &DomainFrom) {
     let expected = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(
         text == expected,
-        "{} differs from what is rendered; UPDATE=1 writes it anew",
+        "{} differs from what is rendered; UPDATE=1 rewrites it",
         file.display()
     );
 }
