@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use futures::channel::mpsc;
-use k8s_openapi::api::batch::v1::Job;
 use serde_json::json;
 
 use super::*;

@@ -22,7 +22,9 @@ pub fn operator(options: Options) -> Result<(), Failure> {
             OperatorError::Setting(_) | OperatorError::Cluster(_) => {
                 Failure::Input(error.to_string())
             }
-            OperatorError::Listen { .. } => Failure::Failed(error.to_string()),
+            OperatorError::Listen { .. } | OperatorError::Background(_) => {
+                Failure::Failed(error.to_string())
+            }
         })
 }
 
