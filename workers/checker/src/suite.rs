@@ -6,6 +6,7 @@ use agoge_sandbox::Limits;
 use agoge_world::{Domain, Task, World, WorldError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -148,7 +149,7 @@ pub fn qualify_suite(
 }
 
 /// The figures of a suite from its tasks' qualifications, given in the same order.
-pub fn aggregate(domain: &Domain, tasks: &[Task], found: &[Qualification]) -> Suite {
+pub fn aggregate<T: Borrow<Task>>(domain: &Domain, tasks: &[T], found: &[Qualification]) -> Suite {
     let share = |some: usize, all: usize| {
         if all == 0 {
             0.0
@@ -167,7 +168,7 @@ pub fn aggregate(domain: &Domain, tasks: &[Task], found: &[Qualification]) -> Su
         .iter()
         .zip(found)
         .filter(|(_, q)| q.qualified)
-        .map(|(task, _)| task)
+        .map(|(task, _)| task.borrow())
         .collect();
     let mut times: Vec<f64> = found.iter().map(|q| q.p95_ms).collect();
     Suite {

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use agoge_artifacts::StageRecord;
 use agoge_crds::Manifest;
 use agoge_crds::grpo_run::{Arm, ArmStatus, GRPORun};
 use agoge_store::{Digest, Store, write_atomic};
@@ -133,27 +134,28 @@ fn user_figures(run: &GRPORun, out: &Path) -> Map<String, Value> {
     let Some(stage) = stages.and_then(|stages| stages.get("certifyUser")) else {
         return Map::new();
     };
-    let record = || -> Option<Value> {
+    let record = || -> Option<StageRecord> {
         let folder = out.join("store");
         let digest = Digest::parse(stage.digest.as_deref()?).ok()?;
-        Store::open(folder.is_dir().then_some(folder)?)
-            .ok()?
-            .get_json(&digest)
-            .ok()
+        let store = Store::open(folder.is_dir().then_some(folder)?).ok()?;
+        StageRecord::read(&store, &digest).ok()
     };
     let record = record().unwrap_or_default();
-    let rate = |when: &str| record.pointer(&format!("/{when}/errorRate")).cloned();
-    let turns = record.pointer("/after/turns").cloned().unwrap_or_default();
+    let (before, after) = (record.before, record.after);
+    let rate = after.as_ref().map(|certificate| certificate.error_rate);
     Map::from_iter([
         (
             "errorRateBefore".to_owned(),
-            rate("before").unwrap_or_default(),
+            json!(before.map(|certificate| certificate.error_rate)),
         ),
         (
             "errorRateAfter".to_owned(),
-            rate("after").unwrap_or_else(|| json!(stage.error_rate)),
+            json!(rate.or(stage.error_rate)),
         ),
-        ("turns".to_owned(), turns),
+        (
+            "turns".to_owned(),
+            json!(after.map(|certificate| certificate.turns)),
+        ),
         ("source".to_owned(), json!(LIVE)),
     ])
 }

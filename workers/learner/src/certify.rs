@@ -4,7 +4,7 @@
 //! with its own earlier turns before it, so that one slip is not counted again and again through a derailed agent. Each
 //! dialogue is an episode of the one loop, with the demonstration's agent and its recorded results as speaker and tools.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use agoge_dialogue::{Message, Role, SampleKey, ToolCall, ToolSpec};
 use agoge_world::{
@@ -12,7 +12,6 @@ use agoge_world::{
     UserFault, View, judge_user, play,
 };
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 
 use crate::LearnerError;
 use crate::parallel::{self, Parallelism};
@@ -21,28 +20,12 @@ use crate::sampler::BatchSampler;
 use crate::speaker::{Format, UserModel};
 use crate::tasks::{self, Pace, Queues, drive};
 
+pub use agoge_artifacts::Certificate;
+
 /// Faulty turns that are kept for a reader.
 const EXAMPLES: usize = 12;
 /// Dialogues of a piece at a time.
 const SLOTS: usize = 128;
-
-/// The result of a certification.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Certificate {
-    /// Dialogues judged.
-    pub dialogues: usize,
-    /// User turns judged.
-    pub turns: usize,
-    /// Turns with at least one fault.
-    pub faulty: usize,
-    /// `faulty / turns`; 1 when there was no turn.
-    pub error_rate: f64,
-    /// Faulty turns by kind of fault.
-    pub kinds: BTreeMap<String, usize>,
-    /// A few faulty turns with the reason.
-    pub examples: Vec<String>,
-}
 
 /// A task with its demonstration.
 pub struct Dialogue<'a> {
@@ -110,7 +93,7 @@ pub fn certify(
     played.sort_by_key(|(number, _)| *number);
     let mut certificate = Certificate::default();
     for (number, turns) in played {
-        certificate.add(dialogues[number].task, &turns);
+        add(&mut certificate, dialogues[number].task, &turns);
     }
     certificate.error_rate = match certificate.turns {
         0 => 1.0,
@@ -151,22 +134,21 @@ async fn turns(
     turns
 }
 
-impl Certificate {
-    fn add(&mut self, task: &Task, turns: &[Judged]) {
-        self.dialogues += 1;
-        self.turns += turns.len();
-        for (text, faults) in turns {
-            let Some(fault) = faults.first() else {
-                continue;
-            };
-            self.faulty += 1;
-            let kind = fault.kind_name().to_owned();
-            *self.kinds.entry(kind).or_default() += 1;
-            if self.examples.len() < EXAMPLES {
-                let said = text.as_deref().unwrap_or("(nothing that ends)");
-                self.examples
-                    .push(format!("{}: {said:?} - {}", task.id, fault.detail));
-            }
+/// Adds the judged turns of one dialogue.
+fn add(certificate: &mut Certificate, task: &Task, turns: &[Judged]) {
+    certificate.dialogues += 1;
+    certificate.turns += turns.len();
+    for (text, faults) in turns {
+        let Some(fault) = faults.first() else {
+            continue;
+        };
+        certificate.faulty += 1;
+        let kind = fault.kind_name().to_owned();
+        *certificate.kinds.entry(kind).or_default() += 1;
+        if certificate.examples.len() < EXAMPLES {
+            let said = text.as_deref().unwrap_or("(nothing that ends)");
+            let example = format!("{}: {said:?} - {}", task.id, fault.detail);
+            certificate.examples.push(example);
         }
     }
 }

@@ -3,8 +3,8 @@
 //! Groups that pass are kept in the order they came; a surplus is carried to the next step, as long as it is not too old; when
 //! the allowed number of generation batches is used up, the step trains on the groups there are.
 
+use agoge_artifacts::FilterCounts;
 use agoge_crds::grpo_run::{FilterRule, FilterSpec, OnInsufficient};
-use serde::{Deserialize, Serialize};
 
 /// Returns true if a group with these rewards (errored members are `None`) is trained on.
 #[must_use]
@@ -29,22 +29,6 @@ pub fn keeps(filter: &FilterSpec, rewards: &[Option<f64>]) -> bool {
     }
 }
 
-/// Counts of one step's filter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Counts {
-    /// Groups generated for this step.
-    pub generated: usize,
-    /// Groups whose rewards were all equal, or that had no reward at all.
-    pub discarded: usize,
-    /// Groups carried over from earlier steps.
-    pub carried_in: usize,
-    /// Carried groups that had become too old and were dropped.
-    pub expired: usize,
-    /// Generation batches used.
-    pub batches: usize,
-}
-
 /// A pool that fills one step's batch of groups at a time.
 #[derive(Debug)]
 pub struct Refill<T> {
@@ -52,7 +36,7 @@ pub struct Refill<T> {
     want: usize,
     kept: Vec<T>,
     flat: Vec<T>,
-    counts: Counts,
+    counts: FilterCounts,
 }
 
 impl<T> Refill<T> {
@@ -64,7 +48,7 @@ impl<T> Refill<T> {
             want: want.max(1),
             kept: Vec::new(),
             flat: Vec::new(),
-            counts: Counts::default(),
+            counts: FilterCounts::default(),
         }
     }
 
@@ -117,15 +101,15 @@ impl<T> Refill<T> {
     }
 
     /// Returns the step's groups, oldest first, and its counts; a surplus stays for the next step.
-    pub fn take(&mut self) -> (Vec<T>, Counts) {
+    pub fn take(&mut self) -> (Vec<T>, FilterCounts) {
         let room = self.want.saturating_sub(self.kept.len());
         self.counts.discarded += self.flat.len().saturating_sub(room);
         self.kept.extend(self.flat.drain(..).take(room));
         let surplus = self.kept.split_off(self.want.min(self.kept.len()));
         let batch = std::mem::replace(&mut self.kept, surplus);
-        let next = Counts {
+        let next = FilterCounts {
             carried_in: self.kept.len(),
-            ..Counts::default()
+            ..FilterCounts::default()
         };
         (batch, std::mem::replace(&mut self.counts, next))
     }
@@ -154,7 +138,7 @@ mod tests {
         assert_eq!(batch, [1, 3]);
         assert_eq!(
             counts,
-            Counts {
+            FilterCounts {
                 generated: 4,
                 discarded: 1,
                 carried_in: 0,

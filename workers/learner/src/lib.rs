@@ -9,7 +9,6 @@ pub mod certify;
 pub mod checkpoint;
 pub mod correction;
 pub mod evaluate;
-mod figure;
 pub mod filter;
 pub mod gradient;
 pub mod grpo;

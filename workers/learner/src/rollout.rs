@@ -20,6 +20,7 @@ use crate::sampler::BatchSampler;
 pub use crate::speaker::{Format, system};
 use crate::speaker::{Policy, UserModel};
 
+
 /// A language model in one role of the dialogue.
 #[derive(Clone, Copy)]
 pub struct Player<'a> {

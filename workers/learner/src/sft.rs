@@ -19,13 +19,14 @@ use tch::Tensor;
 use crate::LearnerError;
 use crate::adamw::{AdamW, Settings};
 use crate::batch::{Batch, Entropy, Sequence, micro_batches, needed, score, trainable};
-use crate::figure;
 use crate::gradient::gradient;
 use crate::loss::cross_entropy;
 use crate::parallel;
 use crate::ranks::{same_weights, state_of_rank_0, whole_gradient};
 use crate::schedule;
 use crate::shuffle::shuffled;
+
+pub use agoge_artifacts::Epoch;
 
 /// Settings of supervised training.
 #[derive(Clone, Debug, PartialEq)]
@@ -71,28 +72,6 @@ impl Default for SftConfig {
             threads: 1,
         }
     }
-}
-
-/// One epoch's figures.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Epoch {
-    /// From 1.
-    pub epoch: u64,
-    /// Mean training loss over the epoch, nats per token.
-    #[serde(deserialize_with = "figure::read")]
-    pub loss: f64,
-    /// Validation loss after it, nats per token.
-    #[serde(deserialize_with = "figure::read")]
-    pub validation: f64,
-    /// Tokens trained in it.
-    pub trained_tokens: u64,
-    /// Updates that were skipped because their gradient was not finite.
-    #[serde(default)]
-    pub skipped_updates: u64,
-    /// Seconds since the start of training, over all sessions.
-    #[serde(deserialize_with = "figure::read")]
-    pub seconds: f64,
 }
 
 /// State of a resume beside the tensors.

@@ -1,157 +1,197 @@
-//! The role `qualify`: puts the checker of every valid instance to the test, and leaves the suite that a run pins.
+//! The role `qualify`: tests the checker of every valid instance and stores the suite that a run pins.
 //!
-//! The artifact `suite` is found by the suite's digest, which is known only at the end; that the work is done is found by
-//! the artifact `qualification`, the report by what went in.
+//! The artifact `suite` is found by the suite's digest, which is known only at the end. The artifact `qualification` is
+//! the report; it is found by its inputs, and so says that the work is done.
 
 mod source;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
 
+use agoge_artifacts::provenance::QualificationOrigin;
+use agoge_artifacts::reason::general;
+use agoge_artifacts::{Instance, QualifiedSuite};
 use agoge_checker::{Qualification, Qualifier, Suite, Thresholds, aggregate};
 use agoge_contract::QualifyWork;
 use agoge_crds::checker_suite::{QualificationSpec, Quarantine, SandboxLimits};
+use agoge_crds::conditions::shorten;
 use agoge_crds::report::QualifyReport;
 use agoge_sandbox::Limits;
-use agoge_store::{Artifact, Digest, Ledger};
-use agoge_world::{Task, WorldError};
-use serde::Serialize;
+use agoge_store::{Artifact, Ledger};
+use agoge_world::{Domain, Task, WorldError};
 
 use crate::failure::Failure;
 use crate::job::Job;
-pub use source::Instance;
 
-/// The kind of the artifact.
-pub const KIND: &str = "suite";
-const DONE: &str = "qualification";
-/// Changes whenever a suite is written differently.
-const FORMAT: &str = "agoge-suite/1";
 /// Tasks between two commits, for each thread.
 const BATCH: usize = 16;
 
-/// The suite as it lies in the store.
-#[derive(Debug, Serialize)]
-struct Kept<'a> {
-    suite: &'a Suite,
-    instances: Vec<&'a Instance>,
-    qualifications: &'a [Qualification],
+/// The tasks of a source, and everything that decides about them.
+struct Qualifying {
+    name: String,
+    domain: Arc<Domain>,
+    instances: Vec<Instance>,
+    spec: QualificationSpec,
+    limits: Limits,
+    origin: QualificationOrigin,
 }
 
-/// Qualifies, or finds that it is done.
+/// Qualifies the checkers of a suite, or finds that this is done: reads the tasks, qualifies them, publishes the suite.
 ///
 /// # Errors
 /// [`Failure`]
 pub fn run(job: &mut Job, work: &QualifyWork) -> Result<(), Failure> {
-    let domain = job.domain()?;
-    let (instances, came) = source::load(&job.store, &work.source, work.parts.as_ref())?;
-    let settings = serde_json::json!([work.qualification, work.sandbox]).to_string();
-    let inputs: BTreeMap<String, String> = [
-        ("domain", domain.digest.as_str()),
-        ("source", &came),
-        ("settings", &settings),
-        ("format", FORMAT),
-        ("code", env!("CARGO_PKG_VERSION")),
-    ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-    .into();
-    if let Some(report) = finished(job, &inputs)? {
-        return job.finish(&report);
-    }
-    let key = Digest::of(serde_json::json!(inputs).to_string().as_bytes());
-    let path = job
-        .assignment
-        .work
-        .join(format!("qualify-{}.jsonl", key.short()));
-    let mut ledger = Ledger::open(path).map_err(Failure::infra)?;
-    let tasks: Vec<Task> = instances
-        .iter()
-        .map(|instance| instance.task.clone())
-        .collect();
-    let threads = job.threads().clamp(1, tasks.len().max(1));
-    let thresholds = thresholds(&work.qualification);
-    let mut qualifier = Qualifier::open(
-        &domain,
-        work.qualification.seed,
-        &thresholds,
-        &limits(&work.sandbox),
-        threads,
-    )?;
-    job.progress
-        .stage("qualifying checkers", "checkers", tasks.len() as u64);
-    let begun = std::time::Instant::now();
-    let mut found: Vec<Qualification> = Vec::with_capacity(tasks.len());
-    let mut good = 0;
-    for batch in tasks.chunks(BATCH * threads) {
-        let first = found.len();
-        let keys: Vec<String> = (first..first + batch.len())
-            .map(|i| format!("{i}/{}", tasks[i].id))
-            .collect();
-        let known = keys
-            .iter()
-            .map(|key| ledger.get(key))
-            .collect::<Result<Option<Vec<Qualification>>, _>>();
-        let batch = match known.map_err(Failure::infra)? {
-            Some(known) => known,
-            None => {
-                let fresh = qualifier.qualify(batch, &|_| ());
-                let lines = keys.iter().map(String::as_str).zip(&fresh);
-                ledger.append_all(lines).map_err(Failure::infra)?;
-                fresh
-            }
-        };
-        good += batch.iter().filter(|q| q.qualified).count() as u64;
-        found.extend(batch);
-        job.progress.figure("checkers", found.len() as u64);
-        job.progress.figure("qualified", good);
-        job.progress.at(found.len() as u64);
-        if job.stop.asked() {
-            return Err(Failure::Stopped);
+    let work = Qualifying::of(job, work)?;
+    let report = match work.finished(job)? {
+        Some(report) => report,
+        None => {
+            let begun = Instant::now();
+            let qualifications = work.qualify(job)?;
+            work.publish(job, qualifications, begun.elapsed().as_secs_f64())?
         }
-    }
-    let mut suite = aggregate(&domain, &tasks, &found);
-    suite.seconds = begun.elapsed().as_secs_f64();
-    let instances = instances
-        .iter()
-        .zip(&found)
-        .filter(|(_, q)| q.qualified)
-        .map(|(i, _)| i)
-        .collect();
-    let kept = Kept {
-        suite: &suite,
-        instances,
-        qualifications: &found,
     };
-    let text = serde_json::to_vec(&kept).map_err(Failure::infra)?;
-    let object = job.store.put(&text)?;
-    let by_digest = BTreeMap::from([("digest".to_owned(), suite.digest.clone())]);
-    job.store
-        .put_artifact(&Artifact::new(KIND, &work.suite, object, by_digest))?;
-    let report = report(&suite);
-    let object = job.store.put_json(&report)?;
-    job.store
-        .put_artifact(&Artifact::new(DONE, &work.suite, object, inputs))?;
     job.finish(&report)
 }
 
-/// The report of an earlier run, when its suite is still there.
-fn finished(
-    job: &Job,
-    inputs: &BTreeMap<String, String>,
-) -> Result<Option<QualifyReport>, Failure> {
-    let Some(done) = job.store.find_artifact(DONE, inputs)? else {
-        return Ok(None);
-    };
-    let report: QualifyReport = job.store.get_json(&done.digest)?;
-    let Some(digest) = &report.digest else {
-        return Ok(None);
-    };
-    let suite = BTreeMap::from([("digest".to_owned(), digest.clone())]);
-    Ok(job.store.find_artifact(KIND, &suite)?.map(|_| report))
+impl Qualifying {
+    /// Reads what was assigned.
+    fn of(job: &Job, work: &QualifyWork) -> Result<Self, Failure> {
+        let domain = job.domain()?;
+        let (instances, source) = source::load(&job.store, &work.source, work.parts.as_ref())?;
+        let settings = serde_json::json!([work.qualification, work.sandbox]).to_string();
+        Ok(Self {
+            name: work.suite.clone(),
+            origin: QualificationOrigin {
+                domain: domain.digest.clone(),
+                source,
+                settings,
+            },
+            domain,
+            instances,
+            spec: work.qualification,
+            limits: limits(&work.sandbox),
+        })
+    }
+
+    /// Returns the report of an earlier run when its suite is still in the store.
+    fn finished(&self, job: &Job) -> Result<Option<QualifyReport>, Failure> {
+        let done = job
+            .store
+            .find_artifact(QualificationOrigin::KIND, &self.origin.inputs())?;
+        let Some(done) = done else {
+            return Ok(None);
+        };
+        let report: QualifyReport = job.store.get_json(&done.digest)?;
+        let suite = match &report.digest {
+            Some(digest) => QualifiedSuite::object(&job.store, digest)?,
+            None => None,
+        };
+        Ok(suite.map(|_| report))
+    }
+
+    /// Qualifies every task, batch by batch. A ledger keeps finished batches for a resume.
+    fn qualify(&self, job: &mut Job) -> Result<Vec<Qualification>, Failure> {
+        let tasks: Vec<Task> = self.instances.iter().map(|one| one.task.clone()).collect();
+        let threads = job.threads().clamp(1, tasks.len().max(1));
+        let mut ledger = self.ledger(job)?;
+        let mut qualifier = Qualifier::open(
+            &self.domain,
+            self.spec.seed,
+            &thresholds(&self.spec),
+            &self.limits,
+            threads,
+        )?;
+        job.progress
+            .stage("qualifying checkers", "checkers", tasks.len() as u64);
+        let mut found: Vec<Qualification> = Vec::with_capacity(tasks.len());
+        for batch in tasks.chunks(BATCH * threads) {
+            found.extend(qualify_batch(
+                &mut qualifier,
+                &mut ledger,
+                found.len(),
+                batch,
+            )?);
+            let qualified = found.iter().filter(|q| q.qualified).count();
+            job.progress.figure("checkers", found.len() as u64);
+            job.progress.figure("qualified", qualified as u64);
+            job.progress.at(found.len() as u64);
+            job.stop.check()?;
+        }
+        Ok(found)
+    }
+
+    fn ledger(&self, job: &Job) -> Result<Ledger, Failure> {
+        let key = Artifact::key(&self.origin.inputs());
+        let name = format!("qualify-{}.jsonl", key.short());
+        Ledger::open(job.assignment.work.join(name)).map_err(Failure::infra)
+    }
+
+    /// Puts the suite into the store, and the report by which it is found to be done.
+    fn publish(
+        self,
+        job: &Job,
+        qualifications: Vec<Qualification>,
+        seconds: f64,
+    ) -> Result<QualifyReport, Failure> {
+        let Self {
+            name,
+            domain,
+            instances,
+            origin,
+            ..
+        } = self;
+        let tasks: Vec<&Task> = instances.iter().map(|one| &one.task).collect();
+        let mut suite = aggregate(&domain, &tasks, &qualifications);
+        suite.seconds = seconds;
+        let trusted = instances.into_iter().zip(&qualifications);
+        let suite = QualifiedSuite {
+            instances: trusted
+                .filter(|(_, q)| q.qualified)
+                .map(|(instance, _)| instance)
+                .collect(),
+            suite,
+            qualifications,
+        };
+        suite.publish(&job.store, &name)?;
+        let report = report(&suite.suite);
+        let object = job.store.put_json(&report)?;
+        let kind = QualificationOrigin::KIND;
+        job.store
+            .put_artifact(&Artifact::new(kind, name, object, origin.inputs()))?;
+        Ok(report)
+    }
+}
+
+/// Qualifies one batch, or takes it from the ledger. `first` is the number of its first task.
+fn qualify_batch(
+    qualifier: &mut Qualifier,
+    ledger: &mut Ledger,
+    first: usize,
+    batch: &[Task],
+) -> Result<Vec<Qualification>, Failure> {
+    let keys: Vec<String> = (first..)
+        .zip(batch)
+        .map(|(number, task)| format!("{number}/{}", task.id))
+        .collect();
+    let known = keys
+        .iter()
+        .map(|key| ledger.get(key))
+        .collect::<Result<Option<Vec<Qualification>>, _>>();
+    if let Some(known) = known.map_err(Failure::infra)? {
+        return Ok(known);
+    }
+    let found = qualifier.qualify(batch, &|_| ());
+    let lines = keys.iter().map(String::as_str).zip(&found);
+    ledger.append_all(lines).map_err(Failure::infra)?;
+    Ok(found)
 }
 
 fn report(suite: &Suite) -> QualifyReport {
     let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
     for entry in &suite.quarantined {
-        *reasons.entry(general(&entry.reason)).or_default() += 1;
+        let reason = shorten(&general(&entry.reason), 160);
+        *reasons.entry(reason).or_default() += 1;
     }
     QualifyReport {
         checkers: suite.checkers as u64,
@@ -166,19 +206,6 @@ fn report(suite: &Suite) -> QualifyReport {
             .collect(),
         endpoints: Vec::new(),
     }
-}
-
-/// A reason without the task's own numbers, so that like reasons are counted together.
-fn general(reason: &str) -> String {
-    let mut text = String::new();
-    for c in reason.chars() {
-        match c {
-            '0'..='9' if text.ends_with('#') => {}
-            '0'..='9' => text.push('#'),
-            c => text.push(c),
-        }
-    }
-    agoge_crds::conditions::shorten(&text, 160)
 }
 
 fn thresholds(spec: &QualificationSpec) -> Thresholds {

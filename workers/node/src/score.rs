@@ -1,8 +1,8 @@
 //! The role `score`: how well models behind endpoints do on a qualified suite's held-out tasks, with the scripted user.
 
-use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use agoge_artifacts::QualifiedSuite;
 use agoge_checker::Judge;
 use agoge_contract::ScoreWork;
 use agoge_crds::checker_suite::EndpointScore;
@@ -19,17 +19,11 @@ use serde::Deserialize;
 use crate::endpoints::Endpoints;
 use crate::failure::Failure;
 use crate::job::Job;
-use crate::qualify::{Instance, KIND};
 
 /// Held-out tasks that are played, at most.
 const TASKS: usize = 200;
 /// Tries of a task that an endpoint spoiled.
 const TRIES: usize = 3;
-
-#[derive(Deserialize)]
-struct Suite {
-    instances: Vec<Instance>,
-}
 
 /// Scores every endpoint.
 ///
@@ -37,13 +31,11 @@ struct Suite {
 /// [`Failure`]
 pub fn run(job: &mut Job, work: &ScoreWork) -> Result<(), Failure> {
     let digest = work.digest.clone();
-    let inputs = BTreeMap::from([("digest".to_owned(), digest.clone())]);
-    let artifact = job.store.find_artifact(KIND, &inputs)?.ok_or_else(|| {
+    let suite = QualifiedSuite::find(&job.store, &digest)?.ok_or_else(|| {
         Failure::Input(format!(
             "the store has no suite {digest}: the CheckerSuite has to qualify again"
         ))
     })?;
-    let suite: Suite = job.store.get_json(&artifact.digest)?;
     let heldout = suite
         .instances
         .into_iter()

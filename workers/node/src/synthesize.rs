@@ -1,9 +1,9 @@
 //! The role `synthesize`: the instances of one strategy of a SynthesisJob, as one artifact of attempts in item order.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use agoge_artifacts::{DatasetOrigin, Shard};
 use agoge_contract::SynthesizeWork;
 use agoge_crds::report::SynthesisReport;
 use agoge_crds::shared::Part;
@@ -11,7 +11,7 @@ use agoge_llm::{Client, Meter};
 use agoge_sandbox::Limits;
 use agoge_store::{Artifact, Digest, LedgerError};
 use agoge_synthesis::engine::{
-    INSTANCES, Job as Synthesis, Progress, RoleClients, Settings, SynthesisError,
+    Job as Synthesis, Progress, RoleClients, Settings, SynthesisError,
     TOKENS_PER_INSTANCE,
 };
 use agoge_synthesis::registry::{self, Registered};
@@ -22,12 +22,8 @@ use crate::endpoints::Endpoints;
 use crate::failure::Failure;
 use crate::job::Job;
 
-/// The kind of the artifact.
-pub const KIND: &str = INSTANCES;
 /// The artifact by which a finished job is found: its report, by its inputs.
 const DONE: &str = "synthesis";
-/// Changes whenever an attempt is written differently.
-const FORMAT: &str = "agoge-instances/1";
 /// Generations that a progress report lists at most, so that it fits a status.
 const LINEAGE: usize = agoge_crds::lineage::MAX_LINEAGE;
 
@@ -43,8 +39,13 @@ pub fn run(job: &mut Job, work: &SynthesizeWork) -> Result<(), Failure> {
         ))
     })?;
     let domain = job.domain()?;
-    let made_from = determined_by(job, work, &strategy)?;
-    let inputs = inputs(&domain.digest, name, &made_from);
+    let made_from = determined_by(work, &strategy)?;
+    let shard = Shard {
+        index: job.assignment.shard,
+        count: job.assignment.shards,
+    };
+    let origin = DatasetOrigin::new(&domain.digest, name, made_from, shard);
+    let inputs = origin.inputs();
     if let Some(done) = job.store.find_artifact(DONE, &inputs)? {
         return job.finish(&job.store.get_json::<SynthesisReport>(&done.digest)?);
     }
@@ -52,14 +53,13 @@ pub fn run(job: &mut Job, work: &SynthesizeWork) -> Result<(), Failure> {
     let clients = clients(job, work, &strategy)?;
     // A person's decision changes the inputs and not the ledger: the job goes on where it was.
     let undecided = determined_by(
-        job,
         &SynthesizeWork {
             decision: None,
             ..work.clone()
         },
         &strategy,
     )?;
-    let key = Digest::of(format!("{}\n{undecided}", domain.digest).as_bytes());
+    let key = Digest::of(format!("{}\n{undecided}\n{shard:?}", domain.digest).as_bytes());
     let ledger = format!("{name}-{}.jsonl", key.short());
     let synthesis = Synthesis {
         settings,
@@ -71,7 +71,7 @@ pub fn run(job: &mut Job, work: &SynthesizeWork) -> Result<(), Failure> {
         ledger: job.assignment.work.join(ledger),
     };
     let mut outcome = make(job, &strategy, work, synthesis)?;
-    outcome.publish(&job.store, &work.dataset, &inputs)?;
+    outcome.publish(&job.store, &work.dataset, &origin)?;
     if outcome.report.digest.is_some() {
         let object = job.store.put_json(&outcome.report)?;
         let done = Artifact::new(DONE, &work.dataset, object, inputs);
@@ -141,9 +141,8 @@ async fn stopped(stop: &crate::stop::Stop) {
     }
 }
 
-/// Everything but the domain that determines what is made.
+/// Everything but domain and shard that determines what is made.
 fn determined_by(
-    job: &Job,
     work: &SynthesizeWork,
     strategy: &Registered,
 ) -> Result<String, Failure> {
@@ -153,7 +152,6 @@ fn determined_by(
         .map_err(Failure::input)?;
     let mut all = json!({
         "parameters": parameters, "seed": spec.parameters.seed, "target": spec.target.accepted,
-        "shard": job.assignment.shard, "shards": job.assignment.shards,
     });
     if spec.name.asks_models() {
         all["models"] = json!(work.models);
@@ -163,18 +161,6 @@ fn determined_by(
         all["decision"] = json!(decision.map(|d| (&d.digest, d.promote)));
     }
     Ok(all.to_string())
-}
-
-fn inputs(domain: &str, strategy: &str, settings: &str) -> BTreeMap<String, String> {
-    let all = [
-        ("domain", domain),
-        ("strategy", strategy),
-        ("settings", settings),
-        ("format", FORMAT),
-        ("code", env!("CARGO_PKG_VERSION")),
-    ];
-    all.map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into()
 }
 
 fn settings(job: &Job, work: &SynthesizeWork) -> Settings {

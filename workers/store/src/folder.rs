@@ -1,7 +1,7 @@
 //! Whole folders in the store (a policy: config, weights, tokenizer), as a map from file name to digest.
 use crate::atomic::write_atomic;
-use crate::digest::Digest;
 use crate::objects::{Store, StoreError};
+use agoge_digest::Digest;
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 

@@ -1,8 +1,8 @@
 //! Collection of what no manifest reaches any more, never while a run may need it.
 use crate::atomic::WriteError;
-use crate::digest::Digest;
 use crate::lock::FileLock;
 use crate::objects::{Listed, Store, StoreError, object_path};
+use agoge_digest::Digest;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, Write};

@@ -3,8 +3,8 @@
 //! A line is `{"sum":"<16 hex>","n":<index>,"key":<key>,"record":<record>}`; the sum is over the bytes that follow it. A line that
 //! a kill left half-written is at the end: it is cut off with a warning. A bad line with good lines after it is no torn write, and is refused.
 use crate::atomic::{WriteError, sync_folder};
-use crate::digest::Digest;
 use crate::lock::FileLock;
+use agoge_digest::Digest;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -271,7 +271,7 @@ impl Ledger {
                 format!(
                     "{} {}\n",
                     Value::from(e.key.as_str()),
-                    crate::canonical_json(&e.record)
+                    agoge_digest::canonical_json(&e.record)
                 )
             })
             .collect();

@@ -8,7 +8,6 @@
 mod address;
 mod artifact;
 mod atomic;
-mod digest;
 mod folder;
 mod gc;
 mod kept;
@@ -16,9 +15,9 @@ mod ledger;
 mod lock;
 mod objects;
 
+pub use agoge_digest::{Digest, InvalidDigest, canonical_json};
 pub use artifact::{Artifact, now};
 pub use atomic::{WriteError, write_atomic};
-pub use digest::{Digest, InvalidDigest, canonical_json};
 pub use folder::Folder;
 pub use gc::{GcOptions, GcReport, RunLock};
 pub use kept::Kept;

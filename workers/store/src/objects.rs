@@ -1,7 +1,7 @@
 //! The store itself: bytes by digest over `object_store`, verified on the way in and out, behind blocking calls.
 use crate::address::{self, Place};
 use crate::atomic::{WriteError, is_full};
-use crate::digest::Digest;
+use agoge_digest::Digest;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path as Key;
@@ -192,7 +192,7 @@ impl Store {
             path: "(unwritten)".into(),
             source,
         })?;
-        self.put(crate::canonical_json(&value).as_bytes())
+        self.put(agoge_digest::canonical_json(&value).as_bytes())
     }
 
     /// The bytes of a digest, verified.

@@ -4,35 +4,10 @@
 //! are read as a Poisson process: with a Jeffreys prior the rate's posterior is `Gamma(valid + 1/2, tokens)`, and the
 //! chance that the child's rate beats the parent's has the closed form below. The choice of this model is ours.
 
+pub use agoge_artifacts::Pilot;
 use serde::{Deserialize, Serialize};
 use statrs::function::beta::beta_reg;
 use statrs::function::gamma::gamma_lr;
-
-/// What one pilot of a plan came to, under the fixed qualification.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Pilot {
-    /// Instances attempted.
-    pub attempted: u64,
-    /// Instances that were valid: gold executes, the checker qualifies, nothing is duplicated.
-    pub valid: u64,
-    /// Tokens spent, prompt and answer.
-    pub tokens: u64,
-    /// Distinct scenario categories among the valid instances.
-    pub coverage: u64,
-}
-
-impl Pilot {
-    /// Valid instances per thousand tokens.
-    #[must_use]
-    pub fn per_kilotoken(&self) -> f64 {
-        if self.tokens == 0 {
-            0.0
-        } else {
-            1000.0 * self.valid as f64 / self.tokens as f64
-        }
-    }
-}
 
 /// How a comparison of child and parent ended. All three are honest ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,6 @@ pub mod conversation;
 pub mod cx;
 pub mod engine;
 pub mod evolution;
-pub mod funnel;
 pub mod instance;
 pub mod plan;
 pub mod random;
@@ -19,5 +18,5 @@ pub mod strategies;
 pub mod strategy;
 mod worlds;
 
-pub use funnel::{Stop, funnel};
+pub use agoge_artifacts::funnel::{Stop, funnel};
 pub use instance::{Attempt, Draft, Gate};

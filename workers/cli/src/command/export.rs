@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use agoge_artifacts::{ArtifactError, Instance, QualifiedSuite};
 use agoge_crds::{CheckerSuite, Manifest};
 use agoge_dialogue::Message;
 use agoge_dialogue::export::{Card, rl_row, sft_row};
 use agoge_store::{Store, write_atomic};
-use agoge_world::{Domain, Split, Task};
+use agoge_world::{Domain, Split};
 use clap::Args;
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::driver::objects;
@@ -31,27 +31,6 @@ pub struct Export {
     /// The CheckerSuite, where the run has several.
     #[arg(long, value_name = "NAME")]
     pub suite: Option<String>,
-}
-
-/// The object of a `suite` artifact, as far as it is exported.
-#[derive(Deserialize)]
-struct Qualified {
-    instances: Vec<Instance>,
-}
-
-/// One qualified instance with its demonstration.
-#[derive(Deserialize)]
-pub struct Instance {
-    /// The task.
-    pub task: Task,
-    /// The part of the data it belongs to.
-    pub split: Split,
-    /// What made it.
-    #[serde(default)]
-    pub strategy: String,
-    /// The demonstration.
-    #[serde(default)]
-    pub messages: Vec<Message>,
 }
 
 /// A run's qualified suite: its name, its digest, its instances and the domain's folder.
@@ -140,17 +119,12 @@ pub fn read(
     hint: &str,
 ) -> Result<Found, Failure> {
     let digest = qualified(suite, hint)?;
-    let artifacts = store.artifacts("suite")?;
-    let artifact = artifacts
-        .iter()
-        .rev()
-        .find(|artifact| artifact.inputs.get("digest") == Some(&digest));
-    let Some(artifact) = artifact else {
-        return Err(Failure::Input(format!(
-            "the store has no suite {digest}; {hint}"
-        )));
-    };
-    let qualified: Qualified = store.get_json(&artifact.digest)?;
+    let qualified = QualifiedSuite::find(store, &digest)
+        .map_err(|error| match error {
+            ArtifactError::Store(error) => error.into(),
+            error => Failure::Input(error.to_string()),
+        })?
+        .ok_or_else(|| Failure::Input(format!("the store has no suite {digest}; {hint}")))?;
     Ok(Found {
         name: suite.metadata.name.clone().unwrap_or_default(),
         digest,

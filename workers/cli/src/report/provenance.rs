@@ -65,7 +65,7 @@ fn answers(run: &Run) -> Value {
         return json!(modes.into_iter().collect::<Vec<_>>().join(" and "));
     }
     // Without the work folders the driver's own word, if a strategy is there that asks a model.
-    let asks = run.attempts.iter().any(|a| a.strategy != "template");
+    let asks = run.attempts.iter().any(|of| of.strategy != "template");
     if asks {
         run.result["modelAnswers"].clone()
     } else {

@@ -1,12 +1,13 @@
-//! A run as its material has it: the objects with their statuses, and what they name in the store. Read leniently.
+//! A run: its objects with their statuses, and the artifacts that they name. What cannot be read is a note on the page.
 
 use std::cell::RefCell;
 
+use agoge_artifacts::{Attempt, PlanRecord, Plans, StageRecord, Stored, dataset};
 use agoge_store::{Artifact, Digest, Store};
 use serde_json::Value;
 
 use super::Material;
-use super::text::{list, members, text};
+use super::text::{members, text};
 
 /// Attempts of one strategy that are read at most.
 const MAX_ATTEMPTS: usize = 200_000;
@@ -56,7 +57,7 @@ pub(super) struct Run {
     /// Attempts by strategy.
     pub attempts: Vec<Attempts>,
     /// Records of stages: `(run, stage, record)`.
-    pub stages: Vec<(String, String, Value)>,
+    pub stages: Vec<(String, String, StageRecord)>,
     store: Option<Store>,
     notes: RefCell<Vec<String>>,
 }
@@ -66,7 +67,7 @@ pub(super) struct Attempts {
     pub job: String,
     pub strategy: String,
     pub status: Value,
-    pub attempts: Vec<Value>,
+    pub attempts: Vec<Attempt>,
 }
 
 impl Run {
@@ -120,18 +121,18 @@ impl Run {
     }
 
     /// The record of a stage.
-    pub fn stage(&self, stage: &str) -> Option<&Value> {
+    pub fn stage(&self, stage: &str) -> Option<&StageRecord> {
         self.stages
             .iter()
             .find(|(_, s, _)| s == stage)
             .map(|(_, _, record)| record)
     }
 
-    /// The JSON of a digest; what is not there is noted.
-    pub fn json(&self, digest: &str, what: &str) -> Option<Value> {
+    /// Reads the artifact of a digest; what cannot be read is noted.
+    pub fn stored<T: Stored>(&self, digest: &str, what: &str) -> Option<T> {
         let bytes = self.bytes(digest, what)?;
-        serde_json::from_slice(bytes.as_ref())
-            .map_err(|e| self.note(format!("{what} cannot be read: {e}")))
+        T::from_bytes(bytes.as_ref(), what)
+            .map_err(|e| self.note(e.to_string()))
             .ok()
     }
 
@@ -155,9 +156,9 @@ impl Run {
                     Some(digest) if self.has(digest) => self.attempts_of(digest, &what),
                     // Shards: the digest is one over all of theirs.
                     Some(_) => self
-                        .newest("instances")
+                        .newest(dataset::KIND)
                         .flat_map(|a| self.attempts_of(&a.digest.to_string(), &what))
-                        .filter(|attempt| text(attempt, "strategy") == strategy)
+                        .filter(|attempt| attempt.strategy == *strategy)
                         .collect(),
                     None => Vec::new(),
                 };
@@ -179,48 +180,39 @@ impl Run {
         }
     }
 
-    fn attempts_of(&self, digest: &str, what: &str) -> Vec<Value> {
+    fn attempts_of(&self, digest: &str, what: &str) -> Vec<Attempt> {
         let Some(bytes) = self.bytes(digest, what) else {
             return Vec::new();
         };
-        let lines = bytes
-            .as_ref()
-            .split(|b| *b == b'\n')
-            .filter(|line| !line.is_empty());
-        let mut unreadable = 0;
-        let attempts: Vec<Value> = lines
-            .take(MAX_ATTEMPTS)
-            .filter_map(|line| {
-                serde_json::from_slice(line)
-                    .map_err(|_| unreadable += 1)
-                    .ok()
-            })
-            .collect();
-        if unreadable > 0 {
-            self.note(format!("{what}: {unreadable} lines cannot be read"));
+        let found = dataset::readable(bytes.as_ref(), what, MAX_ATTEMPTS)
+            .map_err(|error| self.note(error.to_string()))
+            .unwrap_or_default();
+        if let Some(error) = found.error {
+            let lines = found.unreadable;
+            self.note(format!("{what}: {lines} lines cannot be read ({error})"));
         }
-        attempts
+        found.attempts
     }
 
-    fn read_stages(&self) -> Vec<(String, String, Value)> {
+    fn read_stages(&self) -> Vec<(String, String, StageRecord)> {
         let mut found = Vec::new();
         for run in self.of(Kind::GrpoRun) {
             for (stage, status) in members(&run.status["stages"]) {
                 if let Some(digest) = status["digest"].as_str() {
-                    let record = self.json(digest, &format!("the record of stage {stage}"));
+                    let record = self.stored(digest, &format!("the record of stage {stage}"));
                     found.extend(record.map(|r| (run.name.clone(), stage.clone(), r)));
                 }
             }
             // What ended after the last status was written, such as a certification that failed its run. A store outlives
             // its runs: only what was made from this run's suite.
             let suite = text(&run.status, "suiteDigest");
-            for artifact in self.newest("stage") {
+            for artifact in self.newest(StageRecord::KIND) {
                 let input = |key: &str| artifact.inputs.get(key).map_or("", String::as_str);
                 let stage = input("stage");
                 let ours = !suite.is_empty() && input("suite") == suite;
                 if ours && !found.iter().any(|(_, s, _)| s == stage) {
                     let what = format!("the record of stage {stage}");
-                    let record = self.json(&artifact.digest.to_string(), &what);
+                    let record = self.stored(&artifact.digest.to_string(), &what);
                     found.extend(record.map(|r| (run.name.clone(), stage.to_owned(), r)));
                 }
             }
@@ -228,11 +220,11 @@ impl Run {
         found
     }
 
-    /// The pairs of plans, oldest first.
-    pub fn plans(&self) -> Vec<Value> {
-        let newest = self.newest("plans").next();
-        let plans = newest.and_then(|a| self.json(&a.digest.to_string(), "the plans"));
-        plans.map_or_else(Vec::new, |plans| list(&plans).to_vec())
+    /// Returns the plan pairs, oldest first.
+    pub fn plans(&self) -> Vec<PlanRecord> {
+        let newest = self.newest(Plans::KIND).next();
+        let plans = newest.and_then(|a| self.stored(&a.digest.to_string(), "the plans"));
+        plans.map_or_else(Vec::new, |plans: Plans| plans.plans)
     }
 }
 

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use agoge_artifacts::reason::general;
+use agoge_artifacts::{Attempt, Token, Trajectory};
 use serde_json::{Map, Value, json};
 
 use super::run::{Attempts, Kind, Run};
 use super::suite;
-use super::text::{clip, clip_value, general, list, text};
+use super::text::{clip, clip_value, list, text};
 
 /// Tokens of a rollout shown at most.
 const MAX_TOKENS: usize = 2000;
@@ -63,15 +65,9 @@ pub(super) fn samples(run: &Run, limits: Limits) -> Value {
         .iter()
         .partition(|(_, stage, _)| stage == "evaluate");
     for (_, stage, record) in trained.into_iter().chain(played) {
-        let all = list(&record["samples"]);
+        let all = &record.samples;
         let chosen = spread(all, limits.rollouts, |s| {
-            format!(
-                "{}/{}/{}/{}",
-                text(s, "arm"),
-                s["reward"],
-                text(s, "branch"),
-                s["end"]
-            )
+            format!("{}/{:?}/{}/{:?}", s.arm, s.reward, s.branch, s.end)
         });
         let chosen = chosen
             .into_iter()
@@ -87,9 +83,8 @@ fn quarantined(run: &Run) -> BTreeMap<String, String> {
     let suites = run
         .of(Kind::CheckerSuite)
         .filter_map(|object| suite::stored(run, object));
-    let all = suites.flat_map(|s| list(&s["suite"]["quarantined"]).to_vec());
-    all.map(|q| (text(&q, "task").to_owned(), clip(text(&q, "reason"))))
-        .collect()
+    let all = suites.flat_map(|found| found.suite.quarantined);
+    all.map(|one| (one.task, clip(&one.reason))).collect()
 }
 
 fn instances(
@@ -99,27 +94,19 @@ fn instances(
     quarantined: &BTreeMap<String, String>,
 ) -> (usize, Vec<Value>) {
     let accepted = outcome == "accepted";
-    let all: Vec<&Value> = of
+    let all: Vec<&Attempt> = of
         .attempts
         .iter()
-        .filter(|a| (text(a, "gate") == "accepted") == accepted)
+        .filter(|attempt| attempt.accepted() == accepted)
         .collect();
-    let chosen = spread(&all, limit, |attempt| {
-        if accepted {
-            let task = &attempt["task"];
-            let held = quarantined.contains_key(text(task, "id"));
-            format!(
-                "{held}/{}/{}/{}",
-                text(task, "intent"),
-                text(task, "branch"),
-                text(attempt, "split")
-            )
-        } else {
-            format!(
-                "{}/{}",
-                text(attempt, "gate"),
-                general(text(attempt, "reason"))
-            )
+    let chosen = spread(&all, limit, |attempt| match &attempt.task {
+        Some(task) if accepted => {
+            let held = quarantined.contains_key(&task.id);
+            format!("{held}/{}/{}/{:?}", task.intent, task.branch, attempt.split)
+        }
+        _ => {
+            let reason = attempt.reason.as_deref().unwrap_or_default();
+            format!("{}/{}", attempt.gate.name(), general(reason))
         }
     });
     (
@@ -131,7 +118,8 @@ fn instances(
     )
 }
 
-fn instance(attempt: &Value, outcome: &str, quarantined: &BTreeMap<String, String>) -> Value {
+fn instance(attempt: &Attempt, outcome: &str, quarantined: &BTreeMap<String, String>) -> Value {
+    let attempt = &json!(attempt);
     let task = &attempt["task"];
     let mut entry = Map::new();
     let mut put = |key: &str, value: Value| {
@@ -167,29 +155,27 @@ fn instance(attempt: &Value, outcome: &str, quarantined: &BTreeMap<String, Strin
     Value::Object(entry)
 }
 
-fn rollout(stage: &str, sample: &Value) -> Value {
-    let tokens = list(&sample["tokens"]);
+fn rollout(stage: &str, sample: &Trajectory) -> Value {
+    let tokens = &sample.tokens;
     json!({
         "type": "rollout",
         "stage": stage,
-        "arm": sample["arm"],
-        "id": sample["task"],
-        "branch": sample["branch"],
-        "reward": sample["reward"],
-        "advantage": sample["advantage"],
-        "end": sample["end"],
-        "verdict": clip_value(&sample["verdict"]),
-        "messages": messages(&sample["messages"]),
+        "arm": sample.arm,
+        "id": sample.task,
+        "branch": sample.branch,
+        "reward": sample.reward,
+        "end": sample.end,
+        "verdict": clip_value(&json!(sample.verdict)),
+        "messages": messages(&json!(sample.messages)),
         "tokens": tokens.iter().take(MAX_TOKENS).map(token).collect::<Vec<_>>(),
         "tokensLeftOut": tokens.len().saturating_sub(MAX_TOKENS),
-        "userFaults": clip_value(&sample["userFaults"]),
+        "userFaults": clip_value(&json!(sample.user_faults)),
     })
 }
 
-/// `[text, trained, logprob]` with the log-probability to four digits.
-fn token(token: &Value) -> Value {
-    let round = |x: f64| (x * 1e4).round() / 1e4;
-    json!([token[0], token[1], token[2].as_f64().map(round)])
+/// Returns `[text, trained, logprob]` with the log-probability to four digits.
+fn token((text, trained, logprob): &Token) -> Value {
+    json!([text, trained, (f64::from(*logprob) * 1e4).round() / 1e4])
 }
 
 /// Messages in the fewest keys.

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use agoge_artifacts::QualifiedSuite;
+use agoge_artifacts::reason::{Alike, by_reason};
+use agoge_checker::{Qualification, Quarantined, Suite};
 use serde_json::{Value, json};
 
 use super::run::{Kind, Object, Run};
-use super::text::{by_reason, clip, list, text};
+use super::text::{clip, list};
 
 /// Quarantined tasks and survivors shown at most.
 const MAX_SHOWN: usize = 60;
@@ -17,16 +20,16 @@ pub(super) fn part(run: &Run) -> Value {
         .collect()
 }
 
-/// The stored suite that a status names, or that any manifest of the kind holds.
-pub(super) fn stored(run: &Run, suite: &Object) -> Option<Value> {
+/// Returns the stored suite that a status names, or the newest one while it names none.
+pub(super) fn stored(run: &Run, suite: &Object) -> Option<QualifiedSuite> {
     let digest = suite.status["digest"].as_str();
     let artifact = match digest {
         Some(digest) => run
-            .newest("suite")
+            .newest(QualifiedSuite::KIND)
             .find(|a| a.inputs.get("digest").is_some_and(|d| d == digest)),
-        None => run.newest("suite").next(),
+        None => run.newest(QualifiedSuite::KIND).next(),
     }?;
-    run.json(
+    run.stored(
         &artifact.digest.to_string(),
         &format!("the suite {}", suite.name),
     )
@@ -34,49 +37,54 @@ pub(super) fn stored(run: &Run, suite: &Object) -> Option<Value> {
 
 fn one(run: &Run, object: &Object) -> Value {
     let status = &object.status;
-    let stored = stored(run, object).unwrap_or_default();
-    let (suite, qualifications) = (&stored["suite"], list(&stored["qualifications"]));
+    let (suite, instances, qualifications) = match stored(run, object) {
+        Some(found) => (Some(found.suite), found.instances, found.qualifications),
+        None => (None, vec![], vec![]),
+    };
     let mut splits: BTreeMap<String, usize> = BTreeMap::new();
-    for instance in list(&stored["instances"]) {
+    for instance in &instances {
+        let split = json!(instance.split);
+        let split = split.as_str().unwrap_or_default();
         *splits
-            .entry(format!(
-                "{} {}",
-                text(instance, "strategy"),
-                text(instance, "split")
-            ))
+            .entry(format!("{} {split}", instance.strategy))
             .or_default() += 1;
     }
+    let figure = |of: fn(&Suite) -> Value, known: &Value| match &suite {
+        Some(suite) => of(suite),
+        None => known.clone(),
+    };
+    let quarantine = suite.as_ref().map_or(&[][..], |suite| &suite.quarantined);
     json!({
         "name": object.name,
         "thresholds": object.spec["qualification"],
-        "checkers": either(&suite["checkers"], &status["checkers"]),
-        "qualified": either(&suite["qualified"], &status["qualified"]),
-        "mutationScore": either(&suite["mutationScore"], &status["mutationScore"]),
-        "mutationScoreBefore": suite["mutationScoreBefore"],
-        "mutants": suite["mutants"],
-        "checks": suite["checks"],
-        "seconds": suite["seconds"],
-        "flake": either(&suite["flake"], &status["flake"]),
-        "p95Ms": either(&suite["p95Ms"], &status["p95"]),
-        "digest": either(&status["digest"], &suite["digest"]),
+        "checkers": figure(|s| json!(s.checkers), &status["checkers"]),
+        "qualified": figure(|s| json!(s.qualified), &status["qualified"]),
+        "mutationScore": figure(|s| json!(s.mutation_score), &status["mutationScore"]),
+        "mutationScoreBefore": suite.as_ref().map(|s| s.mutation_score_before),
+        "mutants": suite.as_ref().map(|s| s.mutants),
+        "checks": suite.as_ref().map(|s| s.checks),
+        "seconds": suite.as_ref().map(|s| s.seconds),
+        "flake": figure(|s| json!(s.flake), &status["flake"]),
+        "p95Ms": figure(|s| json!(s.p95_ms), &status["p95"]),
+        "digest": either(&status["digest"], suite.as_ref().map(|s| s.digest.as_str())),
         "splits": splits,
-        "times": times(qualifications),
-        "scores": scores(qualifications),
-        "quarantined": quarantined(list(&suite["quarantined"]), status),
-        "survivors": survivors(qualifications),
+        "times": times(&qualifications),
+        "scores": scores(&qualifications),
+        "quarantined": quarantined(quarantine, status),
+        "survivors": survivors(&qualifications),
     })
 }
 
-fn either<'a>(one: &'a Value, other: &'a Value) -> &'a Value {
-    if one.is_null() { other } else { one }
+fn either(one: &Value, other: Option<&str>) -> Value {
+    match one {
+        Value::Null => json!(other),
+        one => one.clone(),
+    }
 }
 
-/// The p95 times of the tasks' checks, sorted, thinned to 200.
-fn times(qualifications: &[Value]) -> Vec<f64> {
-    let mut all: Vec<f64> = qualifications
-        .iter()
-        .filter_map(|q| q["p95Ms"].as_f64())
-        .collect();
+/// Returns the p95 times of the tasks' checks, sorted and thinned to 200.
+fn times(qualifications: &[Qualification]) -> Vec<f64> {
+    let mut all: Vec<f64> = qualifications.iter().map(|q| q.p95_ms).collect();
     all.sort_by(f64::total_cmp);
     let step = all.len().div_ceil(200).max(1);
     let last = all.last().copied();
@@ -87,27 +95,23 @@ fn times(qualifications: &[Value]) -> Vec<f64> {
     thin
 }
 
-/// How many tasks reached which share of failed mutants: all, at least 0.9, less; and those that had none to try.
-fn scores(qualifications: &[Value]) -> Value {
+/// Counts tasks by the share of mutants that failed: all, at least 0.9, less; and those that had none to try.
+fn scores(qualifications: &[Qualification]) -> Value {
     let (mut all, mut most, mut less, mut none) = (0, 0, 0, 0);
     for one in qualifications {
-        let (tried, killed) = (
-            one["mutants"]["tried"].as_f64(),
-            one["mutants"]["killed"].as_f64(),
-        );
-        match (tried.unwrap_or(0.0), killed.unwrap_or(0.0)) {
-            (0.0, _) => none += 1,
+        match (one.mutants.tried, one.mutants.killed) {
+            (0, _) => none += 1,
             (tried, killed) if killed >= tried => all += 1,
-            (tried, killed) if killed >= 0.9 * tried => most += 1,
+            (tried, killed) if killed as f64 >= 0.9 * tried as f64 => most += 1,
             _ => less += 1,
         }
     }
     json!({ "all": all, "most": most, "less": less, "none": none })
 }
 
-/// Reasons with their counts, and the tasks behind them.
-fn quarantined(tasks: &[Value], status: &Value) -> Value {
-    let reasons = by_reason(tasks.iter().map(|task| (text(task, "reason"), task)));
+/// Returns reasons with their counts, and the tasks behind them.
+fn quarantined(tasks: &[Quarantined], status: &Value) -> Value {
+    let reasons = by_reason(tasks.iter().map(|task| (task.reason.as_str(), task)));
     if reasons.is_empty() {
         let counted = list(&status["quarantined"]).iter();
         return counted
@@ -118,24 +122,23 @@ fn quarantined(tasks: &[Value], status: &Value) -> Value {
     reasons
         .into_iter()
         .take(MAX_SHOWN)
-        .map(|(title, of)| {
-            // Of a task whose reason is the title there is nothing more to say.
-            let one = |(said, task): &(&str, &Value)| {
+        .map(|Alike { title, cases }| {
+            // A task whose reason is the title needs no reason of its own.
+            let one = |(said, task): &(&str, &Quarantined)| {
                 let more = (title != *said).then(|| clip(said));
-                json!({ "task": task["task"], "reason": more })
+                json!({ "task": task.task, "reason": more })
             };
-            let tasks: Vec<Value> = of.iter().take(share).map(one).collect();
-            json!({ "reason": title, "count": of.len(), "tasks": tasks })
+            let tasks: Vec<Value> = cases.iter().take(share).map(one).collect();
+            json!({ "reason": title, "count": cases.len(), "tasks": tasks })
         })
         .collect()
 }
 
-/// Mutants that a checker passed although they do something else than gold.
-fn survivors(qualifications: &[Value]) -> Value {
+/// Returns the mutants that a checker passed although they do something else than gold.
+fn survivors(qualifications: &[Qualification]) -> Value {
     let all = qualifications.iter().flat_map(|q| {
-        list(&q["mutants"]["survivors"])
-            .iter()
-            .map(|s| json!({ "task": q["task"], "edit": clip(s.as_str().unwrap_or_default()) }))
+        let survivors = q.mutants.survivors.iter();
+        survivors.map(|edit| json!({ "task": q.task, "edit": clip(edit) }))
     });
     let all: Vec<Value> = all.collect();
     json!({ "count": all.len(), "shown": all.into_iter().take(MAX_SHOWN).collect::<Vec<_>>() })

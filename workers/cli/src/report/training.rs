@@ -68,12 +68,8 @@ pub(super) fn part(run: &Run) -> Value {
 /// Each arm with its scorecards by column (`heldout`, `scripted`, `unseen`).
 fn arms(run: &Run) -> Vec<(String, Value)> {
     let mut found: BTreeMap<String, Value> = BTreeMap::new();
-    for (arm, columns) in run
-        .stage("evaluate")
-        .into_iter()
-        .flat_map(|r| members(&r["arms"]))
-    {
-        found.insert(arm.clone(), columns.clone());
+    for (arm, columns) in run.stage("evaluate").into_iter().flat_map(|r| &r.arms) {
+        found.insert(arm.clone(), json!(columns));
     }
     // What only a status knows: a record that is lost, and endpoints scored by their driver.
     for object in run.of(Kind::GrpoRun) {
@@ -160,17 +156,18 @@ fn stages(run: &Run) -> Vec<Value> {
     names
         .into_iter()
         .map(|name| {
-            let record = run.stage(name).unwrap_or(&Value::Null);
-            let told = &status["stages"][name];
-            let curve = list(&record["curve"]);
+            let record = run.stage(name);
+            let known = &status["stages"][name];
+            let curve = record.map_or(&[][..], |record| &record.curve);
+            // A deterministic record has no time in it.
+            let seconds = record.map(|r| r.seconds).filter(|s| *s > 0.0);
             json!({
                 "stage": name,
-                // A deterministic record has no time in it.
-                "seconds": record["seconds"].as_f64().filter(|s| *s > 0.0).or_else(|| told["seconds"].as_f64()),
-                "steps": first(&record["steps"], &told["steps"]),
-                "trainedTokens": first(&record["trainedTokens"], &told["trainedTokens"]),
-                "digest": told["digest"],
-                "model": record["model"],
+                "seconds": seconds.or_else(|| known["seconds"].as_f64()),
+                "steps": record.map_or_else(|| known["steps"].clone(), |r| json!(r.steps)),
+                "trainedTokens": record.map_or_else(|| known["trainedTokens"].clone(), |r| json!(r.trained_tokens)),
+                "digest": known["digest"],
+                "model": record.and_then(|r| r.model.as_ref()),
                 "points": curve.len(),
                 "curve": thin(curve),
             })
@@ -183,7 +180,7 @@ fn first<'a>(one: &'a Value, other: &'a Value) -> &'a Value {
 }
 
 /// Every n-th point, and the last.
-fn thin(curve: &[Value]) -> Vec<&Value> {
+fn thin<T>(curve: &[T]) -> Vec<&T> {
     let step = curve.len().div_ceil(MAX_POINTS).max(1);
     let last = curve.len().saturating_sub(1);
     let kept = curve
@@ -196,7 +193,7 @@ fn thin(curve: &[Value]) -> Vec<&Value> {
 fn certification(run: &Run) -> Value {
     let object = run.of(Kind::GrpoRun).next();
     let user = object.map_or(&Value::Null, |run| &run.spec["user"]);
-    let record = run.stage("certifyUser").unwrap_or(&Value::Null);
+    let record = run.stage("certifyUser");
     let rate = object.map_or(
         &Value::Null,
         |run| &run.status["stages"]["certifyUser"]["errorRate"],
@@ -204,8 +201,8 @@ fn certification(run: &Run) -> Value {
     json!({
         "user": first(&user["model"], &Value::from("sft")),
         "bar": first(&user["maxErrorRate"], &Value::from(0.05)),
-        "before": clip_value(&record["before"]),
-        "after": clip_value(&record["after"]),
+        "before": clip_value(&json!(record.and_then(|r| r.before.as_ref()))),
+        "after": clip_value(&json!(record.and_then(|r| r.after.as_ref()))),
         "errorRate": rate,
     })
 }

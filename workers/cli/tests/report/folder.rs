@@ -341,7 +341,8 @@ fn suite(numbers: &mut Numbers, digest: &str) -> Value {
         .map(|n| {
             let killed = if n % 40 == 7 { 15 } else { 20 };
             json!({
-                "task": format!("template-{n:04}"), "qualified": killed == 20, "gold": true, "empty": true, "flake": false, "limits": true,
+                "task": format!("template-{n:04}"), "qualified": killed == 20, "reason": null, "gold": true, "empty": true, "equivalentPaths": true,
+                "flake": false, "limits": true,
                 "mutants": { "tried": 20, "killed": killed, "equivalent": 3,
                              "survivors": if killed < 20 { json!(["hold(days=3) became hold(days=4)"]) } else { json!([]) } },
                 "p95Ms": 1.0 + 2.4 * numbers.next() * numbers.next(), "checks": 29,
@@ -354,11 +355,11 @@ fn suite(numbers: &mut Numbers, digest: &str) -> Value {
         .collect();
     let split = |n: usize| ["trainSft", "trainRl", "heldout"][n % 3];
     let instances: Vec<Value> = (0..298)
-        .map(|n| json!({ "task": { "id": n }, "split": split(n), "strategy": "template" }))
+        .map(|n| json!({ "task": task(&format!("template-{n:04}"), n, 48_000 + n), "split": split(n), "strategy": "template" }))
         .collect();
     json!({
         "suite": { "checkers": 306, "qualified": 298, "mutationScore": 1.0, "mutationScoreBefore": 0.9935, "flake": 0.0, "p95Ms": 3.18, "digest": digest,
-                   "quarantined": quarantined, "mutants": 6120, "checks": 8874, "seconds": 13.2 },
+                   "qualifiedTasks": [], "quarantined": quarantined, "mutants": 6120, "checks": 8874, "seconds": 13.2 },
         "instances": instances, "qualifications": qualifications,
     })
 }
@@ -419,7 +420,7 @@ fn records(numbers: &mut Numbers) -> Vec<Value> {
                 "before": certificate(1490, [611, 402, 55, 201], &[]),
                 "after": certificate(1512, [14, 9, 2, 3], &["template-0031: \"it is 4822\" - it told something that its script does not know: 4822"]) }),
         json!({ "stage": "agentSFT", "seconds": 61.3, "steps": 544, "trainedTokens": 533_800, "curve": sft }),
-        json!({ "stage": "grpo", "seconds": 358.8, "steps": 68, "trainedTokens": 1_768_000, "curve": grpo, "samples": rollouts(numbers), "model": { "model.safetensors": "sha256:00" } }),
+        json!({ "stage": "grpo", "seconds": 358.8, "steps": 68, "trainedTokens": 1_768_000, "curve": grpo, "samples": rollouts(numbers), "model": { "model.safetensors": format!("sha256:{}", "00".repeat(32)) } }),
         json!({ "stage": "grpoUnfiltered", "seconds": 358.2, "steps": 81, "trainedTokens": 1_020_000, "curve": unfiltered }),
         json!({ "stage": "sftContinued", "seconds": 358.1, "steps": 3200, "trainedTokens": 3_140_000, "curve": longer }),
         json!({ "stage": "evaluate", "seconds": 92.0, "steps": 4000, "trainedTokens": 0, "arms": arms(numbers) }),
@@ -496,7 +497,7 @@ fn rollouts(numbers: &mut Numbers) -> Vec<Value> {
             }
             json!({
                 "task": format!("template-{n:04}"), "branch": BRANCHES[n % 9].1, "reward": if n == 47 { Value::Null } else { json!(reward) },
-                "end": { "kind": if n == 47 { "infra" } else { "closed" } },
+                "end": if n == 47 { json!({ "kind": "infra", "detail": "the sandbox did not start" }) } else { json!({ "kind": "closed" }) },
                 "verdict": { "pass": reward == 1, "score": f64::from(reward), "killed": null, "parts": [
                     { "name": "finalState", "pass": reward == 1, "evidence": if reward == 1 { "" } else { "parcels/48213 held: expected true, is false" } }] },
                 "messages": dialogue(parcel, &says), "tokens": tokens,

@@ -166,7 +166,7 @@ fn a_huge_run_makes_a_bounded_page() {
         let messages: Vec<Value> = (0..40)
             .map(|_| serde_json::json!({ "role": "user", "content": long }))
             .collect();
-        serde_json::json!({ "id": format!("sea-{n}"), "strategy": "sea", "gate": "rollout", "reason": format!("case {}", "x".repeat(n)), "messages": messages })
+        serde_json::json!({ "id": format!("sea-{n}"), "strategy": "sea", "generation": 0, "split": "trainRl", "gate": "rollout", "reason": format!("case {}", "x".repeat(n)), "messages": messages })
     };
     let lines: Vec<String> = (0..100).map(|n| attempt(n).to_string()).collect();
     let digest = store.put(lines.join("\n").as_bytes()).unwrap();

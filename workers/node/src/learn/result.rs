@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use agoge_contract::TrainStage;
+use agoge_artifacts::Point;
 use agoge_crds::report::TrainReport;
 use agoge_learner::passk::{Estimate, paired_difference};
 use agoge_store::{Digest, Store};
@@ -13,7 +14,7 @@ use crate::failure::Failure;
 use crate::train::{Columns, Record, record_of};
 
 /// Seconds or tokens of a curve up to an entry.
-type Measure = fn(&[Value], usize) -> f64;
+type Measure = fn(&[Point], usize) -> f64;
 
 /// One seed.
 pub struct Seed {
@@ -21,7 +22,7 @@ pub struct Seed {
     arms: BTreeMap<String, Columns>,
     seconds: BTreeMap<String, f64>,
     trained: BTreeMap<String, u64>,
-    curves: BTreeMap<String, Vec<Value>>,
+    curves: BTreeMap<String, Vec<Point>>,
 }
 
 impl Seed {
@@ -88,7 +89,7 @@ impl Seed {
     fn probe(&self, stage: &str, measure: Measure, bound: f64) -> Option<f64> {
         let curve = self.curves.get(stage)?;
         let known = (0..curve.len()).filter(|i| measure(curve, *i) <= bound);
-        known.filter_map(|i| curve[i]["pass1"].as_f64()).next_back()
+        known.filter_map(|i| pass1(&curve[i])).next_back()
     }
 }
 
@@ -101,15 +102,20 @@ fn column(pass: &[Estimate]) -> Value {
     })
 }
 
-fn seconds(curve: &[Value], at: usize) -> f64 {
-    curve[at]["seconds"].as_f64().unwrap_or(0.0)
+fn pass1(point: &Point) -> Option<f64> {
+    match point {
+        Point::Step(step) => step.pass1,
+        Point::Epoch(_) => None,
+    }
 }
 
-fn tokens(curve: &[Value], at: usize) -> f64 {
-    curve[..=at]
-        .iter()
-        .filter_map(|step| step["trainedTokens"].as_f64())
-        .sum()
+fn seconds(curve: &[Point], at: usize) -> f64 {
+    curve[at].seconds()
+}
+
+fn tokens(curve: &[Point], at: usize) -> f64 {
+    let trained: u64 = curve[..=at].iter().map(Point::trained_tokens).sum();
+    trained as f64
 }
 
 /// The whole result.

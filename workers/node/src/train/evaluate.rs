@@ -7,11 +7,12 @@
 use std::path::PathBuf;
 
 use agoge_contract::TrainStage;
+use agoge_artifacts::{Scorecard, Trajectory};
 use agoge_crds::grpo_run::{Arm, EvaluationSpec, GrpoSpec};
 use agoge_crds::shared::EndpointBinding;
 use agoge_dialogue::Message;
 use agoge_learner::arena::Arena;
-use agoge_learner::evaluate::{Scorecard, evaluate};
+use agoge_learner::evaluate::{Evaluated, evaluate};
 use agoge_learner::rollout::{Agent, User};
 use agoge_model::SampleKey;
 use agoge_store::Ledger;
@@ -19,8 +20,7 @@ use agoge_world::{Task, baseline};
 use serde::{Deserialize, Serialize};
 
 use super::policy::Policy;
-use super::samples::Sample;
-use super::{Columns, Record, Stage, USER_TEMPERATURE, episodes};
+use super::{Columns, Record, Stage, USER_TEMPERATURE, episodes, samples};
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::score;
@@ -36,7 +36,7 @@ const SHOWN: usize = 12;
 #[derive(Serialize, Deserialize)]
 struct Done {
     columns: Columns,
-    samples: Vec<Sample>,
+    samples: Vec<Trajectory>,
 }
 
 /// The tasks and the arena of all arms.
@@ -206,20 +206,20 @@ impl Exam {
     ) -> Result<Done, Failure> {
         let heldout = self.column(job, arm, agent, true, false)?;
         let scripted = match self.user {
-            Some(_) => Some(self.column(job, arm, agent, false, false)?),
+            Some(_) => Some(self.column(job, arm, agent, false, false)?.card),
             None => None,
         };
         let unseen = match self.unseen.is_empty() {
             true => None,
-            false => Some(self.column(job, arm, agent, false, true)?),
+            false => Some(self.column(job, arm, agent, false, true)?.card),
         };
         let samples = match policy {
             Some(policy) => {
                 let vocab = &policy.tokenizer;
-                let first = heldout.sample.iter().take(SHOWN);
+                let first = heldout.samples.iter().take(SHOWN);
                 first
                     .map(|one| {
-                        Sample::of(
+                        samples::stored(
                             one,
                             name(arm),
                             &self.heldout,
@@ -233,7 +233,7 @@ impl Exam {
         };
         Ok(Done {
             columns: Columns {
-                heldout,
+                heldout: heldout.card,
                 scripted,
                 unseen,
             },
@@ -249,7 +249,7 @@ impl Exam {
         agent: Agent<'_>,
         modelled: bool,
         unseen: bool,
-    ) -> Result<Scorecard, Failure> {
+    ) -> Result<Evaluated, Failure> {
         let user = match &self.user {
             Some(user) if modelled => User::Model(user.player(USER_TEMPERATURE)),
             _ => User::Scripted,
@@ -260,12 +260,12 @@ impl Exam {
         let before = self.played;
         let stop = job.stop.clone();
         let progress = &mut job.progress;
-        let card = evaluate(&mut self.arena, tasks, trials, agent, user, |episodes| {
+        let evaluated = evaluate(&mut self.arena, tasks, trials, agent, user, |episodes| {
             progress.at(before + episodes as u64 / u64::from(trials));
             stop.check()
         })?;
         self.played += tasks.len() as u64;
-        Ok(card)
+        Ok(evaluated)
     }
 }
 

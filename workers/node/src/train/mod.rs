@@ -22,12 +22,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use agoge_artifacts::{Point, Scorecard, Step};
 use agoge_c10d::Ranks;
 use agoge_contract::{StageSettings, TrainStage, TrainWork};
 use agoge_crds::grpo_run::{ArmStatus, UserModel};
 use agoge_crds::report::TrainReport;
 use agoge_learner::arena::Arena;
-use agoge_learner::evaluate::Scorecard;
 use agoge_learner::parallel::{DEFAULT_PIECES, Parallelism};
 use agoge_sandbox::Limits;
 use agoge_store::{Digest, Folder};
@@ -197,8 +197,11 @@ const USER_TEMPERATURE: f64 = 0.3;
 
 /// Returns the report of a record.
 fn report_of(record: &Record, digest: &Digest, seconds: f64) -> TrainReport {
-    let last = record.curve.last();
-    let figure = |name: &str| last.and_then(|entry| entry[name].as_f64());
+    let last = match record.curve.last() {
+        Some(Point::Step(step)) => Some(step.as_ref()),
+        _ => None,
+    };
+    let figure = |of: fn(&Step) -> f64| last.map(of);
     let arms = record
         .arms
         .iter()
@@ -207,11 +210,11 @@ fn report_of(record: &Record, digest: &Digest, seconds: f64) -> TrainReport {
     TrainReport {
         step: record.steps,
         total: record.steps,
-        reward: figure("rewardAll"),
-        kl: figure("kl"),
-        entropy: figure("entropy"),
-        mixed: figure("mixed"),
-        staleness: last.and_then(|entry| entry["staleness"].as_u64()),
+        reward: figure(|step| step.reward_all),
+        kl: figure(|step| step.kl),
+        entropy: figure(|step| step.entropy),
+        mixed: figure(|step| step.mixed),
+        staleness: last.map(|step| step.staleness),
         tokens_per_second: (record.trained_tokens > 0)
             .then(|| record.trained_tokens as f64 / seconds.max(1e-9)),
         seconds,

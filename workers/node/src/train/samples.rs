@@ -1,77 +1,53 @@
-//! Trajectories as a reader sees them: messages, verdict, and every token with its mask and log-probability.
+//! Trajectories as the store keeps them: every token as text, with its mask and log-probability.
 
-use agoge_checker::Verdict;
-use agoge_dialogue::{Message, Renderer, Vocab};
-use agoge_learner::rollout::{End, Trajectory};
-use agoge_world::{Task, UserFault};
-use serde::{Deserialize, Serialize};
+use agoge_artifacts::{Token, Trajectory};
+use agoge_dialogue::{Renderer, Transcript, Vocab};
+use agoge_world::Task;
 
-/// One trajectory.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Sample {
-    /// The task's id.
-    pub task: String,
-    /// Its branch of the policy.
-    pub branch: String,
-    /// Who played the agent: the arm, or the step of training.
-    pub arm: String,
-    /// 1, 0, or nothing when an error ended it.
-    pub reward: Option<f64>,
-    /// How it ended.
-    pub end: End,
-    /// What the checkers say.
-    pub verdict: Option<Verdict>,
-    /// The dialogue.
-    pub messages: Vec<Message>,
-    /// Text, whether it is trained (1 or 0), log-probability as sampled.
-    pub tokens: Vec<(String, u8, f32)>,
-    /// What the user did wrong.
-    pub user_faults: Vec<UserFault>,
+/// Returns a played trajectory of one of these tasks as the store keeps it. `arm` names the player of the agent.
+pub fn stored(
+    played: &agoge_learner::rollout::Trajectory,
+    arm: &str,
+    tasks: &[Task],
+    vocab: &dyn Vocab,
+    renderer: &dyn Renderer,
+) -> Trajectory {
+    let branch = tasks
+        .iter()
+        .find(|task| task.id == played.task)
+        .map(|task| task.branch.clone());
+    Trajectory {
+        task: played.task.clone(),
+        branch: branch.unwrap_or_default(),
+        arm: arm.to_owned(),
+        reward: played.reward,
+        end: played.end.clone(),
+        verdict: played.verdict.clone(),
+        messages: played.messages.clone(),
+        tokens: tokens(&played.transcript, vocab, renderer),
+        user_faults: played.user_faults.clone(),
+    }
 }
 
-impl Sample {
-    /// A trajectory of one of these tasks.
-    pub fn of(
-        trajectory: &Trajectory,
-        arm: &str,
-        tasks: &[Task],
-        vocab: &dyn Vocab,
-        renderer: &dyn Renderer,
-    ) -> Self {
-        let branch = tasks
-            .iter()
-            .find(|task| task.id == trajectory.task)
-            .map(|task| task.branch.clone());
-        let specials: Vec<(u32, &str)> = renderer
-            .specials()
-            .iter()
-            .filter_map(|name| Some((vocab.special(name)?, *name)))
-            .collect();
-        let text = |id: u32| match specials.iter().find(|(special, _)| *special == id) {
-            Some((_, name)) => (*name).to_owned(),
-            None => vocab.decode(&[id]),
-        };
-        let transcript = &trajectory.transcript;
-        let tokens = (0..transcript.ids.len())
-            .map(|i| {
-                (
-                    text(transcript.ids[i]),
-                    u8::from(transcript.mask[i]),
-                    transcript.logprobs[i],
-                )
-            })
-            .collect();
-        Self {
-            task: trajectory.task.clone(),
-            branch: branch.unwrap_or_default(),
-            arm: arm.to_owned(),
-            reward: trajectory.reward,
-            end: trajectory.end.clone(),
-            verdict: trajectory.verdict.clone(),
-            messages: trajectory.messages.clone(),
-            tokens,
-            user_faults: trajectory.user_faults.clone(),
-        }
-    }
+fn tokens(transcript: &Transcript, vocab: &dyn Vocab, renderer: &dyn Renderer) -> Vec<Token> {
+    let specials: Vec<(u32, &str)> = renderer
+        .specials()
+        .iter()
+        .filter_map(|name| Some((vocab.special(name)?, *name)))
+        .collect();
+    let text = |id: u32| match specials.iter().find(|(special, _)| *special == id) {
+        Some((_, name)) => (*name).to_owned(),
+        None => vocab.decode(&[id]),
+    };
+    let Transcript {
+        ids,
+        mask,
+        logprobs,
+        ..
+    } = transcript;
+    ids.iter()
+        .zip(mask)
+        .zip(logprobs)
+        .map(|((id, trained), logprob)| (text(*id), u8::from(*trained), *logprob))
+        .collect()
 }

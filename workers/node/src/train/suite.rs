@@ -1,18 +1,18 @@
-//! The suite as training sees it: which instances are demonstrations, which are tasks to learn from, which are held out.
+//! The suite as training sees it: demonstrations, tasks to learn from, and held-out tasks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use agoge_contract::TrainWork;
+use agoge_artifacts::QualifiedSuite;
 use agoge_learner::certify::Dialogue;
 use agoge_store::Store;
 use agoge_world::{Split, Task};
-use serde::Deserialize;
 
 use crate::failure::Failure;
-pub use crate::qualify::Instance;
+pub use agoge_artifacts::Instance;
 
 /// The qualified instances.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default)]
 pub struct Suite {
     instances: Vec<Instance>,
 }
@@ -21,21 +21,15 @@ impl Suite {
     /// Loads the suite that the run pinned.
     pub fn load(store: &Store, arguments: &TrainWork) -> Result<Self, Failure> {
         let digest = &arguments.suite.digest;
-        let inputs = BTreeMap::from([("digest".to_owned(), digest.clone())]);
-        let artifact = store
-            .find_artifact(crate::qualify::KIND, &inputs)?
-            .ok_or_else(|| {
-                let name = &arguments.suite.name;
-                Failure::Input(format!(
-                    "the store has no suite {digest} of {name}: the CheckerSuite has to run again"
-                ))
-            })?;
-        let bytes = store.get(&artifact.digest)?;
-        let suite: Self = serde_json::from_slice(&bytes).map_err(|e| {
-            Failure::Infra(format!(
-                "the suite {digest} does not read: {e}; run the CheckerSuite again"
+        let found = QualifiedSuite::find(store, digest)?.ok_or_else(|| {
+            let name = &arguments.suite.name;
+            Failure::Input(format!(
+                "the store has no suite {digest} of {name}: run the CheckerSuite again"
             ))
         })?;
+        let suite = Self {
+            instances: found.instances,
+        };
         Ok(suite.for_model(arguments.policy.fresh.is_some()))
     }
 

@@ -185,11 +185,7 @@ pub fn record(
     state: &SftState,
 ) -> Result<(Record, Option<f64>), Failure> {
     let entries = curve(&state.epochs, stage.arguments.deterministic);
-    let curve = entries
-        .iter()
-        .map(serde_json::to_value)
-        .collect::<Result<_, _>>()
-        .map_err(Failure::infra)?;
+    let curve = entries.into_iter().map(Into::into).collect();
     let record = Record {
         steps: state.epochs.len() as u64,
         trained_tokens: state.epochs.iter().map(|epoch| epoch.trained_tokens).sum(),

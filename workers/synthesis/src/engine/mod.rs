@@ -40,7 +40,7 @@ use crate::worlds::Worlds;
 use ledger::{Finished, JobLedger};
 use novelty::Novelty;
 
-pub use outcome::{INSTANCES, Outcome, PLANS, Progress};
+pub use outcome::{Outcome, Progress};
 pub use settings::{Job, RoleClients, Settings, SynthesisError, TOKENS_PER_INSTANCE};
 
 /// How often an attempt or a rollout is made when an endpoint spoils it.

@@ -1,17 +1,11 @@
 //! The outcome of a job: its report, all attempts, all plan pairs, and the artifacts they become.
 
-use std::collections::BTreeMap;
-
+use agoge_artifacts::{ArtifactError, DatasetOrigin, Plans, Stored as _, dataset};
 use agoge_crds::report::SynthesisReport;
-use agoge_store::{Artifact, Digest, Store, StoreError};
+use agoge_store::{Artifact, Store};
 
 use crate::instance::Attempt;
 use crate::plan::PlanRecord;
-
-/// The kind of the artifact that holds all attempts, one a line.
-pub const INSTANCES: &str = "instances";
-/// The kind of the artifact that holds all plan pairs.
-pub const PLANS: &str = "plans";
 
 /// The progress of a job.
 #[derive(Clone, Debug)]
@@ -38,7 +32,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Puts attempts and plan pairs into the store under these inputs, and the digest of the attempts into the report. A job
+    /// Puts attempts and plan pairs into the store under this origin, and the digest of the attempts into the report. A job
     /// that awaits a person's decision publishes nothing, because it is not done.
     ///
     /// # Errors
@@ -47,22 +41,20 @@ impl Outcome {
         &mut self,
         store: &Store,
         name: &str,
-        inputs: &BTreeMap<String, String>,
-    ) -> Result<(), StoreError> {
+        origin: &DatasetOrigin,
+    ) -> Result<(), ArtifactError> {
         if self.report.awaiting_promotion.is_some() {
             return Ok(());
         }
-        let mut text = String::new();
-        for attempt in &self.attempts {
-            text.push_str(&serde_json::to_string(attempt).unwrap_or_default());
-            text.push('\n');
-        }
         if !self.plans.is_empty() {
-            let plans = store.put_json(&self.plans)?;
-            store.put_artifact(&Artifact::new(PLANS, name, plans, inputs.clone()))?;
+            let plans = Plans {
+                plans: self.plans.clone(),
+            };
+            let object = plans.put(store)?;
+            store.put_artifact(&Artifact::new(Plans::KIND, name, object, origin.inputs()))?;
         }
-        let digest: Digest = store.put(text.as_bytes())?;
+        let digest = dataset::publish(store, name, origin, &self.attempts)?;
         self.report.digest = Some(digest.to_string());
-        store.put_artifact(&Artifact::new(INSTANCES, name, digest, inputs.clone()))
+        Ok(())
     }
 }

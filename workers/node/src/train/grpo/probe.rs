@@ -52,12 +52,12 @@ impl Probe {
         let alone = ranks.world() == 1;
         let stop = job.stop.clone();
         let agent = Agent::Policy(policy.player(0.0));
-        let card = evaluate(arena, &self.own, 1, agent, user, |_| match alone {
+        let evaluated = evaluate(arena, &self.own, 1, agent, user, |_| match alone {
             true => stop.check(),
             false => Ok(()),
         })?;
         ranks.barrier("evaluating")?;
-        let pass = card.pass.first().map_or(0.0, |estimate| estimate.value);
+        let pass = evaluated.card.pass.first().map_or(0.0, |estimate| estimate.value);
         if alone {
             return Ok(Some(pass));
         }

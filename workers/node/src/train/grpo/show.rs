@@ -1,5 +1,6 @@
 //! The traces of a GRPO stage: log, progress, samples and its record.
 
+use agoge_artifacts::Trajectory;
 use agoge_learner::grpo::{Group, GrpoState, Step};
 use agoge_world::Task;
 
@@ -7,7 +8,7 @@ use super::plan::Plan;
 use crate::failure::Failure;
 use crate::job::Job;
 use crate::train::policy::Policy;
-use crate::train::samples::Sample;
+use crate::train::samples::stored;
 use crate::train::{Record, Stage};
 
 /// Groups of the last step that are shown.
@@ -19,14 +20,13 @@ pub fn record(
     job: &Job,
     policy: &Policy,
     state: &GrpoState,
-    samples: Vec<Sample>,
+    samples: Vec<Trajectory>,
 ) -> Result<Record, Failure> {
     let entries = curve(&state.steps, stage.arguments.deterministic);
-    let curve: Result<_, _> = entries.iter().map(serde_json::to_value).collect();
     Ok(Record {
         steps: state.steps.len() as u64,
         trained_tokens: state.steps.iter().map(|step| step.trained_tokens).sum(),
-        curve: curve.map_err(Failure::infra)?,
+        curve: entries.into_iter().map(Into::into).collect(),
         model: stage.left(job, policy)?,
         samples,
         ..Record::default()
@@ -91,7 +91,7 @@ pub fn progress(job: &mut Job, plan: &Plan, state: &GrpoState) {
 }
 
 /// Returns two members, one that passed and one that failed, of some groups of the last step.
-pub fn samples(groups: &[Group], step: &Step, tasks: &[Task], policy: &Policy) -> Vec<Sample> {
+pub fn samples(groups: &[Group], step: &Step, tasks: &[Task], policy: &Policy) -> Vec<Trajectory> {
     let arm = format!("step {}", step.step);
     let pick = |group: &Group| {
         let by = |want: f64| {
@@ -103,6 +103,6 @@ pub fn samples(groups: &[Group], step: &Step, tasks: &[Task], policy: &Policy) -
     let chosen = groups.iter().take(GROUPS).flat_map(pick).flatten();
     let (vocab, renderer) = (&policy.tokenizer, policy.renderer.as_ref());
     chosen
-        .map(|one| Sample::of(&one, &arm, tasks, vocab, renderer))
+        .map(|one| stored(&one, &arm, tasks, vocab, renderer))
         .collect()
 }

@@ -1,6 +1,10 @@
-//! Content digests: `sha256:` and 64 hexadecimal digits, of bytes or of a value's canonical JSON.
+//! Content digests: SHA-256 as hexadecimal text, of bytes or of a value's canonical JSON.
+//!
+//! Every crate that names something by its content uses this one, so that hexadecimal and canonical JSON are written once.
+#![forbid(unsafe_code)]
+
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Number, Value};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
@@ -11,7 +15,7 @@ const PREFIX: &str = "sha256:";
 #[serde(try_from = "String", into = "String")]
 pub struct Digest(String);
 
-/// A text that is no digest.
+/// A text that is not a digest.
 #[derive(Debug, thiserror::Error)]
 #[error("{0:?} is not a digest: expected `sha256:` and 64 lower-case hexadecimal digits")]
 pub struct InvalidDigest(String);
@@ -19,13 +23,12 @@ pub struct InvalidDigest(String);
 impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Digest {
-        let mut text = String::with_capacity(PREFIX.len() + 64);
-        text.push_str(PREFIX);
-        for byte in Sha256::digest(bytes) {
-            text.push(char::from(b"0123456789abcdef"[usize::from(byte >> 4)]));
-            text.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
-        }
-        Digest(text)
+        Digest::of_hash(&Sha256::digest(bytes))
+    }
+
+    /// Names a SHA-256 hash that was computed elsewhere, such as over a stream.
+    pub fn of_hash(hash: &[u8]) -> Digest {
+        Digest(format!("{PREFIX}{}", hex(hash)))
     }
 
     /// The digest of a value's canonical JSON: two equal values have one digest, whatever the order of their keys.
@@ -62,24 +65,50 @@ impl Digest {
     }
 }
 
-/// JSON without spaces and with the keys of every object sorted.
-pub fn canonical_json(value: &Value) -> String {
-    fn sorted(value: &Value) -> Value {
-        match value {
-            Value::Object(map) => {
-                let mut keys: Vec<&String> = map.keys().collect();
-                keys.sort();
-                Value::Object(
-                    keys.into_iter()
-                        .map(|k| (k.clone(), sorted(&map[k])))
-                        .collect(),
-                )
-            }
-            Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
-            other => other.clone(),
-        }
+/// Bytes as lower-case hexadecimal text.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(char::from(b"0123456789abcdef"[usize::from(byte >> 4)]));
+        text.push(char::from(b"0123456789abcdef"[usize::from(byte & 15)]));
     }
-    sorted(value).to_string()
+    text
+}
+
+/// Writes a value as JSON without spaces and with the keys of every object sorted.
+#[must_use]
+pub fn canonical_json(value: &Value) -> String {
+    sorted(value, &Value::Number).to_string()
+}
+
+/// Writes a value as [`canonical_json`] does, with whole floats as integers: values that compare equal as numbers have
+/// one text.
+#[must_use]
+pub fn canonical_numbers(value: &Value) -> String {
+    let number = |number: Number| match number.as_f64() {
+        Some(float) if float.fract() == 0.0 && float.abs() < 9e15 => Value::from(float as i64),
+        _ => Value::Number(number),
+    };
+    sorted(value, &number).to_string()
+}
+
+fn sorted(value: &Value, number: &dyn Fn(Number) -> Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+            entries.sort_unstable_by_key(|(key, _)| *key);
+            let entries = entries.into_iter();
+            Value::Object(
+                entries
+                    .map(|(k, v)| (k.clone(), sorted(v, number)))
+                    .collect(),
+            )
+        }
+        Value::Array(items) => items.iter().map(|item| sorted(item, number)).collect(),
+        Value::Number(found) => number(found.clone()),
+        other => other.clone(),
+    }
 }
 
 impl fmt::Display for Digest {
@@ -124,6 +153,14 @@ mod tests {
             Digest::of_json(&one).unwrap(),
             Digest::of_json(&json!({"a": null})).unwrap()
         );
+    }
+
+    #[test]
+    fn numbers_of_one_value_have_one_text_only_where_that_is_asked_for() {
+        let (whole, float) = (json!({"x": [1]}), json!({"x": [1.0]}));
+        assert_eq!(canonical_numbers(&whole), canonical_numbers(&float));
+        assert_ne!(canonical_json(&whole), canonical_json(&float));
+        assert_eq!(canonical_numbers(&json!(2.5)), "2.5");
     }
 
     #[test]

@@ -1,0 +1,32 @@
+//! The meaning of stored bytes: one type for each thing that Agoge keeps in a store.
+//!
+//! | artifact | kind | type |
+//! |---|---|---|
+//! | dataset: attempts, one a line | `instances` | [`Attempt`], read and written by [`dataset`] |
+//! | plans of a job | `plans` | [`Plans`] |
+//! | suite | `suite` | [`QualifiedSuite`] |
+//! | record of a training stage | `stage` | [`StageRecord`] |
+//!
+//! Writers and readers use these types and no other: workers, the report, the export, qualification and resume. Each
+//! artifact carries its format version ([`format`]); a reader refuses a version that it does not know and names it.
+#![forbid(unsafe_code)]
+
+pub mod attempt;
+pub mod dataset;
+mod figure;
+pub mod format;
+pub mod funnel;
+pub mod plan;
+pub mod provenance;
+pub mod reason;
+pub mod record;
+pub mod suite;
+pub mod trajectory;
+
+pub use attempt::{Attempt, Draft, Gate};
+pub use format::{ArtifactError, Format, Stored};
+pub use plan::{Pilot, PlanPair, PlanRecord, Plans, Prompts};
+pub use provenance::{DatasetOrigin, Shard};
+pub use record::{Certificate, Columns, Epoch, FilterCounts, Point, Scorecard, StageRecord, Step};
+pub use suite::{Instance, QualifiedSuite};
+pub use trajectory::{End, Token, Trajectory};
