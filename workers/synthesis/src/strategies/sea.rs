@@ -45,6 +45,13 @@ struct Gold {
     changes: Vec<Change>,
 }
 
+/// The parts of an instance that reflection can change a prompt for.
+const PARTS: [PlanPart; 3] = [
+    PlanPart::synthesis("request", "scenario", Gate::Scenario),
+    PlanPart::synthesis("calls", "gold", Gate::Gold),
+    PlanPart::evaluation("checker", "checker", Gate::Checker),
+];
+
 impl Strategy for Sea {
     const NAME: &'static str = "sea";
     const SUMMARY: &'static str =
@@ -67,26 +74,7 @@ impl Strategy for Sea {
                 &[("checker", include_str!("sea/checker.md"))],
             ),
             reflection: include_str!("sea/reflect.md"),
-            parts: &[
-                PlanPart {
-                    name: "request",
-                    prompt: "scenario",
-                    evaluation: false,
-                    gate: Gate::Scenario,
-                },
-                PlanPart {
-                    name: "calls",
-                    prompt: "gold",
-                    evaluation: false,
-                    gate: Gate::Gold,
-                },
-                PlanPart {
-                    name: "checker",
-                    prompt: "checker",
-                    evaluation: true,
-                    gate: Gate::Checker,
-                },
-            ],
+            parts: &PARTS,
         })
     }
 
