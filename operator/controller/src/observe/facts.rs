@@ -1,4 +1,4 @@
-//! What the driver keeps of a Job and of a pod: the few facts that decide, so that ten thousand pods stay small in memory.
+//! The facts of Jobs and pods that decide. Only these are kept, so that ten thousand pods need little memory.
 
 use agoge_contract::Role;
 use k8s_openapi::api::batch::v1::Job;
@@ -8,42 +8,42 @@ use kube::ResourceExt;
 
 use crate::names::{self, Kind, Target};
 
-/// A Job of ours.
+/// A Job that the operator created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JobFacts {
     /// Its uid.
     pub uid: String,
-    /// Its name: the child's.
+    /// Its name, which is the child's.
     pub name: String,
     /// Its resourceVersion, as a number: later is greater.
     pub version: u64,
-    /// Whose it is.
+    /// Its owner.
     pub owner: Target,
-    /// The owner's uid: a namesake that was made anew has none of the old one's children.
+    /// The owner's uid: a namesake that was created since has none of the old owner's children.
     pub owner_uid: String,
     /// The child's key.
     pub key: String,
-    /// Which attempt.
+    /// The number of the attempt.
     pub attempt: u32,
-    /// What it does: the worker's subcommand.
+    /// Its component: the worker's subcommand.
     pub component: String,
-    /// Pods that share it.
+    /// The number of pods that share it.
     pub shards: u32,
-    /// Whether something holds it back (a queue).
+    /// True while it is suspended (by a queue).
     pub suspended: bool,
-    /// Whether a queue may hold it back.
+    /// True if a queue may suspend it.
     pub queued: bool,
-    /// Whether it is being deleted.
+    /// True while it is being deleted.
     pub deleting: bool,
-    /// Whether its pods come up together or not at all.
+    /// True if its pods start together or not at all.
     pub gang: bool,
-    /// Whether every pod ended well.
+    /// True once every pod has succeeded.
     pub complete: bool,
     /// Reason and message of its end, if it ended badly.
     pub failed: Option<(String, String)>,
 }
 
-/// A pod of one of our Jobs.
+/// A pod of such a Job.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodFacts {
     /// Its uid.
@@ -54,21 +54,21 @@ pub struct PodFacts {
     pub job: String,
     /// Its index among the Job's pods.
     pub index: u32,
-    /// Whether it is being deleted.
+    /// True while it is being deleted.
     pub deleting: bool,
-    /// Whether its container runs.
+    /// True while its container runs.
     pub running: bool,
-    /// Whether its container has ended, and how.
+    /// The end of its container, if it has ended.
     pub ended: Option<Ended>,
-    /// What keeps it from running: reason and message.
+    /// Reason and message of the obstacle that keeps it from running.
     pub blocked: Option<(String, String)>,
-    /// Whether a scheduler has placed it or said why not.
+    /// True once a scheduler has placed it or reported why not.
     pub considered: bool,
-    /// Whether it was moved out of the way (evicted, preempted, its node gone).
+    /// True if it was disrupted (evicted, preempted, its node lost).
     pub disrupted: bool,
 }
 
-/// How a container ended.
+/// The end of a container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ended {
     /// Its exit code.
@@ -212,7 +212,7 @@ fn ended(pod: &Pod, container: Option<&ContainerStatus>, phase: &str) -> Option<
     })
 }
 
-/// Who controls an object.
+/// Returns the controller of an object.
 fn controller(meta: &ObjectMeta) -> Option<&OwnerReference> {
     meta.owner_references
         .as_ref()?

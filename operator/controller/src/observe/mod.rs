@@ -30,7 +30,7 @@ pub fn state(
                 progress: Value::Null,
             }
         } else {
-            // The Job is still there: nothing of its name can be made before it is gone.
+            // The Job still exists: another of its name cannot be created before it is gone.
             pending("Terminating", "its Job is being deleted")
         };
     }
@@ -47,13 +47,13 @@ pub fn state(
         };
     }
     if all_ended(job, pods) {
-        // What became of them is the Job's to say, in a moment.
+        // The Job reports their outcome in a moment.
         return ChildState::Running {
             progress: Value::Null,
         };
     }
     if job.suspended {
-        return pending("Queued", "its Job is suspended; a queue will let it start");
+        return pending("Queued", "its Job is suspended until a queue admits it");
     }
     let blocked = pods
         .iter()
@@ -92,7 +92,7 @@ pub fn state(
     }
 }
 
-/// What stands in the way of a child.
+/// Returns the state of a child that waits, with reason and message of the obstacle.
 #[must_use]
 pub fn pending(reason: &str, message: &str) -> ChildState {
     ChildState::Pending {
@@ -101,7 +101,7 @@ pub fn pending(reason: &str, message: &str) -> ChildState {
     }
 }
 
-/// Whether every shard has a pod that ended, and none of them is to be replaced, as rollout servers are.
+/// Returns true if every shard has a pod that ended and is not to be replaced, as rollout servers are.
 fn all_ended(job: &JobFacts, pods: &[&PodFacts]) -> bool {
     job.role() != Some(Role::Rollout)
         && pods.len() == job.shards as usize
