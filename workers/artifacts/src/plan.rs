@@ -37,6 +37,30 @@ pub struct PlanPart {
     pub gate: Gate,
 }
 
+impl PlanPart {
+    /// A part whose prompt belongs to the synthesis plan.
+    #[must_use]
+    pub const fn synthesis(name: &'static str, prompt: &'static str, gate: Gate) -> Self {
+        Self {
+            name,
+            prompt,
+            evaluation: false,
+            gate,
+        }
+    }
+
+    /// A part whose prompt belongs to the evaluation plan.
+    #[must_use]
+    pub const fn evaluation(name: &'static str, prompt: &'static str, gate: Gate) -> Self {
+        Self {
+            name,
+            prompt,
+            evaluation: true,
+            gate,
+        }
+    }
+}
+
 impl PlanPair {
     /// Returns a pair of these prompts.
     #[must_use]

@@ -46,6 +46,7 @@ pub fn fill(prompt: &str, values: &[(&str, &str)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::instance::Gate;
 
     #[test]
     fn a_child_differs_in_one_prompt_and_in_its_digest() {
@@ -53,12 +54,7 @@ mod tests {
             &[("gold", "Write calls.\n")],
             &[("checker", "Write a checker.")],
         );
-        let part = PlanPart {
-            name: "checker",
-            prompt: "checker",
-            evaluation: true,
-            gate: Gate::Checker,
-        };
+        let part = PlanPart::evaluation("checker", "checker", Gate::Checker);
         let child = parent.with_sentence(&part, "Count the changes.");
         assert_ne!(parent.digest(), child.digest());
         assert_eq!(parent.synthesis, child.synthesis);
