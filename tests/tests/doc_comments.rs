@@ -13,7 +13,6 @@ const NOT_YET: [&str; 10] = [
     "workers/node",
     "workers/store",
     "workers/synthesis",
-    "workers/world",
 ];
 
 /// Adds the Rust files under a folder, build output apart.

@@ -1,4 +1,4 @@
-//! What a driver gives a worker: the work, with every name resolved. A process reads it as a file, a pod as a mount.
+//! A worker's assignment: the work, with every name resolved. A process reads it as a file, a pod as a mount.
 //!
 //! A worker is started as `agoge-worker ROLE --assignment FILE`. In `work` it keeps what a resume needs, and writes
 //! `progress.json` while it runs, replaced atomically. Its end is told by its exit code and by the termination message.
@@ -119,7 +119,7 @@ pub enum RecordingMode {
     Replay,
 }
 
-/// What a driver has resolved, the same for every child of one object.
+/// The names that a driver has resolved, the same for every child of one object.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resolved {
     /// The domain's folder.

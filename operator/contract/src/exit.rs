@@ -146,7 +146,7 @@ pub struct Exit {
     pub code: Option<i32>,
     /// The observer's own word, such as `OOMKilled` or `Hung`. Only some of them decide: see [`crate::classify`].
     pub word: Option<String>,
-    /// Whether it was moved out of the way (eviction, preemption, a node gone).
+    /// True when it was moved away (eviction, preemption, a node gone).
     pub disrupted: bool,
     /// Where it ran and where to read more, such as `pod courier-grpo-0-x7k2p`.
     pub place: String,

@@ -33,9 +33,9 @@ pub enum ChildState {
         reason: String,
         /// For a person: the place, and the last line that was written there.
         message: String,
-        /// Whether another attempt may help.
+        /// True when another attempt may help.
         retryable: bool,
-        /// Whether it was moved out of the way (eviction, preemption, a node gone): such failures are not counted.
+        /// True when it was moved away (eviction, preemption, a node gone): such failures are not counted.
         disrupted: bool,
     },
 }

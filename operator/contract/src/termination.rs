@@ -37,7 +37,7 @@ pub enum Termination {
         reason: String,
         /// The cause, and what to do.
         message: String,
-        /// Whether another attempt may help; absent where the exit code tells.
+        /// True when another attempt may help; absent where the exit code decides.
         retryable: Option<bool>,
     },
 }

@@ -116,7 +116,7 @@ pub struct SynthesizeWork {
     /// Instances in flight at once; absent: as many as the writer's endpoint takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelism: Option<u32>,
-    /// Whether the dataset must be the same in every run.
+    /// True when the dataset must be the same in every run.
     pub deterministic: bool,
     /// A person's decision about the plan pair that waited for it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -168,7 +168,7 @@ pub struct TrainWork {
     pub settings: StageSettings,
     /// Digests of the records of earlier stages.
     pub inputs: BTreeMap<TrainStage, String>,
-    /// Whether the loss trace must be the same in every run.
+    /// True when the loss trace must be the same in every run.
     pub deterministic: bool,
     /// Seed of weights, order and sampling.
     pub seed: u64,

@@ -53,7 +53,7 @@ impl Domain {
     }
 }
 
-/// What a template says that cannot be.
+/// Returns the contradictions in a template.
 fn flaws(domain: &Domain, template: &Template) -> Vec<Flaw> {
     let mut found = Vec::new();
     let text = &template.text;
