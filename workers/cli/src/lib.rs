@@ -3,6 +3,7 @@
 pub mod command;
 pub mod driver;
 pub mod failure;
+#[cfg(feature = "cluster")]
 pub mod kubectl;
 pub mod manifest;
 pub mod preflight;

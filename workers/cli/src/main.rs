@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use agoge_cli::command::{chat, check, domain, eval, export, gc, operator, report, status, up};
+#[cfg(feature = "cluster")]
+use agoge_cli::command::operator;
+use agoge_cli::command::{chat, check, domain, eval, export, gc, probe, report, status, up};
+#[cfg(feature = "cluster")]
 use agoge_cli::kubectl;
 use clap::{Parser, Subcommand};
 
@@ -29,13 +32,16 @@ enum Command {
     Report(report::Report),
     Export(export::Export),
     Gc(gc::Gc),
+    #[cfg(feature = "cluster")]
     Kubectl(kubectl::Kubectl),
+    #[cfg(feature = "cluster")]
     Operator(Box<agoge_controller::Options>),
     #[command(hide = true)]
-    Probe(operator::Probe),
+    Probe(probe::Probe),
 }
 
 fn main() -> ExitCode {
+    #[cfg(feature = "cluster")]
     if called_as("kubectl-agoge") {
         return kubectl::main();
     }
@@ -49,9 +55,11 @@ fn main() -> ExitCode {
         Command::Report(command) => report::report(&command),
         Command::Export(command) => export::export(&command),
         Command::Gc(command) => gc::gc(&command),
+        #[cfg(feature = "cluster")]
         Command::Kubectl(command) => return kubectl::end(kubectl::kubectl(&command)),
+        #[cfg(feature = "cluster")]
         Command::Operator(options) => operator::operator(*options),
-        Command::Probe(command) => operator::probe(&command),
+        Command::Probe(command) => probe::probe(&command),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -63,6 +71,7 @@ fn main() -> ExitCode {
 }
 
 /// Returns true when this program was started under a name, such as that of a link to it.
+#[cfg(feature = "cluster")]
 fn called_as(name: &str) -> bool {
     let called = std::env::args_os().next();
     called.is_some_and(|path| std::path::Path::new(&path).file_stem() == Some(name.as_ref()))

@@ -8,6 +8,8 @@
 mod address;
 mod artifact;
 mod atomic;
+#[cfg(feature = "buckets")]
+mod buckets;
 mod folder;
 mod gc;
 mod kept;

@@ -1,5 +1,7 @@
 //! The store itself: bytes by digest over `object_store`, verified on the way in and out, behind blocking calls.
 use crate::address::{self, Place};
+#[cfg(feature = "buckets")]
+use crate::buckets;
 use crate::atomic::{WriteError, is_full};
 use agoge_digest::Digest;
 use bytes::Bytes;
@@ -24,6 +26,9 @@ pub enum StoreError {
         "cannot open the store {0:?}: give a folder, a file:// URL, or a bucket as s3://BUCKET/PREFIX (gs:// and az:// too)"
     )]
     Address(String),
+    /// The address is a bucket's, and this program was built for folders alone.
+    #[error("the store {0} is a bucket, and this program was built without buckets: build it with `make build`")]
+    FoldersOnly(String),
     /// Nobody answers there.
     #[error(
         "the store {store} cannot be reached ({why}); see that it runs, and that its endpoint (AWS_ENDPOINT) is right"
@@ -267,7 +272,11 @@ impl Store {
         let (key, inner) = (Key::from(path), self.inner.clone());
         match self.wait(async move { inner.get(&key).await?.bytes().await })? {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(e @ object_store::Error::NotFound { .. }) if !address::no_bucket(&e) => Ok(None),
+            #[cfg(feature = "buckets")]
+            Err(e @ object_store::Error::NotFound { .. }) if buckets::no_bucket(&e) => {
+                Err(self.failed("read", path, e))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(e) => Err(self.failed("read", path, e)),
         }
     }
@@ -306,22 +315,11 @@ impl Store {
             }
             cause = error.source();
         }
-        if self.folder().is_none() {
-            let store = self.address();
-            if address::no_bucket(&source) {
-                return StoreError::NoBucket { store };
-            }
-            if let Some(why) = address::silence(&source) {
-                return StoreError::Unreachable { store, why };
-            }
-            if matches!(
-                source,
-                object_store::Error::PermissionDenied { .. }
-                    | object_store::Error::Unauthenticated { .. }
-            ) {
-                let why = root(&source);
-                return StoreError::Unauthorized { store, why };
-            }
+        #[cfg(feature = "buckets")]
+        if self.folder().is_none()
+            && let Some(error) = buckets::failure(self.address(), &source)
+        {
+            return error;
         }
         StoreError::Storage {
             doing,
@@ -350,13 +348,6 @@ pub(crate) fn object_path(digest: &Digest) -> String {
 }
 
 /// The innermost reason of an error, in one line.
-fn root(error: &dyn std::error::Error) -> String {
-    let mut inner = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string().chars().take(200).collect()
-}
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,9 @@ pub mod domain;
 pub mod eval;
 pub mod export;
 pub mod gc;
+#[cfg(feature = "cluster")]
 pub mod operator;
+pub mod probe;
 pub mod report;
 pub mod status;
 pub mod up;
