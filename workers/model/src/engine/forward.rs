@@ -18,7 +18,7 @@ pub(super) struct Row {
     pub(super) wants_logits: bool,
 }
 
-/// What a forward pass needs of a decoder, sharing its storage.
+/// The parts of a decoder that a forward pass reads, sharing its storage.
 pub(super) struct Weights {
     pub(super) vocab: usize,
     hidden: usize,

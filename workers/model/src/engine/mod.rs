@@ -36,7 +36,7 @@ pub struct Request {
     pub max_new: usize,
 }
 
-/// How all slots of a call sample.
+/// The sampling settings of all slots of a call.
 #[derive(Clone, Debug, Default)]
 pub struct Sampling {
     /// 0 is greedy.
@@ -45,14 +45,14 @@ pub struct Sampling {
     pub stop: Vec<u32>,
 }
 
-/// What a slot said.
+/// The tokens that a slot generated.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Generation {
     /// Sampled ids, the stop token last.
     pub ids: Vec<u32>,
     /// Log-probability of each under the distribution it was drawn from (temperature included; greedy: temperature 1).
     pub logprobs: Vec<f32>,
-    /// Whether it ended without a stop token: at `max_new`, or because the slot has no room.
+    /// True when it ended without a stop token: at `max_new`, or because the slot has no room.
     pub truncated: bool,
 }
 
@@ -86,7 +86,7 @@ impl Engine {
         self.slots.get(slot).map_or(0, Slot::len)
     }
 
-    /// Whether a slot holds nothing.
+    /// Returns true when a slot holds nothing.
     #[must_use]
     pub fn is_empty(&self, slot: usize) -> bool {
         self.len(slot) == 0
