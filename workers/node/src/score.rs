@@ -14,7 +14,6 @@ use agoge_store::Ledger;
 use agoge_synthesis::rollout::{Players, Settings, User};
 use agoge_world::{SandboxBackend, Split, Task, World};
 use futures::StreamExt;
-use serde::Deserialize;
 
 use crate::endpoints::Endpoints;
 use crate::failure::Failure;
