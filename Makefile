@@ -7,7 +7,11 @@ AGOGE := target/release/agoge
 
 REPORT ?= out/demo/report.html
 
-.PHONY: help setup build lint test demo demo-replay check-report screenshots
+# The demo needs no operator, no cluster and no bucket; BUILD=build lets it use the whole build instead.
+BUILD ?= build-laptop
+LAPTOP := -p agoge-cli -p agoge-node -p agoge-sandbox --no-default-features
+
+.PHONY: help setup build build-laptop lint test demo demo-replay check-report screenshots
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -17,9 +21,13 @@ setup: ## Install what a fresh machine lacks (libtorch)
 build: setup ## Build every binary
 	$(ENV) cargo build --release --workspace
 
+build-laptop: setup ## Build what a laptop runs: no operator, no plugin for kubectl, no buckets
+	$(ENV) cargo build --release $(LAPTOP)
+
 lint: setup ## Format, clippy and docs checks
 	cargo fmt --all --check
 	$(ENV) cargo clippy --release --workspace --all-targets -- -D warnings
+	$(ENV) cargo clippy --release $(LAPTOP) -- -D warnings
 	$(ENV) RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
 
 .PHONY: lint-scripts
@@ -29,10 +37,10 @@ lint-scripts: ## shellcheck on every script, hadolint on every Containerfile
 test: build test-charts ## Run every test
 	$(ENV) cargo test --release --workspace
 
-demo: build ## The main job on the courier example, with a real language model
+demo: $(BUILD) ## The main job on the courier example, with a real language model
 	$(ENV) hack/demo
 
-demo-replay: build ## The same with recorded model answers and a short GRPO
+demo-replay: $(BUILD) ## The same with recorded model answers and a short GRPO
 	$(ENV) $(AGOGE) up -f examples/courier --patch examples/courier/quick/patch.yaml \
 	  --replay examples/courier/recordings --out out/demo-replay
 
