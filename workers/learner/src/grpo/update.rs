@@ -4,7 +4,7 @@ use agoge_c10d::{Ranks, RanksError};
 use agoge_model::Decoder;
 use tch::Tensor;
 
-use super::{Group, Grpo, Step, version};
+use super::{Group, Grpo, Setup, Step, version};
 use crate::aggregation::Totals;
 use crate::batch::{Batch, Entropy, Sequence, micro_batches, needed, score, trainable};
 use crate::gradient::gradient;
@@ -51,6 +51,16 @@ impl Grpo<'_> {
         Ok(())
     }
 
+    /// Cuts members of these lengths into micro-batches.
+    fn micro_batches(&self, lengths: &[usize]) -> Vec<Vec<usize>> {
+        let Setup {
+            micro_batch_tokens,
+            parallelism,
+            ..
+        } = &self.setup;
+        micro_batches(lengths, *micro_batch_tokens, parallelism.pieces())
+    }
+
     /// Computes the log-probabilities of this rank's members before the first update, where the objective needs them.
     fn score_at_start(&self, members: &mut [Member<'_>]) {
         if !self.objective.needs_proximal() {
@@ -60,14 +70,15 @@ impl Grpo<'_> {
             .filter(|at| members[*at].own && self.moves(&members[*at]))
             .collect();
         let lengths: Vec<usize> = own.iter().map(|at| members[*at].length()).collect();
-        let items: Vec<(Decoder, Vec<usize>)> =
-            micro_batches(&lengths, self.setup.micro_batch_tokens)
-                .into_iter()
-                .map(|micro| (self.decoder.share(), micro))
-                .collect();
+        let items: Vec<(Decoder, Vec<usize>)> = self
+            .micro_batches(&lengths)
+            .into_iter()
+            .map(|micro| (self.decoder.share(), micro))
+            .collect();
+        let threads = self.setup.parallelism.threads();
         let temperature = self.setup.spec.temperature;
         let shared: &[Member<'_>] = members;
-        let scored = parallel::run(self.setup.threads, items, |(decoder, micro)| {
+        let scored = parallel::run(threads, items, |(decoder, micro)| {
             let at: Vec<usize> = micro.iter().map(|index| own[*index]).collect();
             let picked: Vec<Sequence<'_>> = at
                 .iter()
@@ -109,7 +120,8 @@ impl Grpo<'_> {
             .copied()
             .collect();
         let lengths: Vec<usize> = used.iter().map(|member| member.length()).collect();
-        let items: Vec<Item> = micro_batches(&lengths, self.setup.micro_batch_tokens)
+        let items: Vec<Item> = self
+            .micro_batches(&lengths)
             .into_iter()
             .map(|micro| Item {
                 micro,
@@ -117,8 +129,9 @@ impl Grpo<'_> {
             })
             .collect();
         let (objective, temperature) = (&self.objective, self.setup.spec.temperature);
+        let parallelism = self.setup.parallelism;
         let (gradient, found) =
-            gradient(self.decoder, self.setup.threads, items, |decoder, item| {
+            gradient(self.decoder, parallelism, items, |decoder, item| {
                 let picked: Vec<Sequence<'_>> =
                     item.micro.iter().map(|at| used[*at].sequence()).collect();
                 let batch = Batch::pack(&picked, version(step));
@@ -279,6 +292,7 @@ pub(super) mod tests {
     use agoge_model::ModelConfig;
 
     use super::*;
+    use crate::parallel::Parallelism;
     use crate::grpo::Setup;
     use crate::rollout::End;
     use crate::sft::snapshot;
@@ -496,7 +510,7 @@ pub(super) mod tests {
                 ..ObjectiveSpec::default()
             };
             let setup = Setup {
-                threads,
+                parallelism: Parallelism::repeatable(threads, 2),
                 micro_batch_tokens: 12,
                 ..setup(tis)
             };
