@@ -94,7 +94,7 @@ pub(crate) fn owner_of<T: Resource<DynamicType = ()>>(object: &T) -> Owner {
     }
 }
 
-/// What a child needs.
+/// The resources and endpoints of a child.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Needs {

@@ -1,4 +1,4 @@
-//! Events: what a person should hear of, read from two statuses. On transitions only; the same state is silent.
+//! Events for people, derived from two statuses. Only transitions make one; an unchanged state makes none.
 
 use agoge_crds::conditions as c;
 use agoge_crds::{Condition, RunStatus};
@@ -6,9 +6,9 @@ use agoge_crds::{Condition, RunStatus};
 /// One event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Whether something is wrong.
+    /// True when something is wrong.
     pub warning: bool,
-    /// Whether it is a start that went well: the conditions tell it, and an API server need not keep it twice.
+    /// True for a start without trouble: the conditions show it, and an API server need not keep it twice.
     pub routine: bool,
     /// One word.
     pub reason: String,
@@ -16,7 +16,7 @@ pub struct Event {
     pub message: String,
 }
 
-/// What happened between two statuses of one object.
+/// Returns the transitions between two statuses of one object.
 #[must_use]
 pub fn events(before: &RunStatus, after: &RunStatus) -> Vec<Event> {
     let turned = |type_: &str| -> Option<&Condition> {
@@ -55,7 +55,7 @@ pub fn events(before: &RunStatus, after: &RunStatus) -> Vec<Event> {
     events
 }
 
-/// Whether nothing was in its way so far.
+/// Returns true if nothing was in its way so far.
 fn smooth(before: &RunStatus) -> bool {
     c::get(&before.conditions, c::PROGRESSING)
         .is_none_or(|was| [c::reason::STARTING, c::reason::RUNNING].contains(&was.reason.as_str()))

@@ -16,7 +16,7 @@ use agoge_crds::{GRPORun, GRPORunSpec, GRPORunStatus, Phase, Timestamp};
 use kube::ResourceExt as _;
 
 use crate::child::{self, Child, Needs};
-use crate::life::{Because, DIGEST_BYTES, Life, Verdict, whole};
+use crate::life::{Cause, DIGEST_BYTES, Life, Verdict, whole};
 use crate::observed::Observed;
 use crate::{Plan, Plannable};
 
@@ -35,7 +35,7 @@ impl Plannable for GRPORun {
             now: whole(now),
         };
         let outcome = life.over(&mut status.run).unwrap_or_else(|| {
-            let mut end = life.look(&mut status.run);
+            let mut end = life.observe(&mut status.run);
             if let Err(why) = fold(&self.spec, &mut status, observed) {
                 end.get_or_insert(why);
             }
@@ -86,12 +86,8 @@ fn due(spec: &GRPORunSpec, status: &GRPORunStatus) -> Option<TrainStage> {
         .find(|stage| !status.stages.contains_key(stage.as_str()))
 }
 
-/// Takes over what children reported, stage after stage up to the one at work.
-fn fold(
-    spec: &GRPORunSpec,
-    status: &mut GRPORunStatus,
-    observed: &Observed,
-) -> Result<(), Because> {
+/// Takes over the reports of children, stage after stage up to the one at work.
+fn fold(spec: &GRPORunSpec, status: &mut GRPORunStatus, observed: &Observed) -> Result<(), Cause> {
     while let Some(stage) = due(spec, status) {
         if !fold_stage(spec, status, observed, stage)? {
             break;
@@ -100,13 +96,13 @@ fn fold(
     Ok(())
 }
 
-/// Whether the stage is done.
+/// Takes over the report of one stage. Returns true if the stage is done.
 fn fold_stage(
     spec: &GRPORunSpec,
     status: &mut GRPORunStatus,
     observed: &Observed,
     stage: TrainStage,
-) -> Result<bool, Because> {
+) -> Result<bool, Cause> {
     let (report, finished) = match observed.state(stage.key(), attempt(status, stage.key())) {
         ChildState::Running { progress } if !progress.is_null() => (progress, false),
         ChildState::Succeeded { result } => (result, true),
@@ -116,7 +112,7 @@ fn fold_stage(
         Ok(report) => report,
         Err(_) if !finished => return Ok(false),
         Err(error) => {
-            return Err(Because::new(
+            return Err(Cause::new(
                 reason::BAD_RESULT,
                 format!("{}: {error}", stage.as_str()),
             ));
@@ -168,7 +164,7 @@ fn done(
     status: &mut GRPORunStatus,
     stage: TrainStage,
     report: TrainReport,
-) -> Result<(), Because> {
+) -> Result<(), Cause> {
     let entry = StageStatus {
         digest: report.digest.as_deref().map(|d| shorten(d, DIGEST_BYTES)),
         seconds: report.seconds,
@@ -179,7 +175,7 @@ fn done(
     match stage {
         TrainStage::CertifyUser => {
             let bad = || {
-                Because::new(
+                Cause::new(
                     reason::BAD_RESULT,
                     "certifyUser: the result has no errorRate",
                 )
@@ -193,7 +189,7 @@ fn done(
                     100.0 * rate,
                     100.0 * spec.user.max_error_rate
                 );
-                return Err(Because::new(reason::USER_MODEL_NOT_CERTIFIED, message));
+                return Err(Cause::new(reason::USER_MODEL_NOT_CERTIFIED, message));
             }
         }
         TrainStage::Grpo => status.digest.clone_from(&entry.digest),
@@ -240,7 +236,7 @@ fn decide(run: &GRPORun, status: &mut GRPORunStatus, observed: &Observed) -> Ver
             .as_deref()
             .map(|p| format!("pass^1 {p}"))
             .unwrap_or_default();
-        return Verdict::Done(Because::new(reason::STAGES_COMPLETE, pass));
+        return Verdict::Done(Cause::new(reason::STAGES_COMPLETE, pass));
     };
     let suite = match suite(&run.spec, status, observed) {
         Ok(digest) => SuiteInput {
@@ -269,8 +265,8 @@ fn suite(
     observed: &Observed,
 ) -> Result<String, Verdict> {
     let name = &spec.suite.name;
-    let wait = |reason: &str, message: String| Err(Verdict::Wait(Because::new(reason, message)));
-    let fail = |reason: &str, message: String| Err(Verdict::Fail(Because::new(reason, message)));
+    let wait = |reason: &str, message: String| Err(Verdict::Wait(Cause::new(reason, message)));
+    let fail = |reason: &str, message: String| Err(Verdict::Fail(Cause::new(reason, message)));
     let ready = observed
         .suite
         .as_ref()
@@ -325,7 +321,7 @@ fn attempt(status: &GRPORunStatus, key: &str) -> u32 {
     status.run.attempts.get(key).map_or(0, |a| a.current)
 }
 
-/// Whether servers of their own play the rollouts of this stage.
+/// Returns true if servers of their own play the rollouts of this stage.
 fn apart(spec: &GRPORunSpec, stage: TrainStage) -> bool {
     spec.topology.mode == TopologyMode::Disaggregated
         && matches!(stage, TrainStage::Grpo | TrainStage::GrpoUnfiltered)

@@ -1,7 +1,7 @@
-//! What should be done about an object: pure functions from what was asked and what is observed to children and status.
+//! The decisions about objects: pure functions from spec and observations to children and status.
 //!
-//! For each kind: *object + what is observed + the time -> the children that should exist, the status that should be
-//! written, when to look again*. No client, no clock, no input or output. The cluster driver makes Jobs of the children,
+//! For each kind: *object + observations + time -> the children that should exist, the status that should be written, and
+//! the time of the next decision*. No client, no clock, no input or output. The cluster driver makes Jobs of the children,
 //! the local driver processes; both write the same status.
 //!
 //! Expected flow of a driver:
@@ -36,19 +36,19 @@ pub use event::{Event, events};
 pub use life::sooner;
 pub use observed::{Observed, Seen, SuiteSeen, SynthesisSeen};
 
-/// What should be done.
+/// The decision about an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan<S> {
     /// The children that should exist and run now.
     pub children: Vec<Child>,
     /// The status that should be written, if it differs from the one there is.
     pub status: S,
-    /// Whether the children are made from what the status says (a digest that is pinned, an attempt that is counted): it
-    /// has to be written before they begin.
+    /// True when the children are made from the status (a pinned digest, a counted attempt): it has to be written before
+    /// they begin.
     pub status_first: bool,
     /// When to look again though nothing observed has changed.
     pub requeue: Option<Duration>,
-    /// Whether the object has outlived its `ttlSecondsAfterFinished`.
+    /// True when the object has outlived its `ttlSecondsAfterFinished`.
     pub delete: bool,
 }
 
@@ -57,6 +57,6 @@ pub trait Plannable {
     /// Its status.
     type Status;
 
-    /// What should be done about this object, given what is observed of its children and references.
+    /// Decides about this object, given the observations of its children and references.
     fn plan(&self, observed: &Observed, now: Timestamp) -> Plan<Self::Status>;
 }

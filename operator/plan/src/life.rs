@@ -12,9 +12,9 @@ use crate::observed::{Observed, Seen};
 
 /// First pause after a failure; each further one doubles it.
 const BACKOFF: u64 = 10;
-/// Bytes of a failure's own words in the message of a pause: when it ends must still fit.
-const SAID: usize = 400;
-/// Conditions that are there only while they are True.
+/// Bytes of a failure's message in the message of a pause, so that the time of the next attempt still fits.
+const MESSAGE: usize = 400;
+/// Conditions that exist only while they are True.
 const PASSING: [&str; 5] = [
     c::SUSPENDED,
     c::COMPLETE,
@@ -22,19 +22,19 @@ const PASSING: [&str; 5] = [
     c::RECONCILING,
     c::STALLED,
 ];
-/// A digest is 71 bytes; whatever a worker says instead is cut.
+/// Bytes of a digest at most: a digest has 71; anything longer that a worker reports is cut.
 pub(crate) const DIGEST_BYTES: usize = 80;
 /// Longest pause.
 const MAX_BACKOFF: u64 = 600;
 
 /// A reason and a message.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Because {
+pub(crate) struct Cause {
     pub reason: String,
     pub message: String,
 }
 
-impl Because {
+impl Cause {
     pub fn new(reason: &str, message: impl Into<String>) -> Self {
         Self {
             reason: reason.to_owned(),
@@ -43,10 +43,10 @@ impl Because {
     }
 }
 
-/// What is to be done next.
+/// The next thing to do.
 pub(crate) enum Verdict {
     /// Something it refers to is not there yet.
-    Wait(Because),
+    Wait(Cause),
     /// These children should run; the text says what they do. `look` is when time alone changes the answer.
     Run {
         children: Vec<Child>,
@@ -54,18 +54,18 @@ pub(crate) enum Verdict {
         look: Option<Duration>,
     },
     /// Nothing should run until something outside happens.
-    Hold(Because),
+    Hold(Cause),
     /// Children that still run should stop; what they made is kept.
-    Drain(Because),
+    Drain(Cause),
     /// `runPolicy.suspend`.
     Suspend,
     /// Complete.
-    Done(Because),
+    Done(Cause),
     /// Failed.
-    Fail(Because),
+    Fail(Cause),
 }
 
-/// What the life cycle adds to a kind's own status.
+/// The life cycle's part of a plan.
 pub(crate) struct Outcome {
     pub children: Vec<Child>,
     pub requeue: Option<Duration>,
@@ -80,7 +80,7 @@ pub(crate) struct Life<'a> {
     pub now: Timestamp,
 }
 
-/// Whole seconds: what a status can hold.
+/// Returns the time in whole seconds, as a status holds it.
 pub(crate) fn whole(now: Timestamp) -> Timestamp {
     Timestamp::from_second(now.as_second()).unwrap_or(now)
 }
@@ -107,7 +107,7 @@ pub fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {
 }
 
 impl Life<'_> {
-    /// What remains of an object that is Complete or Failed: nothing but its time to live. `None` if it is neither.
+    /// Returns the rest of the life of an object that is Complete or Failed: its time to live. `None` if it is neither.
     pub fn over(&self, run: &mut RunStatus) -> Option<Outcome> {
         if !is_true(&run.conditions, c::COMPLETE) && !is_true(&run.conditions, c::FAILED) {
             return None;
@@ -133,8 +133,8 @@ impl Life<'_> {
         }
     }
 
-    /// Starts and stops the clock, and counts failures. Returns what they make of the whole, if anything.
-    pub fn look(&self, run: &mut RunStatus) -> Option<Because> {
+    /// Starts and stops the clock, and counts failures. Returns the cause if they end the whole.
+    pub fn observe(&self, run: &mut RunStatus) -> Option<Cause> {
         if self.observed.anything_runs() {
             run.start_time.get_or_insert(Time(self.now));
             run.active_since.get_or_insert(Time(self.now));
@@ -158,14 +158,14 @@ impl Life<'_> {
                 disrupted,
             } = &seen.state
             {
-                let told = told(key, *exit_code, reason, message);
+                let message = describe(key, *exit_code, reason, message);
                 if !retryable && !disrupted {
                     let reason = if is_reason(reason) {
                         reason
                     } else {
                         c::reason::CHILD_FAILED
                     };
-                    end = Some(Because::new(reason, told));
+                    end = Some(Cause::new(reason, message));
                 }
                 self.count(run, key, reason, *disrupted);
             }
@@ -177,12 +177,12 @@ impl Life<'_> {
                 run.failures(),
                 self.policy.backoff_limit
             );
-            end = Some(Because::new(c::reason::BACKOFF_LIMIT_EXCEEDED, message));
+            end = Some(Cause::new(c::reason::BACKOFF_LIMIT_EXCEEDED, message));
         }
         let deadline = self.policy.active_deadline_seconds.map(u64::from);
         if end.is_none() && deadline.is_some_and(|limit| run.active(self.now).as_secs() >= limit) {
             let message = format!("active for {} s", run.active(self.now).as_secs());
-            end = Some(Because::new(c::reason::DEADLINE_EXCEEDED, message));
+            end = Some(Cause::new(c::reason::DEADLINE_EXCEEDED, message));
         }
         end
     }
@@ -210,14 +210,14 @@ impl Life<'_> {
         }
     }
 
-    /// How the attempt before this one ended, in its own words as long as it is there.
+    /// Returns how the attempt before this one failed, with its message as long as that is observed.
     fn failure(&self, child: &Child, reason: &str) -> String {
         let seen = self.observed.children.get(&child.key);
         seen.filter(|seen| seen.attempt + 1 == child.attempt)
             .and_then(|seen| failed(&child.key, seen))
             .map_or_else(
                 || format!("{} failed ({reason})", child.key),
-                |told| c::shorten(&told, SAID),
+                |message| c::shorten(&message, MESSAGE),
             )
     }
 
@@ -322,7 +322,7 @@ impl Life<'_> {
                         message,
                     },
                 ) => {
-                    blocked = Some(Because::new(reason, format!("{}: {message}", child.name)));
+                    blocked = Some(Cause::new(reason, format!("{}: {message}", child.name)));
                 }
                 _ => {}
             }
@@ -354,7 +354,7 @@ impl Life<'_> {
     }
 }
 
-/// How a child failed, if it did.
+/// Describes the failure of a child that failed.
 fn failed(key: &str, seen: &Seen) -> Option<String> {
     match &seen.state {
         ChildState::Failed {
@@ -362,12 +362,12 @@ fn failed(key: &str, seen: &Seen) -> Option<String> {
             reason,
             message,
             ..
-        } => Some(told(key, *exit_code, reason, message)),
+        } => Some(describe(key, *exit_code, reason, message)),
         _ => None,
     }
 }
 
-fn told(key: &str, exit_code: Option<i32>, reason: &str, message: &str) -> String {
+fn describe(key: &str, exit_code: Option<i32>, reason: &str, message: &str) -> String {
     let code = exit_code
         .map(|code| format!(", exit code {code}"))
         .unwrap_or_default();
@@ -377,7 +377,7 @@ fn told(key: &str, exit_code: Option<i32>, reason: &str, message: &str) -> Strin
     )
 }
 
-/// Whether a word may be a condition's reason.
+/// Returns true if a word may be the reason of a condition.
 fn is_reason(word: &str) -> bool {
     word.len() <= 64
         && word.starts_with(|b: char| b.is_ascii_uppercase())
@@ -402,7 +402,7 @@ impl Say<'_> {
     }
 
     /// Accepted unless it waits, and of what is there only while it is so no more than `states`.
-    fn common(&mut self, waits: Option<&Because>, states: &[&str]) {
+    fn common(&mut self, waits: Option<&Cause>, states: &[&str]) {
         self.run.conditions.retain(|c| {
             let type_ = c.type_.as_str();
             !PASSING.contains(&type_) || states.contains(&type_)
@@ -423,7 +423,7 @@ impl Say<'_> {
         self.set(c::PROGRESSING, true, why, message);
     }
 
-    fn waiting(&mut self, why: &Because) {
+    fn waiting(&mut self, why: &Cause) {
         self.common(Some(why), &[c::RECONCILING]);
         self.set(c::PROGRESSING, false, &why.reason, "");
         self.set(c::RECONCILING, true, &why.reason, "");
@@ -440,7 +440,7 @@ impl Say<'_> {
         self.set(c::PROGRESSING, false, reason::SUSPENDED, "");
     }
 
-    fn ended(&mut self, well: bool, why: &Because) {
+    fn ended(&mut self, well: bool, why: &Cause) {
         let states: &[&str] = match well {
             true => &[c::COMPLETE],
             false => &[c::FAILED, c::STALLED],

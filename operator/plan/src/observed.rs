@@ -88,7 +88,7 @@ impl Observed {
             .map_or(&ABSENT, |seen| &seen.state)
     }
 
-    /// Whether any child runs, of whatever attempt.
+    /// Returns true if any child runs, of whatever attempt.
     pub(crate) fn anything_runs(&self) -> bool {
         self.children
             .values()

@@ -7,7 +7,7 @@ use agoge_crds::{CheckerSuite, CheckerSuiteSpec, CheckerSuiteStatus, Phase, Time
 use kube::ResourceExt as _;
 
 use crate::child::{self, Child, Needs};
-use crate::life::{Because, DIGEST_BYTES, Life, Verdict, whole};
+use crate::life::{Cause, DIGEST_BYTES, Life, Verdict, whole};
 use crate::observed::Observed;
 use crate::{Plan, Plannable};
 
@@ -26,7 +26,7 @@ impl Plannable for CheckerSuite {
             now: whole(now),
         };
         let outcome = life.over(&mut status.run).unwrap_or_else(|| {
-            let mut end = life.look(&mut status.run);
+            let mut end = life.observe(&mut status.run);
             let scored = match fold(&self.spec, &mut status, observed) {
                 Ok(scored) => scored,
                 Err(why) => {
@@ -55,7 +55,7 @@ fn fold(
     spec: &CheckerSuiteSpec,
     status: &mut CheckerSuiteStatus,
     observed: &Observed,
-) -> Result<bool, Because> {
+) -> Result<bool, Cause> {
     if status.digest.is_none() {
         match observed.state(QUALIFY, attempt(status, QUALIFY)) {
             ChildState::Running { progress } => {
@@ -94,8 +94,8 @@ fn fold(
     Ok(!status.endpoints.is_empty())
 }
 
-fn bad(key: &str, what: &str) -> Because {
-    Because::new(reason::BAD_RESULT, format!("{key}: {what}"))
+fn bad(key: &str, what: &str) -> Cause {
+    Cause::new(reason::BAD_RESULT, format!("{key}: {what}"))
 }
 
 fn take(status: &mut CheckerSuiteStatus, report: &QualifyReport) {
@@ -116,10 +116,10 @@ fn take(status: &mut CheckerSuiteStatus, report: &QualifyReport) {
     status.quarantined = reasons;
 }
 
-/// Whether what qualified is enough, and the suite that was asked for.
-fn judge(spec: &CheckerSuiteSpec, report: &QualifyReport) -> Result<(), Because> {
+/// Returns an error unless enough qualified, and the suite is the one that was asked for.
+fn judge(spec: &CheckerSuiteSpec, report: &QualifyReport) -> Result<(), Cause> {
     let thresholds = &spec.qualification;
-    let not = |message: String| Err(Because::new(reason::NOT_QUALIFIED, message));
+    let not = |message: String| Err(Cause::new(reason::NOT_QUALIFIED, message));
     let share = report.qualified as f64 / report.checkers.max(1) as f64;
     if report.qualified == 0 || share < thresholds.min_qualified {
         return not(format!(
@@ -136,7 +136,7 @@ fn judge(spec: &CheckerSuiteSpec, report: &QualifyReport) -> Result<(), Because>
         ));
     }
     match (&spec.digest, &report.digest) {
-        (Some(asked), Some(came)) if asked != came => Err(Because::new(
+        (Some(asked), Some(came)) if asked != came => Err(Cause::new(
             reason::DIGEST_CHANGED,
             format!("{asked} was asked for, and it came to {came}"),
         )),
@@ -159,7 +159,7 @@ fn decide(
                 "{} of {} checkers qualified",
                 status.qualified, status.checkers
             );
-            return Verdict::Done(Because::new(reason::QUALIFIED, message));
+            return Verdict::Done(Cause::new(reason::QUALIFIED, message));
         }
         let child = make(suite, status, SCORE, score(suite, digest));
         return Verdict::Run {
@@ -172,16 +172,16 @@ fn decide(
         match observed.synthesis.as_ref().map(|seen| seen.phase) {
             None => {
                 let message = format!("there is no SynthesisJob {job}");
-                return Verdict::Wait(Because::new(reason::SYNTHESIS_JOB_NOT_FOUND, message));
+                return Verdict::Wait(Cause::new(reason::SYNTHESIS_JOB_NOT_FOUND, message));
             }
             Some(Phase::Failed) => {
                 let message = format!("SynthesisJob {job} has failed");
-                return Verdict::Fail(Because::new(reason::SYNTHESIS_JOB_FAILED, message));
+                return Verdict::Fail(Cause::new(reason::SYNTHESIS_JOB_FAILED, message));
             }
             Some(Phase::Complete) => {}
             Some(_) => {
                 let message = format!("SynthesisJob {job} is not complete yet");
-                return Verdict::Wait(Because::new(reason::SYNTHESIS_JOB_NOT_READY, message));
+                return Verdict::Wait(Cause::new(reason::SYNTHESIS_JOB_NOT_READY, message));
             }
         }
     }

@@ -12,7 +12,7 @@ use agoge_crds::synthesis_job::{StrategyName, StrategySpec, StrategyStatus};
 use agoge_crds::{SynthesisJob, SynthesisJobSpec, SynthesisJobStatus, Timestamp};
 
 use crate::child::{self, Child, Needs};
-use crate::life::{Because, DIGEST_BYTES, Life, Verdict, whole};
+use crate::life::{Cause, DIGEST_BYTES, Life, Verdict, whole};
 use crate::observed::Observed;
 use crate::{Plan, Plannable};
 
@@ -33,7 +33,7 @@ impl Plannable for SynthesisJob {
             now: whole(now),
         };
         let outcome = life.over(&mut status.run).unwrap_or_else(|| {
-            let mut end = life.look(&mut status.run);
+            let mut end = life.observe(&mut status.run);
             if let Err(why) = fold(&self.spec, &mut status, observed, life.now) {
                 end.get_or_insert(why);
             }
@@ -60,7 +60,7 @@ fn fold(
     status: &mut SynthesisJobStatus,
     observed: &Observed,
     now: Timestamp,
-) -> Result<(), Because> {
+) -> Result<(), Cause> {
     let before = status.strategies.clone();
     for strategy in &spec.strategies {
         let key = key(strategy.name);
@@ -84,7 +84,7 @@ fn fold(
         let report: SynthesisReport = match report::read(report) {
             Ok(report) => report,
             Err(_) if !finished => continue,
-            Err(error) => return Err(Because::new(reason::BAD_RESULT, format!("{key}: {error}"))),
+            Err(error) => return Err(Cause::new(reason::BAD_RESULT, format!("{key}: {error}"))),
         };
         take(entry, &report);
         if finished && report.awaiting_promotion.is_none() {
@@ -231,7 +231,7 @@ fn decide(job: &SynthesisJob, status: &SynthesisJobStatus, life: &Life<'_>) -> V
         return end(status, None);
     }
     if let Some(what) = exhausted(&job.spec, status, life) {
-        let because = Because::new(reason::BUDGET_EXHAUSTED, what.clone());
+        let because = Cause::new(reason::BUDGET_EXHAUSTED, what.clone());
         return if life.observed.anything_runs() {
             Verdict::Drain(because)
         } else {
@@ -246,7 +246,7 @@ fn decide(job: &SynthesisJob, status: &SynthesisJobStatus, life: &Life<'_>) -> V
         .collect();
     if let (true, Some(digest)) = (children.is_empty(), waiting) {
         let message = format!("plan {digest} waits to be promoted or rolled back");
-        return Verdict::Hold(Because::new(reason::AWAITING_PROMOTION, message));
+        return Verdict::Hold(Cause::new(reason::AWAITING_PROMOTION, message));
     }
     let names: Vec<&str> = open.iter().map(|s| s.name.as_str()).collect();
     let look = life.left(
@@ -267,7 +267,7 @@ fn ended(status: &SynthesisJobStatus, name: StrategyName) -> bool {
         .is_some_and(|s| s.ended.is_some())
 }
 
-/// What of the budget is used up.
+/// Returns the part of the budget that is used up.
 fn exhausted(
     spec: &SynthesisJobSpec,
     status: &SynthesisJobStatus,
@@ -308,7 +308,7 @@ fn end(status: &SynthesisJobStatus, exhausted: Option<String>) -> Verdict {
     let budget = exhausted.is_some() || ends.contains(&reason::BUDGET_EXHAUSTED);
     let message = exhausted.map_or_else(|| tally.clone(), |what| format!("{what}; {tally}"));
     if status.accepted == 0 {
-        return Verdict::Fail(Because::new(reason::NOTHING_ACCEPTED, message));
+        return Verdict::Fail(Cause::new(reason::NOTHING_ACCEPTED, message));
     }
     let reached = status.strategies.values().all(|s| s.accepted >= s.target);
     let why = if reached {
@@ -318,7 +318,7 @@ fn end(status: &SynthesisJobStatus, exhausted: Option<String>) -> Verdict {
     } else {
         reason::GENERATIONS_EXHAUSTED
     };
-    Verdict::Done(Because::new(why, message))
+    Verdict::Done(Cause::new(why, message))
 }
 
 fn key(name: StrategyName) -> String {

@@ -1,4 +1,4 @@
-//! What holds for every object, every status a plan can reach, and whatever is observed.
+//! Properties of every plan: for every object, every status a plan can reach, and all that can be observed.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn manifest(text: &str) -> Manifest {
         .expect("the example is valid")
 }
 
-/// What may differ from one look to the next.
+/// The differences from one plan to the next.
 #[derive(Clone, Debug)]
 struct Step {
     seconds: i64,
@@ -143,7 +143,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..12)
 }
 
-/// What the three kinds have in common, for the properties below.
+/// The common part of the three kinds, for the properties below.
 trait Kind:
     Plannable<Status: Clone + PartialEq + std::fmt::Debug + Serialize + DeserializeOwned> + Clone
 {

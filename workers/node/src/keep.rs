@@ -10,7 +10,7 @@ use agoge_store::{Kept, Store, StoreError};
 use crate::failure::Failure;
 use crate::stop::Stop;
 
-/// What a resume does not need, or gets anew.
+/// Files that a resume does not need, or gets anew.
 const SKIP: [&str; 6] = [
     "assignment.json",
     "progress.json",

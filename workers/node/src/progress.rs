@@ -1,5 +1,5 @@
-//! What a running stage tells its driver: one small JSON file, replaced atomically, at most twice a second; in a pod the same
-//! by the network.
+//! The progress of a running stage for its driver: one small JSON file, replaced atomically, at most twice a second; in a pod
+//! also over the network.
 //!
 //! Losing it costs nothing: the truth is in the store.
 
@@ -15,13 +15,13 @@ use crate::report::Reporter;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Report {
-    /// What is being done, for a person: `agent SFT`.
+    /// The current activity, for a person: `agent SFT`.
     pub stage: String,
     /// Units done and to do; a total of 0 is unknown.
     pub done: u64,
     /// See `done`.
     pub total: u64,
-    /// What a unit is: `epochs`, `steps`, `instances`.
+    /// The unit: `epochs`, `steps`, `instances`.
     pub unit: String,
     /// Figures worth showing: `reward`, `loss`, `accepted`.
     pub figures: Map<String, Value>,

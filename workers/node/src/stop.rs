@@ -1,4 +1,4 @@
-//! Whether this process was asked to stop: SIGTERM or SIGINT set a flag, and work looks at it between small steps.
+//! The request to stop: SIGTERM or SIGINT set a flag that work checks between small steps.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,18 +23,18 @@ impl Stop {
         Ok(Self(flag))
     }
 
-    /// Asks.
+    /// Makes the request.
     pub fn ask(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was asked.
+    /// Returns whether the request was made.
     #[must_use]
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// An error when it was asked.
+    /// Returns an error when the request was made.
     ///
     /// # Errors
     /// [`LearnerError::Stopped`].

@@ -1,4 +1,4 @@
-//! The children of a run as processes: which there are, how they are, and the cores they share.
+//! The children of a run as processes: their states, and the cores they share.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,14 +12,14 @@ use super::show::clock;
 use super::worker::{End, NotStarted, Programs, Worker};
 use crate::failure::Failure;
 
-/// How long a child that was asked to stop may take.
+/// Time that a child may take to stop.
 pub const GRACE: Duration = Duration::from_secs(30);
-/// A worker of an earlier run that still holds a folder is worth a word after this time.
+/// Time after which a worker of an earlier run that still holds a folder is reported.
 const BUSY: Duration = Duration::from_secs(3);
 
 /// A child and its processes, one for each shard.
 pub struct Slot {
-    /// What it is.
+    /// The child.
     pub child: Child,
     workers: Vec<Worker>,
     begun: Instant,
@@ -40,7 +40,7 @@ pub struct Children {
     busy: BTreeMap<Key, Instant>,
 }
 
-/// What a driver tells a person about its children.
+/// A message for a person about a child.
 #[derive(Debug, PartialEq)]
 pub enum Told {
     /// A child was started.

@@ -32,9 +32,9 @@ use objects::Object;
 use session::{Session, now};
 use show::Show;
 
-/// How often ends of children are looked for.
+/// Time between two checks for ended children.
 const LOOK: Duration = Duration::from_millis(50);
-/// How often progress is read, and plans are made though no child ended.
+/// Time between two plans while no child ends.
 const PLAN: Duration = Duration::from_millis(1000);
 
 /// An object with what its names stand for.
@@ -47,11 +47,11 @@ pub struct Driven {
     pub folder: PathBuf,
 }
 
-/// What a driver needs.
+/// The local driver.
 pub struct Driver {
     /// The run's folder.
     pub out: PathBuf,
-    /// What it drives.
+    /// The objects it drives.
     pub driven: Vec<Driven>,
     /// Objects of earlier runs in the same folder, for reference only.
     pub others: Vec<Object>,
@@ -87,14 +87,14 @@ impl Interrupts {
         Ok(count)
     }
 
-    /// How many came.
+    /// Returns how many arrived.
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// What one round over all objects came to.
+/// The outcome of one round over all objects.
 #[derive(Default)]
 struct Round {
     /// A status changed, or a child was started.

@@ -22,15 +22,15 @@ pub struct Object {
     pub file: PathBuf,
 }
 
-/// What should be done about an object.
+/// The decision about an object.
 pub struct Next {
     /// The children that should run.
     pub children: Vec<Child>,
     /// The object with the status that should be written.
     pub manifest: Manifest,
-    /// Whether time alone will change the answer.
+    /// True when time alone will change the decision.
     pub requeue: bool,
-    /// Whether it has outlived its time.
+    /// True when it has outlived its time to live.
     pub delete: bool,
 }
 
@@ -44,7 +44,7 @@ macro_rules! each {
     };
 }
 
-/// What the API server does with a change: judges it, and keeps what the manifest does not say.
+/// Applies a change as the API server would: validates it, and keeps the fields that the manifest leaves out.
 macro_rules! update {
     ($new:ident, $old:ident) => {{
         let generation = $old.metadata.generation.unwrap_or(1);
@@ -128,7 +128,7 @@ impl Object {
     /// Takes up a manifest: as a new object, or as a change of the one there is, if the API's rules allow the change.
     ///
     /// # Errors
-    /// What cannot be changed, or a file that cannot be read.
+    /// A field that cannot be changed, or a file that cannot be read.
     pub fn take(source: &Source, out: &Path, now: Timestamp) -> Result<Self, Failure> {
         let file = file(out, source.manifest.kind(), &source.manifest.name());
         let mut manifest = source.manifest.clone();
@@ -220,7 +220,7 @@ impl Object {
         Ok(write_atomic(&self.file, text)?)
     }
 
-    /// Whether it asks for rollout servers, which one machine does without.
+    /// Returns true if it asks for rollout servers, which one machine does without.
     #[must_use]
     pub fn is_apart(&self) -> bool {
         match &self.manifest {
@@ -229,7 +229,7 @@ impl Object {
         }
     }
 
-    /// What should be done about it.
+    /// Decides about it.
     #[must_use]
     pub fn plan(&self, observed: &Observed, now: Timestamp) -> Next {
         match &self.manifest {
@@ -274,7 +274,7 @@ impl Object {
     }
 }
 
-/// What an object refers to, and who refers to it, among these objects.
+/// Returns the objects among these that an object refers to, and those that refer to it.
 #[must_use]
 pub fn references(manifest: &Manifest, all: &[&Manifest]) -> Observed {
     let mut observed = Observed::default();

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 
-/// How often a driver says that it lives.
+/// Time between two signs of life of a driver.
 const BEAT: Duration = Duration::from_secs(5);
 
 /// The lock on a run's folder. It goes with the process, whatever ends it.
@@ -142,7 +142,7 @@ fn lock_file(out: &Path) -> std::io::Result<File> {
         .open(out.join(LOCK))
 }
 
-/// Whether somebody drives this folder now.
+/// Returns true if a driver holds this folder now.
 #[must_use]
 pub fn driven(out: &Path) -> bool {
     let lock = File::open(out.join(LOCK));

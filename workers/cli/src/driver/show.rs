@@ -1,4 +1,4 @@
-//! What a person sees while it runs: a bar for each child with rate and time to go, or plain lines where there is no terminal.
+//! The display of a run: a bar for each child with rate and remaining time, or plain lines where there is no terminal.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 /// A plain line for a child at most this often.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// What a worker reports, as far as it is shown.
+/// The part of a worker's report that is shown.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Report {
@@ -37,7 +37,7 @@ struct Line {
     said: Option<Instant>,
 }
 
-/// How fast something goes, from where it was first seen: what a resumed stage had done already is not its pace.
+/// The speed of a stage since it was first seen: work that a resumed stage had done before does not count.
 #[derive(Clone, Debug)]
 struct Pace {
     stage: String,

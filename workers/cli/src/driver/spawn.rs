@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 /// Starts it, in a process group of its own: a Ctrl-C at the terminal reaches the driver, which asks each worker once.
 ///
 /// # Errors
-/// What the system says.
+/// The error of the system.
 pub fn spawn(command: &mut Command, lock: File) -> io::Result<Child> {
     command.stdin(Stdio::from(lock)).process_group(0);
     #[cfg(target_os = "linux")]

@@ -82,7 +82,7 @@ pub struct Worker {
     since: Instant,
 }
 
-/// What changes while a worker lives: its report, its log, its processor time.
+/// The signs of life of a worker: its report, its log, its processor time.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Pulse {
     report: Vec<u8>,
@@ -90,7 +90,7 @@ struct Pulse {
     cpu: u64,
 }
 
-/// Why a worker could not be started.
+/// The cause of a worker's failure to start.
 #[derive(Debug)]
 pub enum NotStarted {
     /// A worker of an earlier run still holds the folder.
@@ -190,7 +190,7 @@ impl Worker {
         })
     }
 
-    /// Its end, once it has ended.
+    /// Returns its end, once it has ended.
     pub fn poll(&mut self) -> Option<&End> {
         if self.end.is_none()
             && let Ok(Some(status)) = self.process.try_wait()
@@ -200,7 +200,7 @@ impl Worker {
         self.end.as_ref()
     }
 
-    /// Its last report, or null.
+    /// Returns its last report, or null.
     #[must_use]
     pub fn progress(&self) -> Value {
         read_json(&self.work.join("progress.json")).unwrap_or(Value::Null)
@@ -224,13 +224,13 @@ impl Worker {
         }
     }
 
-    /// Ends it because it has shown no sign of life: a failure, and told as one.
+    /// Ends it because it has shown no sign of life, and reports that as a failure.
     pub fn give_up(&mut self) {
         self.hung = true;
         self.kill();
     }
 
-    /// How long nothing of it has moved: neither its report, nor its log, nor its processor time.
+    /// Returns the time since its report, its log or its processor time last changed.
     pub fn quiet(&mut self) -> Duration {
         let pulse = Pulse {
             report: std::fs::read(self.work.join("progress.json")).unwrap_or_default(),
