@@ -6,11 +6,11 @@
 use std::cell::RefCell;
 
 use agoge_checker::{Judge, Verdict};
-use agoge_dialogue::{Message, Renderer, Role, SampleKey, Transcript, Vocab};
+use agoge_dialogue::{Message, Renderer, SampleKey, Transcript, Vocab};
 use agoge_model::{Batch, Decoder, Sampling};
 use agoge_world::{
     Episode, Played, Rules, Sampler as _, SandboxBackend, Script, ScriptedUser, Speaker, Task,
-    UserFault, View, World, judge_user, play,
+    UserFault, View, World, play, user_faults,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,7 +19,6 @@ pub use agoge_world::End;
 use crate::sampler::BatchSampler;
 pub use crate::speaker::{Format, system};
 use crate::speaker::{Policy, UserModel};
-
 
 /// A language model in one role of the dialogue.
 #[derive(Clone, Copy)]
@@ -205,7 +204,7 @@ impl Table<'_, '_> {
             .and_then(|verdict| played.end.reward(verdict.pass));
         let user_faults = match self.user {
             UserSide::Scripted => Vec::new(),
-            UserSide::Model(..) => faults(seat.task, &played.messages),
+            UserSide::Model(..) => user_faults(seat.task, &played.messages),
         };
         Trajectory {
             task: seat.task.id.clone(),
@@ -222,13 +221,4 @@ impl Table<'_, '_> {
             failed_calls: played.failed_calls,
         }
     }
-}
-
-/// Returns every fault of the user's turns in a dialogue.
-#[must_use]
-pub fn faults(task: &Task, messages: &[Message]) -> Vec<UserFault> {
-    (0..messages.len())
-        .filter(|i| messages[*i].role == Role::User)
-        .flat_map(|i| judge_user(task, &messages[..i], &messages[i].content))
-        .collect()
 }
