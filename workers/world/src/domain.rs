@@ -34,6 +34,8 @@ pub struct Domain {
     pub tools: Vec<ToolSpec>,
     /// `tools.py`.
     pub tools_source: String,
+    /// Lengths of the ids that the schema marks by `x-agoge-id`: numbers of so many digits name records.
+    pub id_lengths: Vec<usize>,
     /// Scenario templates, in the order of their files.
     pub templates: Vec<Template>,
     /// `sha256:` over every file that is read.
@@ -106,6 +108,7 @@ impl Reader<'_> {
         let head = self.head();
         let policy = self.text("policy.md", "write the agent's policy there, in prose");
         let schema = self.json("schema.json", "write a JSON schema of the state there");
+        let id_lengths = schema.as_ref().map(|schema| self.id_lengths(schema));
         let state = self.state(schema.as_ref());
         let source = self.text(
             "tools.py",
@@ -127,6 +130,7 @@ impl Reader<'_> {
             state: state?,
             tools: tools?,
             tools_source,
+            id_lengths: id_lengths.unwrap_or_default(),
             templates,
             digest: format!("sha256:{}", hex(&self.hash.clone().finalize())),
             dir: self.dir.to_owned(),
@@ -224,6 +228,15 @@ impl Reader<'_> {
                 None
             }
         }
+    }
+
+    fn id_lengths(&mut self, schema: &Value) -> Vec<usize> {
+        schema::id_lengths(schema).unwrap_or_else(|message| {
+            let remedy = "give it a pattern of 4 to 18 digits, such as ^[0-9]{5}$";
+            let file = self.dir.join("schema.json");
+            self.problems.push(Problem::new(&file, message, remedy));
+            Vec::new()
+        })
     }
 
     fn tools(&mut self, source: &str) -> Option<Vec<ToolSpec>> {

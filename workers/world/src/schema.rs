@@ -1,5 +1,6 @@
 //! JSON schemas: of the state (numbers normalised, records validated) and of the tools (derived from type hints).
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use agoge_dialogue::ToolSpec;
@@ -110,6 +111,41 @@ pub(crate) fn problems(
         ));
     }
     found
+}
+
+/// The mark of ids: a schema that has it describes names of records, and no amounts.
+pub(crate) const ID_MARK: &str = "x-agoge-id";
+
+/// Returns the lengths of the ids that a schema marks, in ascending order.
+///
+/// An id is marked as `{"pattern": "^[0-9]{5}$", "x-agoge-id": true}`.
+///
+/// # Errors
+/// A mark whose pattern is not a number of digits from 4 to 18.
+pub(crate) fn id_lengths(schema: &Value) -> Result<Vec<usize>, String> {
+    fn walk(schema: &Value, found: &mut BTreeSet<usize>) -> Result<(), String> {
+        match schema {
+            Value::Object(map) => {
+                if map.get(ID_MARK) == Some(&Value::Bool(true)) {
+                    let pattern = map.get("pattern").and_then(Value::as_str);
+                    let length = pattern
+                        .and_then(|p| p.strip_prefix("^[0-9]{")?.strip_suffix("}$"))
+                        .and_then(|digits| digits.parse::<usize>().ok())
+                        .filter(|digits| (4..=18).contains(digits));
+                    found.insert(length.ok_or_else(|| {
+                        let pattern = pattern.unwrap_or("no pattern");
+                        format!("an id that is marked by `{ID_MARK}` has {pattern}")
+                    })?);
+                }
+                map.values().try_for_each(|inner| walk(inner, found))
+            }
+            Value::Array(items) => items.iter().try_for_each(|inner| walk(inner, found)),
+            _ => Ok(()),
+        }
+    }
+    let mut found = BTreeSet::new();
+    walk(schema, &mut found)?;
+    Ok(found.into_iter().collect())
 }
 
 /// Returns the tool of a function's signature.
@@ -270,6 +306,17 @@ fn argument(name: &str, schema: &Value, value: &Value) -> Result<Value, String> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_known_by_their_mark_alone() {
+        let of = |id: Value| id_lengths(&json!({"$defs": {"id": id}, "x": [{"pattern": "^[0-9]{6}$"}]}));
+        let marked = |pattern: &str| of(json!({"pattern": pattern, ID_MARK: true}));
+        assert_eq!(marked("^[0-9]{5}$").unwrap(), [5]);
+        assert!(of(json!({"pattern": "^[0-9]{5}$"})).unwrap().is_empty());
+        for bad in ["^[0-9]{2}$", "^[a-z]+$"] {
+            assert!(marked(bad).unwrap_err().contains(bad), "{bad}");
+        }
+    }
 
     #[test]
     fn numbers_take_the_types_of_the_schema() {

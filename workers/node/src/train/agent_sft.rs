@@ -113,12 +113,19 @@ impl<'a> Demonstrations<'a> {
         })
     }
 
-    /// Returns the demonstrations of an epoch: the same dialogues each time, under other ids.
+    /// Returns the demonstrations of an epoch: the same dialogues each time, under other ids. A model that was trained
+    /// before, by `policy.path`, reads them as they are.
     pub fn epoch(&self, epoch: u64) -> Vec<Transcript> {
         let key = |at: usize| mix(self.stage.arguments.seed, epoch, at as u64);
         let read = |(at, one): (usize, &&Instance)| {
-            self.policy
-                .demonstration(&self.stage.domain, &renamed(&one.messages, key(at)))
+            let domain = &self.stage.domain;
+            match self.stage.arguments.policy.fresh {
+                Some(_) => {
+                    let renamed = renamed(&one.messages, &domain.id_lengths, key(at));
+                    self.policy.demonstration(domain, &renamed)
+                }
+                None => self.policy.demonstration(domain, &one.messages),
+            }
         };
         self.training.iter().enumerate().map(read).collect()
     }

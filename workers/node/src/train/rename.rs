@@ -1,21 +1,20 @@
-//! Demonstrations with other ids. An id is a name: a dialogue in which every one is replaced, everywhere, by another says
+//! Demonstrations under other ids. An id is a name: a dialogue in which every one is replaced, everywhere, by another says
 //! the same. A policy that sees its few demonstrations under new ids in every epoch learns to copy ids, not to know them.
 //!
-//! A replacement keeps the number of digits and the digit sum modulo 10, by which `agoge_world` tells the splits' records
-//! apart: no held-out id ever comes up.
+//! Only ids of the lengths that the domain's schema marks are replaced: in texts, in arguments at every depth, in tool
+//! results. A replacement keeps the number of digits and the digit sum modulo 10, by which `agoge_world` separates the
+//! splits' records: no held-out id ever comes up.
 
 use std::collections::HashMap;
 
 use agoge_dialogue::Message;
 use agoge_learner::shuffle::mix;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-/// Runs of so many digits are ids; shorter ones are amounts, days, weeks.
-const ID: usize = 5;
-
-/// The dialogue with other ids, a function of it and the key alone.
-pub fn renamed(messages: &[Message], key: u64) -> Vec<Message> {
+/// Returns the dialogue under other ids, a function of it and the key alone. `lengths` are the digits that ids have.
+pub fn renamed(messages: &[Message], lengths: &[usize], key: u64) -> Vec<Message> {
     let mut names = Names {
+        lengths,
         key,
         drawn: 0,
         names: HashMap::new(),
@@ -24,23 +23,39 @@ pub fn renamed(messages: &[Message], key: u64) -> Vec<Message> {
     for message in &mut messages {
         message.content = names.text(&message.content);
         for call in &mut message.tool_calls {
-            for (_, value) in &mut call.arguments {
-                if let Value::String(text) = value {
-                    *text = names.text(text);
-                }
-            }
+            call.arguments = names.object(std::mem::take(&mut call.arguments));
         }
     }
     messages
 }
 
-struct Names {
+struct Names<'a> {
+    lengths: &'a [usize],
     key: u64,
     drawn: u64,
     names: HashMap<String, String>,
 }
 
-impl Names {
+impl Names<'_> {
+    fn object(&mut self, map: Map<String, Value>) -> Map<String, Value> {
+        let renamed = |(name, value): (String, Value)| (self.text(&name), self.value(value));
+        map.into_iter().map(renamed).collect()
+    }
+
+    fn value(&mut self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.text(&text)),
+            // Names keep their first digit above 0, so that a number stays one of as many digits.
+            Value::Number(number) if number.is_u64() => {
+                let name = self.text(&number.to_string());
+                name.parse::<u64>().map_or(Value::Number(number), Value::from)
+            }
+            Value::Array(items) => items.into_iter().map(|item| self.value(item)).collect(),
+            Value::Object(map) => Value::Object(self.object(map)),
+            other => other,
+        }
+    }
+
     fn text(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
@@ -51,7 +66,7 @@ impl Names {
                 .unwrap_or(from.len());
             out.push_str(before);
             match &from[..end] {
-                run if run.len() == ID => out.push_str(&self.name(run)),
+                run if self.lengths.contains(&run.len()) => out.push_str(&self.name(run)),
                 run => out.push_str(run),
             }
             rest = &from[end..];
@@ -108,7 +123,7 @@ mod tests {
             Message::tool_result("", "value=553 depot=72401 of 73211"),
         ];
         for key in 0..200 {
-            let new = renamed(&messages, key);
+            let new = renamed(&messages, &[5], key);
             let word = |text: &str, at: usize| {
                 text.split([' ', ',', '='])
                     .nth(at)
@@ -132,7 +147,35 @@ mod tests {
             );
             assert!(parcel.len() == 5 && !parcel.starts_with('0') && parcel != to);
         }
-        assert_ne!(renamed(&messages, 1), renamed(&messages, 2));
-        assert_eq!(renamed(&messages, 1), renamed(&messages, 1));
+        assert_ne!(renamed(&messages, &[5], 1), renamed(&messages, &[5], 2));
+        assert_eq!(renamed(&messages, &[5], 1), renamed(&messages, &[5], 1));
+    }
+
+    #[test]
+    fn ids_are_replaced_at_every_depth_and_nothing_where_the_schema_marks_none() {
+        let arguments = serde_json::json!({
+            "parcel": 73211, "days": 5, "sum": 123456, "share": 73211.5, "many": ["73211", 73211, null],
+            "by": {"73211": {"to": "at 73211, 48590"}},
+        });
+        let call = ToolCall::new("move", arguments.as_object().unwrap().clone());
+        let messages = [
+            Message::user("parcel 73211"),
+            Message::calls(vec![call]),
+            Message::tool_result("", "{\"id\": 73211}"),
+        ];
+        for key in 0..50 {
+            let new = renamed(&messages, &[5], key);
+            let id = &new[0].content["parcel ".len()..];
+            assert!(id.len() == 5 && id != "73211", "{id}");
+            let given = &new[1].tool_calls[0].arguments;
+            let number: u64 = id.parse().unwrap();
+            assert_eq!((&given["parcel"], &given["days"]), (&number.into(), &5.into()));
+            assert_eq!((&given["sum"], &given["share"]), (&123_456.into(), &73211.5.into()));
+            assert_eq!(given["many"], serde_json::json!([id, number, null]));
+            let to = given["by"][id]["to"].as_str().unwrap();
+            assert!(to.starts_with(&format!("at {id}, ")) && !to.contains("48590"), "{to}");
+            assert_eq!(new[2].content, format!("{{\"id\": {id}}}"));
+        }
+        assert_eq!(renamed(&messages, &[], 1), messages);
     }
 }

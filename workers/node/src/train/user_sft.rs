@@ -53,7 +53,7 @@ pub fn perform(
     let epoch = |number: u64| -> Vec<Transcript> {
         let keyed = training.iter().zip(0u64..);
         keyed
-            .map(|(one, at)| user.user_dialogue(&renamed(one, mix(seed, number, at))))
+            .map(|(one, at)| user.user_dialogue(&renamed(one, &stage.domain.id_lengths, mix(seed, number, at))))
             .collect()
     };
     let plan = Plan {
