@@ -13,6 +13,7 @@ use agoge_learner::aggregation::Totals;
 use agoge_learner::batch::{Batch, Entropy, Sequence, micro_batches, score};
 use agoge_learner::gradient::gradient;
 use agoge_learner::objective::Objective;
+use agoge_learner::parallel::Parallelism;
 use agoge_learner::sft::{Sft, SftConfig};
 use agoge_model::{
     Decoder, Engine, Generation, ModelConfig, Request, SampleKey, Sampling, Tokenizer,
@@ -36,7 +37,7 @@ fn main() -> Result<(), Failure> {
     let threads = usize::try_from(tch::get_num_threads())?;
     let work = Work::make(&dir)?;
     let config = SftConfig {
-        threads,
+        parallelism: Parallelism::repeatable(threads, 2),
         batch: BATCH,
         micro_batch_tokens: MICRO_BATCH_TOKENS,
         ..SftConfig::default()
@@ -210,11 +211,12 @@ impl Work {
         let tokens: usize = said.iter().map(|g| g.ids.len()).sum();
         let used: Vec<usize> = (0..said.len()).filter(|i| advantages[*i] != 0.0).collect();
         let lengths: Vec<usize> = used.iter().map(|i| transcripts[*i].ids.len()).collect();
-        let micros = micro_batches(&lengths, MICRO_BATCH_TOKENS);
+        let micros = micro_batches(&lengths, MICRO_BATCH_TOKENS, 2);
+        let parallelism = Parallelism::repeatable(threads, 2);
         let objective = Objective::of(&GrpoSpec::default());
         let lengths = said.iter().map(|g| g.ids.len());
         let totals = Totals::of(lengths.enumerate().map(|(at, n)| (at / GROUP, n)));
-        let (gradients, _) = gradient(&self.decoder, threads, micros, |decoder, micro| {
+        let (gradients, _) = gradient(&self.decoder, parallelism, micros, |decoder, micro| {
             let sequence = |at: &usize| Sequence {
                 advantage: advantages[used[*at]],
                 ..Sequence::of(&transcripts[used[*at]])

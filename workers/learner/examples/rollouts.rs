@@ -157,7 +157,7 @@ fn train(
         .collect();
     let (validation, training) = transcripts.split_at(24);
     let config = SftConfig {
-        threads,
+        parallelism: Parallelism::repeatable(threads, 2),
         max_epochs: 24,
         ..SftConfig::default()
     };

@@ -4,8 +4,6 @@ use agoge_dialogue::Transcript;
 use agoge_model::Decoder;
 use tch::{Kind, Tensor};
 
-use crate::parallel::PIECES;
-
 /// A transcript as part of a batch, with what its trained tokens share.
 #[derive(Clone, Copy, Debug)]
 pub struct Sequence<'a> {
@@ -190,10 +188,10 @@ pub fn trainable(transcript: &Transcript) -> usize {
 }
 
 /// Splits transcripts of these lengths into micro-batches of at most `budget` tokens, longest first, so that those of one
-/// length are neighbours, and into at least [`PIECES`] where there are so many transcripts. Indices into `lengths`; each
+/// length are neighbours, and into at least `pieces` where there are so many transcripts. Indices into `lengths`; each
 /// appears once; a transcript longer than the budget goes with as few others as can be.
 #[must_use]
-pub fn micro_batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
+pub fn micro_batches(lengths: &[usize], budget: usize, pieces: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|i| (std::cmp::Reverse(lengths[*i]), *i));
     let total: usize = lengths.iter().sum();
@@ -201,7 +199,7 @@ pub fn micro_batches(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
     // A cut falls on the transcript nearest to it, so that a batch is larger than its share by one transcript at most.
     let count = total
         .div_ceil(budget.saturating_sub(longest).max(1))
-        .clamp(PIECES, lengths.len().max(PIECES));
+        .clamp(pieces.max(1), lengths.len().max(pieces).max(1));
     let mut batches: Vec<Vec<usize>> = vec![Vec::new(); count];
     let mut before = 0;
     for index in order {
@@ -297,7 +295,7 @@ pub(crate) mod tests {
         fn micro_batches_hold_every_transcript_once_within_the_budget(
             lengths in proptest::collection::vec(1usize..300, 0..60), budget in 600usize..4000
         ) {
-            let batches = micro_batches(&lengths, budget);
+            let batches = micro_batches(&lengths, budget, 2);
             let mut seen: Vec<usize> = batches.concat();
             seen.sort_unstable();
             prop_assert_eq!(seen, (0..lengths.len()).collect::<Vec<_>>());

@@ -3,9 +3,9 @@
 use agoge_model::Decoder;
 use tch::Tensor;
 
-use crate::parallel;
+use crate::parallel::{self, Parallelism};
 
-/// Sums of gradients held at once: micro-batches are assigned to them in turn, whatever the number of threads.
+/// Sums of gradients held at once at least: micro-batches are assigned to them in turn, whatever the number of threads.
 const LANES: usize = 8;
 /// Parameters from which on a gradient is too large to be held more than once; torch's own threads then do the work.
 const LARGE: usize = 20_000_000;
@@ -14,7 +14,7 @@ const LARGE: usize = 20_000_000;
 /// one tensor per parameter in the decoder's order (empty when there is no item), and the results in the order of the items.
 pub fn gradient<T: Send, R: Send>(
     decoder: &Decoder,
-    threads: usize,
+    parallelism: Parallelism,
     items: Vec<T>,
     work: impl Fn(&Decoder, T) -> (Tensor, R) + Sync,
 ) -> (Vec<Tensor>, Vec<R>) {
@@ -22,7 +22,7 @@ pub fn gradient<T: Send, R: Send>(
     let count = if size > LARGE {
         1
     } else {
-        LANES.min(items.len())
+        LANES.max(parallelism.pieces()).min(items.len())
     };
     let mut lanes: Vec<Lane<T>> = (0..count)
         .map(|_| Lane {
@@ -33,7 +33,7 @@ pub fn gradient<T: Send, R: Send>(
     for (index, item) in items.into_iter().enumerate() {
         lanes[index % count].items.push((index, item));
     }
-    let done = parallel::run(threads, lanes, |lane| {
+    let done = parallel::run(parallelism.threads(), lanes, |lane| {
         let parameters: Vec<Tensor> = lane
             .decoder
             .parameters()

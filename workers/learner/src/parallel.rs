@@ -11,9 +11,6 @@ use std::time::Duration;
 /// The number of pieces of a repeatable run that names none.
 pub const DEFAULT_PIECES: usize = 4;
 
-/// Micro-batches that a gradient is summed from at least.
-pub const PIECES: usize = 2;
-
 /// Time between two calls of `watch` in [`run_watched`] at most.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -52,6 +49,12 @@ impl Parallelism {
             pieces: pieces.max(1),
             repeatable: true,
         }
+    }
+
+    /// The same threads for work that is not cut, such as a gradient too large to be held twice.
+    #[must_use]
+    pub fn in_one_piece(self) -> Self {
+        Self { pieces: 1, ..self }
     }
 
     /// The threads that work may keep busy.

@@ -21,7 +21,7 @@ use crate::adamw::{AdamW, Settings};
 use crate::batch::{Batch, Entropy, Sequence, micro_batches, needed, score, trainable};
 use crate::gradient::gradient;
 use crate::loss::cross_entropy;
-use crate::parallel;
+use crate::parallel::{self, Parallelism};
 use crate::ranks::{same_weights, state_of_rank_0, whole_gradient};
 use crate::schedule;
 use crate::shuffle::shuffled;
@@ -52,8 +52,8 @@ pub struct SftConfig {
     pub seed: u64,
     /// AdamW's settings.
     pub adamw: Settings,
-    /// Threads that training may keep busy; the result does not depend on them.
-    pub threads: usize,
+    /// Threads that training may keep busy, and the micro-batches that a batch is cut into at least.
+    pub parallelism: Parallelism,
 }
 
 impl Default for SftConfig {
@@ -69,7 +69,7 @@ impl Default for SftConfig {
             max_seconds: f64::INFINITY,
             seed: 0,
             adamw: Settings::default(),
-            threads: 1,
+            parallelism: Parallelism::default(),
         }
     }
 }
@@ -236,9 +236,10 @@ impl<'a> Sft<'a> {
     ) -> Result<(Vec<Tensor>, f64), LearnerError> {
         let own = self.own(chunk.iter().copied());
         let lengths: Vec<usize> = own.iter().map(|transcript| needed(transcript)).collect();
-        let micros = micro_batches(&lengths, self.config.micro_batch_tokens);
-        let threads = self.config.threads;
-        let (gradient, losses) = gradient(self.decoder, threads, micros, |decoder, micro| {
+        let parallelism = self.config.parallelism;
+        let budget = self.config.micro_batch_tokens;
+        let micros = micro_batches(&lengths, budget, parallelism.pieces());
+        let (gradient, losses) = gradient(self.decoder, parallelism, micros, |decoder, micro| {
             let batch = pack(&own, &micro);
             let scores = score(decoder, &batch, 1.0, Entropy::Skip);
             let loss = cross_entropy(&scores.logprobs, tokens as f64);
@@ -255,7 +256,7 @@ impl<'a> Sft<'a> {
             self.decoder,
             &self.own(validation),
             self.config.micro_batch_tokens,
-            self.config.threads,
+            self.config.parallelism,
         )
     }
 
@@ -347,14 +348,15 @@ fn loss_sums(
     decoder: &Decoder,
     transcripts: &[&Transcript],
     micro_batch_tokens: usize,
-    threads: usize,
+    parallelism: Parallelism,
 ) -> (f64, usize) {
     let lengths: Vec<usize> = transcripts.iter().map(|t| needed(t)).collect();
-    let items: Vec<(Decoder, Vec<usize>)> = micro_batches(&lengths, micro_batch_tokens)
+    let micros = micro_batches(&lengths, micro_batch_tokens, parallelism.pieces());
+    let items: Vec<(Decoder, Vec<usize>)> = micros
         .into_iter()
         .map(|micro| (decoder.share(), micro))
         .collect();
-    let parts = parallel::run(threads, items, |(decoder, micro)| {
+    let parts = parallel::run(parallelism.threads(), items, |(decoder, micro)| {
         tch::no_grad(|| {
             let batch = pack(transcripts, &micro);
             if batch.trained() == 0 {

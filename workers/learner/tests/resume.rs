@@ -95,7 +95,7 @@ fn sft_goes_on_bit_for_bit_from_a_checkpoint() {
     let config = SftConfig {
         batch: 3,
         max_epochs: 4,
-        threads: 2,
+        parallelism: Parallelism::repeatable(2, 2),
         ..SftConfig::default()
     };
     let whole = stage.decoder();
@@ -132,7 +132,7 @@ fn grpo_goes_on_bit_for_bit_from_a_checkpoint_and_trains_on_the_tokens_it_sample
     let stage = Stage::new();
     // A policy that knows nothing is never rewarded; the entropy bonus moves its weights all the same.
     let config = Setup {
-        threads: 2,
+        parallelism: Parallelism::repeatable(2, 2),
         ..Setup::of(GrpoSpec {
             group_size: 2,
             groups_per_step: 3,

@@ -28,6 +28,7 @@ use crate::adamw::{AdamW, Settings};
 use crate::advantage::advantages;
 use crate::filter::Refill;
 use crate::objective::Objective;
+use crate::parallel::Parallelism;
 use crate::players::{OnProgress, version};
 use crate::ranks::{same_weights, state_of_rank_0};
 use crate::rollout::Trajectory;
@@ -66,8 +67,8 @@ pub struct Setup {
     pub micro_batch_tokens: usize,
     /// Seed of the order of tasks.
     pub seed: u64,
-    /// Threads that training may keep busy; the result does not depend on them.
-    pub threads: usize,
+    /// Threads that training may keep busy, and the micro-batches that an update is cut into at least.
+    pub parallelism: Parallelism,
 }
 
 impl Setup {
@@ -84,7 +85,7 @@ impl Setup {
             adamw,
             micro_batch_tokens: MICRO_BATCH_TOKENS,
             seed: 0,
-            threads: 1,
+            parallelism: Parallelism::default(),
         }
     }
 }

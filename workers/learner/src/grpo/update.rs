@@ -4,7 +4,7 @@ use agoge_c10d::{Ranks, RanksError};
 use agoge_model::Decoder;
 use tch::Tensor;
 
-use super::{Group, Grpo, Setup, Step, version};
+use super::{Group, Grpo, Step, version};
 use crate::aggregation::Totals;
 use crate::batch::{Batch, Entropy, Sequence, micro_batches, needed, score, trainable};
 use crate::gradient::gradient;
@@ -53,12 +53,12 @@ impl Grpo<'_> {
 
     /// Cuts members of these lengths into micro-batches.
     fn micro_batches(&self, lengths: &[usize]) -> Vec<Vec<usize>> {
-        let Setup {
-            micro_batch_tokens,
-            parallelism,
-            ..
-        } = &self.setup;
-        micro_batches(lengths, *micro_batch_tokens, parallelism.pieces())
+        let setup = &self.setup;
+        micro_batches(
+            lengths,
+            setup.micro_batch_tokens,
+            setup.parallelism.pieces(),
+        )
     }
 
     /// Computes the log-probabilities of this rank's members before the first update, where the objective needs them.
@@ -130,14 +130,13 @@ impl Grpo<'_> {
             .collect();
         let (objective, temperature) = (&self.objective, self.setup.spec.temperature);
         let parallelism = self.setup.parallelism;
-        let (gradient, found) =
-            gradient(self.decoder, parallelism, items, |decoder, item| {
-                let picked: Vec<Sequence<'_>> =
-                    item.micro.iter().map(|at| used[*at].sequence()).collect();
-                let batch = Batch::pack(&picked, version(step));
-                let reference = item.reference.as_ref();
-                loss(objective, decoder, reference, &batch, totals, temperature)
-            });
+        let (gradient, found) = gradient(self.decoder, parallelism, items, |decoder, item| {
+            let picked: Vec<Sequence<'_>> =
+                item.micro.iter().map(|at| used[*at].sequence()).collect();
+            let batch = Batch::pack(&picked, version(step));
+            let reference = item.reference.as_ref();
+            loss(objective, decoder, reference, &batch, totals, temperature)
+        });
         let gradient = match anything {
             true => whole_gradient(&self.ranks, self.decoder, gradient)?,
             false => gradient,
@@ -292,8 +291,8 @@ pub(super) mod tests {
     use agoge_model::ModelConfig;
 
     use super::*;
-    use crate::parallel::Parallelism;
     use crate::grpo::Setup;
+    use crate::parallel::Parallelism;
     use crate::rollout::End;
     use crate::sft::snapshot;
 

@@ -22,7 +22,7 @@ pub fn perform(
     spec: &AgentSftSpec,
 ) -> Result<(Record, Option<f64>), Failure> {
     let policy = beginning(stage)?;
-    let threads = policy.threads(job.threads());
+    let parallelism = policy.prepare(stage.parallelism(job));
     let demonstrations = Demonstrations::of(stage, &policy, spec)?;
     let plan = Plan {
         title: "agent SFT",
@@ -30,7 +30,7 @@ pub fn perform(
             &spec.sft,
             stage.arguments.seed,
             stage.arguments.deterministic,
-            threads,
+            parallelism,
         ),
         deterministic: stage.arguments.deterministic,
         ranks: stage.ranks.clone(),

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use agoge_crds::grpo_run::FreshModel;
 use agoge_dialogue::{Message, Renderer, Role, Transcript, Vocab, renderer, supervise, user_view};
+use agoge_learner::parallel::Parallelism;
 use agoge_learner::rollout::{Player, system};
 use agoge_model::{ChatFiles, Decoder, ModelConfig, Tokenizer};
 use agoge_store::{Folder, Store};
@@ -118,12 +119,16 @@ impl Policy {
         Self::load(dir)
     }
 
-    /// Prepares this thread's libtorch for training the model and returns the number of threads that may share its work.
-    pub fn threads(&self, all: usize) -> usize {
+    /// Prepares this thread's libtorch for training the model, and returns the pieces that its work is cut into.
+    pub fn prepare(&self, parallelism: Parallelism) -> Parallelism {
         let large = self.decoder.parameter_count() > LARGE;
-        let torch = if large { all } else { 1 };
+        let torch = if large { parallelism.threads() } else { 1 };
         tch::set_num_threads(i32::try_from(torch).unwrap_or(1));
-        all
+        if large {
+            parallelism.in_one_piece()
+        } else {
+            parallelism
+        }
     }
 
     /// Returns the model as a player.

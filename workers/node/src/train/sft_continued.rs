@@ -20,7 +20,7 @@ pub fn perform(
 ) -> Result<(Record, Option<f64>), Failure> {
     let policy = stage.model(job, TrainStage::AgentSft)?;
     let grpo = stage.earlier(job, TrainStage::Grpo)?;
-    let threads = policy.threads(job.threads());
+    let parallelism = policy.prepare(stage.parallelism(job));
     let demonstrations = agent_sft::Demonstrations::of(stage, &policy, spec)?;
     let an_epoch: usize = demonstrations
         .epoch(1)
@@ -31,7 +31,7 @@ pub fn perform(
         &spec.sft,
         stage.arguments.seed ^ 1,
         stage.arguments.deterministic,
-        threads,
+        parallelism,
     );
     let limits = match seconds.filter(|_| !stage.arguments.deterministic) {
         Some(seconds) => SftConfig {

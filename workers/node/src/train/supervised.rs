@@ -8,6 +8,7 @@ use agoge_c10d::Ranks;
 use agoge_crds::grpo_run::SftSpec;
 use agoge_dialogue::Transcript;
 use agoge_learner::adamw::Settings;
+use agoge_learner::parallel::Parallelism;
 use agoge_learner::sft::{Epoch, Sft, SftConfig, SftState};
 use agoge_model::Decoder;
 
@@ -33,7 +34,12 @@ pub struct Plan<'a> {
 }
 
 /// Returns the learner's settings of a spec. The clock never ends a deterministic run: only epochs and the plateau do.
-pub fn config(spec: &SftSpec, seed: u64, deterministic: bool, threads: usize) -> SftConfig {
+pub fn config(
+    spec: &SftSpec,
+    seed: u64,
+    deterministic: bool,
+    parallelism: Parallelism,
+) -> SftConfig {
     let limit = spec
         .wall_clock
         .filter(|_| !deterministic)
@@ -45,7 +51,7 @@ pub fn config(spec: &SftSpec, seed: u64, deterministic: bool, threads: usize) ->
         max_epochs: u64::from(spec.max_epochs),
         max_seconds: limit.unwrap_or(f64::INFINITY),
         seed,
-        threads,
+        parallelism,
         adamw: Settings {
             weight_decay: spec.weight_decay,
             ..Settings::default()

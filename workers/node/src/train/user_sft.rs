@@ -37,7 +37,7 @@ pub fn perform(
     spec: &SftSpec,
 ) -> Result<(Record, Option<f64>), Failure> {
     let user = untrained(stage)?;
-    let threads = user.threads(job.threads());
+    let parallelism = user.prepare(stage.parallelism(job));
     let (training, validation) = hold_out(
         &stage.suite.training(),
         stage.arguments.user.demonstrations as usize,
@@ -53,7 +53,13 @@ pub fn perform(
     let epoch = |number: u64| -> Vec<Transcript> {
         let keyed = training.iter().zip(0u64..);
         keyed
-            .map(|(one, at)| user.user_dialogue(&renamed(one, &stage.domain.id_lengths, mix(seed, number, at))))
+            .map(|(one, at)| {
+                user.user_dialogue(&renamed(
+                    one,
+                    &stage.domain.id_lengths,
+                    mix(seed, number, at),
+                ))
+            })
             .collect()
     };
     let plan = Plan {
@@ -62,7 +68,7 @@ pub fn perform(
             spec,
             stage.arguments.seed,
             stage.arguments.deterministic,
-            threads,
+            parallelism,
         ),
         deterministic: stage.arguments.deterministic,
         ranks: stage.ranks.clone(),

@@ -14,6 +14,7 @@ use agoge_crds::grpo_run::GrpoSpec;
 use agoge_learner::LearnerError;
 use agoge_learner::arena::Arena;
 use agoge_learner::grpo::{Group, Grpo, GrpoState, Step, check_room};
+use agoge_learner::parallel::Parallelism;
 use agoge_learner::players::{LocalRollouts, Players};
 use agoge_learner::rollout::User;
 use agoge_learner::source::Synchronous;
@@ -84,14 +85,14 @@ struct Models {
     reference: Option<Policy>,
     /// The user model, unless the script plays the user.
     user: Option<Policy>,
-    /// Threads that may share work on the policy.
-    threads: usize,
+    /// Threads and pieces of the policy's training.
+    parallelism: Parallelism,
 }
 
 impl Models {
     fn load(stage: &Stage, job: &Job, spec: &GrpoSpec) -> Result<Self, Failure> {
         let policy = stage.model(job, TrainStage::AgentSft)?;
-        let threads = policy.threads(job.threads());
+        let parallelism = policy.prepare(stage.parallelism(job));
         let reference = match spec.objective.kl_coefficient > 0.0 {
             true => Some(stage.model(job, TrainStage::AgentSft)?),
             false => None,
@@ -100,7 +101,7 @@ impl Models {
             policy,
             reference,
             user: stage.user(job)?,
-            threads,
+            parallelism,
         })
     }
 
@@ -120,7 +121,7 @@ fn begin<'a>(
     file: &Path,
 ) -> Result<Grpo<'a>, Failure> {
     let reference = models.reference.as_ref().map(|model| &model.decoder);
-    let setup = plan.setup(models.threads);
+    let setup = plan.setup(models.parallelism);
     let mut grpo = Grpo::new(&models.policy.decoder, reference, setup);
     let found = by_rank_0(&stage.ranks, "reading the checkpoint", || {
         trace::resume::<GrpoState>(file)

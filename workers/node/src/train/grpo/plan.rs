@@ -3,6 +3,7 @@
 use agoge_contract::TrainStage;
 use agoge_crds::grpo_run::{FilterRule, GrpoSpec};
 use agoge_learner::grpo::{Decay, GrpoState, Setup};
+use agoge_learner::parallel::Parallelism;
 
 use crate::failure::Failure;
 use crate::job::Job;
@@ -53,10 +54,10 @@ impl Plan {
     }
 
     /// Returns the learner's setup.
-    pub fn setup(&self, threads: usize) -> Setup {
+    pub fn setup(&self, parallelism: Parallelism) -> Setup {
         Setup {
             seed: self.seed,
-            threads,
+            parallelism,
             decay: match self.steps > 0 {
                 true => Decay::Steps(self.steps),
                 false => Decay::Seconds(self.seconds),

@@ -57,7 +57,11 @@ impl Probe {
             false => Ok(()),
         })?;
         ranks.barrier("evaluating")?;
-        let pass = evaluated.card.pass.first().map_or(0.0, |estimate| estimate.value);
+        let pass = evaluated
+            .card
+            .pass
+            .first()
+            .map_or(0.0, |estimate| estimate.value);
         if alone {
             return Ok(Some(pass));
         }
