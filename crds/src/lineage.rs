@@ -1,4 +1,4 @@
-//! The lineage of plan pairs as a status shows it: what each generation changed, and what it gained.
+//! The lineage of plan pairs as a status shows it: the change and the gain of each generation.
 
 use std::collections::BTreeMap;
 
@@ -21,10 +21,10 @@ pub struct Generation {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 80))]
     pub parent: Option<String>,
-    /// What was changed, in a sentence.
+    /// The change, in a sentence.
     #[schemars(length(max = 160))]
     pub change: String,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
     /// Instances attempted in the pilot.
     pub attempted: u64,
@@ -35,7 +35,7 @@ pub struct Generation {
     /// Valid and novel instances for a thousand tokens, with its interval.
     #[serde(rename = "yield")]
     pub yield_: Interval,
-    /// Failures by whose fault they were.
+    /// Failures by cause.
     pub attribution: Attribution,
     /// Tokens spent.
     pub tokens: u64,
@@ -43,7 +43,7 @@ pub struct Generation {
     pub cost: f64,
 }
 
-/// How a generation ended.
+/// The outcome of a generation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Outcome {
@@ -66,7 +66,7 @@ pub enum Outcome {
 pub struct Decision {
     /// Digest of the plan pair.
     pub digest: String,
-    /// Whether it is promoted, or rolled back.
+    /// True promotes it, false rolls it back.
     pub promote: bool,
 }
 
@@ -101,7 +101,7 @@ pub struct Interval {
     pub high: f64,
 }
 
-/// Failures by whose fault they were.
+/// Failures by cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Attribution {
@@ -111,6 +111,6 @@ pub struct Attribution {
     pub trajectory: u64,
     /// The simulated user was wrong.
     pub user: u64,
-    /// An endpoint, a process or a limit was in the way.
+    /// An endpoint, a process or a limit failed.
     pub infra: u64,
 }

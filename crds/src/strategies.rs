@@ -28,7 +28,7 @@ pub struct StrategyEntry {
     /// The model roles that it asks; empty when it asks no model.
     #[serde(default)]
     pub roles: Vec<Part>,
-    /// Whether its prompts evolve in generations.
+    /// True if its prompts evolve in generations.
     #[serde(default)]
     pub evolves: bool,
     /// The JSON schema of its parameters, without the seed that every strategy has.

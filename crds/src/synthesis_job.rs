@@ -14,7 +14,7 @@ use crate::strategies::{asking, rules};
 
 pub use crate::strategies::{Parameters, StrategyName};
 
-/// What a SynthesisJob asks for.
+/// The specification of a SynthesisJob.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[kube(
     group = "agoge.dev", version = "v1alpha1", kind = "SynthesisJob", plural = "synthesisjobs", shortname = "synth",
@@ -52,21 +52,22 @@ pub struct SynthesisJobSpec {
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the domain cannot be changed; make a new SynthesisJob"))]
     pub domain: String,
-    /// How instances are made, each with a target of its own.
+    /// The strategies that make instances, each with a target of its own.
     #[schemars(length(min = 1, max = 8))]
     #[x_kube(
         validation = Rule::new("self.all(a, self.exists_one(b, b.name == a.name))").message("a strategy is listed twice; list each once"),
         validation = Rule::new("self == oldSelf").message("strategies cannot be changed; make a new SynthesisJob")
     )]
     pub strategies: Vec<StrategySpec>,
-    /// Which model plays which part. Only strategies that ask a model need it.
+    /// The models by role. Only strategies that ask a model need them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub models: Option<Models>,
-    /// How plan pairs evolve.
+    /// The evolution of plan pairs.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("evolution cannot be changed; make a new SynthesisJob"))]
     pub evolution: Evolution,
-    /// What may be spent. When a bound is reached the job is Complete with reason BudgetExhausted and keeps what there is.
+    /// The budget. When a bound is reached the job is Complete with reason BudgetExhausted and keeps what it has made. Tokens and
+    /// dollars are divided by weight over the strategies that ask models.
     #[serde(default)]
     pub budget: Budget,
     /// Instances in flight at once, over all workers of a strategy; the dataset does not depend on it. Unset: as many as the
@@ -82,14 +83,14 @@ pub struct SynthesisJobSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
     pub store: Option<String>,
-    /// What is left behind.
+    /// The dataset that the job leaves in the store.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the output cannot be changed; make a new SynthesisJob"))]
     pub output: Output,
-    /// When to run, how long, and how often to try again.
+    /// Suspension, time limits and retries.
     #[serde(default)]
     pub run_policy: RunPolicy,
-    /// What a worker gets.
+    /// Resources and pod settings of the workers.
     #[serde(default)]
     pub worker: WorkerTemplate,
 }
@@ -129,9 +130,9 @@ pub struct Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SplitShare {
-    /// Which part.
+    /// The part.
     pub split: SplitName,
-    /// How often each branch of the policy occurs.
+    /// The frequency of each branch of the policy.
     #[serde(default)]
     pub mix: MixName,
     /// Its share: parts of the sum over all splits.
@@ -156,18 +157,18 @@ pub enum SplitName {
     Unseen,
 }
 
-/// How often each branch of the policy occurs.
+/// The frequency of each branch of the policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum MixName {
-    /// As in life: corners are rare.
+    /// As in life: corner cases are rare.
     Natural,
     /// Every branch as often as the others.
     #[default]
     EvenBranches,
 }
 
-/// How plan pairs evolve: a pilot, reflection, a child, and a promotion that the plan cannot grade itself.
+/// The evolution of plan pairs: a pilot, reflection, a child, and a promotion that the plan cannot grade itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Evolution {
@@ -181,13 +182,13 @@ pub struct Evolution {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0, max = 1.0))]
     pub target_acceptance: Option<f64>,
-    /// How sure the comparison of child and parent must be.
+    /// The probability that the comparison of child and parent must reach.
     #[schemars(range(min = 0.5, max = 0.9999))]
     pub confidence: f64,
     /// Generations without a promotion before evolution stops.
     #[schemars(range(min = 1, max = 100))]
     pub patience: u32,
-    /// Who promotes.
+    /// Promotion by the rule or by a person.
     pub promotion: Promotion,
     /// Plan pairs to begin with, by name or digest. Empty: the built-in pair.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -209,7 +210,7 @@ impl Default for Evolution {
     }
 }
 
-/// Who promotes a child plan that its figures recommend.
+/// The way in which a child plan that its figures recommend is promoted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Promotion {
@@ -220,7 +221,7 @@ pub enum Promotion {
     Manual,
 }
 
-/// What is left behind in the store.
+/// The dataset that a job leaves in the store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Output {
@@ -230,7 +231,7 @@ pub struct Output {
     pub dataset: Option<String>,
 }
 
-/// What became of a SynthesisJob so far.
+/// The status of a SynthesisJob.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SynthesisJobStatus {
@@ -276,7 +277,7 @@ pub struct SynthesisJobStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub lineage: Vec<Generation>,
-    /// A plan pair that a person must promote or roll back.
+    /// A plan pair that is awaiting promotion or rollback by a person.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 80))]
     pub awaiting_promotion: Option<String>,
@@ -290,11 +291,11 @@ pub struct SynthesisJobStatus {
     pub digest: Option<String>,
 }
 
-/// What became of one strategy.
+/// The status of one strategy.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct StrategyStatus {
-    /// Whether it has ended, and why; unset while it works.
+    /// The reason it has ended; unset while it works.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub ended: Option<String>,
@@ -314,9 +315,9 @@ pub struct StrategyStatus {
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 8))]
     pub rejected: BTreeMap<String, u64>,
-    /// Failures by whose fault they were.
+    /// Failures by cause.
     pub attribution: Attribution,
-    /// Digest of what it made.
+    /// Digest of its dataset.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 80))]
     pub digest: Option<String>,

@@ -14,7 +14,7 @@ const LONGEST_OUTPUT: (usize, usize) = (24, 3);
 /// Reads the JSON object of an answer.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason it cannot be used.
 pub fn object(answer: &Answer) -> Result<Map<String, Value>, String> {
     let cut = answer.finish == Finish::Length;
     match json_in_text(&answer.text, cut)
@@ -29,7 +29,7 @@ pub fn object(answer: &Answer) -> Result<Map<String, Value>, String> {
 /// Reads a field that must hold text.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason it cannot be used.
 pub fn text(map: &Map<String, Value>, name: &str) -> Result<String, String> {
     match map.get(name) {
         Some(Value::String(text)) if !text.trim().is_empty() => Ok(text.trim().to_owned()),
@@ -40,7 +40,7 @@ pub fn text(map: &Map<String, Value>, name: &str) -> Result<String, String> {
 /// Reads a field that maps names to texts or numbers. Empty values are left out: they say nothing.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason it cannot be used.
 pub fn facts(map: &Map<String, Value>, field: &str) -> Result<Vec<(String, String)>, String> {
     let Some(Value::Object(values)) = map.get(field) else {
         return Err(format!("{field} is missing or no object"));
@@ -62,7 +62,7 @@ pub fn facts(map: &Map<String, Value>, field: &str) -> Result<Vec<(String, Strin
 /// Reads calls of the domain's tools.
 ///
 /// # Errors
-/// What is wrong with them.
+/// The reason they cannot be used.
 pub fn calls(domain: &Domain, value: Option<&Value>) -> Result<Vec<ToolCall>, String> {
     let Some(Value::Array(items)) = value else {
         return Err("calls is missing or no list".into());
@@ -91,7 +91,7 @@ pub fn calls(domain: &Domain, value: Option<&Value>) -> Result<Vec<ToolCall>, St
 /// Reads the short texts that an agent must say.
 ///
 /// # Errors
-/// What is wrong with them.
+/// The reason they cannot be used.
 pub fn outputs(value: Option<&Value>) -> Result<Vec<String>, String> {
     let items = match value {
         None => return Err("say is missing".into()),
@@ -122,7 +122,7 @@ pub fn outputs(value: Option<&Value>) -> Result<Vec<String>, String> {
 /// Reads the program of an answer: its first fenced block, or the whole text.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The reason it cannot be used.
 pub fn python(answer: &Answer) -> Result<String, String> {
     if answer.finish == Finish::Length {
         return Err("the checker was cut off by its token limit".into());

@@ -1,4 +1,4 @@
-//! The canonical form of a task, by which duplicates are told.
+//! The canonical form of a task, by which duplicates are found.
 //!
 //! Two tasks are the same when the same calls must be made with the same arguments (in any order of keys; numbers by
 //! value) and the same things must be said: wording makes no new task. Refusals, which need no call, differ by what the

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use statrs::function::beta::beta_reg;
 use statrs::function::gamma::gamma_lr;
 
-/// How a comparison of child and parent ended. All three are honest ends.
+/// The end of a comparison of child and parent. All three are honest ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Decision {

@@ -24,7 +24,7 @@ pub trait Strategy: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 's
     const NAME: &'static str;
     /// One sentence for the help texts.
     const SUMMARY: &'static str;
-    /// What [`Strategy::prepare`] makes once and all attempts read.
+    /// The result of [`Strategy::prepare`], which all attempts read.
     type Shared: Send + Sync + 'static;
 
     /// Returns the model roles that the strategy asks; none by default.
@@ -187,7 +187,7 @@ pub enum Stop {
     /// Nothing more can be asked of any model.
     #[error(transparent)]
     Endpoint(#[from] LlmError),
-    /// What was asked for cannot be made.
+    /// The request cannot be met.
     #[error(transparent)]
     Refused(#[from] Refused),
 }

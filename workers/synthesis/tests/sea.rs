@@ -23,12 +23,12 @@ const POISON: &str = "Describe the checker in prose for the customer.";
 /// A sentence that changes nothing.
 const NOTHING: &str = "Be careful and write well.";
 
-/// What the scripted world of models does besides.
+/// The behaviour of the scripted models.
 #[derive(Clone, Copy)]
 struct Script {
-    /// What reflection proposes.
+    /// The sentence that reflection proposes.
     proposes: &'static str,
-    /// Whether the writer has the defect.
+    /// True if the writer has the defect.
     defect: bool,
     /// The agent says so without doing it, and the user leaves at once, in the instances of these ids.
     lies: &'static str,

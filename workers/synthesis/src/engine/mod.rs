@@ -43,7 +43,7 @@ use novelty::Novelty;
 pub use outcome::{Outcome, Progress};
 pub use settings::{Job, RoleClients, Settings, SynthesisError, TOKENS_PER_INSTANCE};
 
-/// How often an attempt or a rollout is made when an endpoint spoils it.
+/// The number of times an attempt or a rollout is made when an endpoint spoils it.
 const TRIES: u32 = 2;
 /// Finished items that one write commits at most.
 const COMMIT: usize = 256;

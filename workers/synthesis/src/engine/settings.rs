@@ -18,7 +18,7 @@ use crate::strategy::Refused;
 /// Generated tokens of an instance, where the job sets no bound.
 pub const TOKENS_PER_INSTANCE: u32 = 450;
 
-/// What a job asks of one strategy in one worker.
+/// The settings of one strategy in one worker.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Seed of everything that is drawn and sampled.
@@ -31,7 +31,7 @@ pub struct Settings {
     pub shards: usize,
     /// Instances in flight at once; `None` takes as many as the writer's endpoint, or the threads.
     pub parallelism: Option<usize>,
-    /// Whether the result must not depend on what runs at once.
+    /// Requires that the result does not depend on what runs at once.
     pub deterministic: bool,
     /// The share of the budget that this worker may spend.
     pub budget: Budget,
@@ -108,7 +108,7 @@ impl RoleClients {
 
 /// A job with everything it runs on.
 pub struct Job {
-    /// What is asked for.
+    /// The settings.
     pub settings: Settings,
     /// The domain.
     pub domain: Arc<Domain>,
@@ -139,7 +139,7 @@ pub enum SynthesisError {
     /// The domain's tools do not start.
     #[error(transparent)]
     World(#[from] WorldError),
-    /// What is asked for cannot be made.
+    /// The request cannot be met.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// So many items failed that the target is out of reach.

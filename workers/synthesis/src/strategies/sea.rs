@@ -1,7 +1,7 @@
 //! The strategy `sea`: a model writes scenario, gold actions and checker; each is validated against the executable domain.
 //! Failures are attributed, reflection proposes a child of the plan pair, and figures decide whether it replaces its parent.
 //!
-//! What a plan wrote is never repaired by adding to it.
+//! The answers of a plan are never completed by code.
 
 use agoge_crds::shared::Part as Role;
 use agoge_dialogue::ToolCall;

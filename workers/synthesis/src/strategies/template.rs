@@ -19,7 +19,7 @@ use crate::strategy::{Item, Product, Refused, Stop, Strategy};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Template {
-    /// How the target is divided over the parts of the data. Empty: all of it is `trainRl`, branches even.
+    /// The division of the target over the parts of the data. Empty: all of it is `trainRl`, branches even.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-validations" = [
         {"rule": "self.all(a, self.exists_one(b, b.split == a.split))", "message": "a split is listed twice; list each once"},
@@ -163,7 +163,7 @@ impl Template {
 pub struct Part {
     /// The part.
     pub split: Split,
-    /// How often each branch of the policy occurs.
+    /// The frequency of each branch of the policy.
     pub mix: Mix,
     /// Its share of the sum over all parts.
     pub share: usize,
