@@ -291,7 +291,7 @@ mod tests {
             for (estimate, floor) in [(clustered_rate(&values), 0.0), (paired_difference(&values), -1.0)] {
                 prop_assert!(estimate.low <= estimate.value && estimate.value <= estimate.high);
                 prop_assert!(estimate.low >= floor && estimate.high <= 1.0);
-                prop_assert!(estimate.high - estimate.low > 1e-3, "{estimate:?}");
+                prop_assert!(estimate.high - estimate.low > 1e-5, "{estimate:?}");
             }
         }
 
