@@ -7,8 +7,6 @@ const NOT_YET: &[&str] = &[
     "crds",
     "workers/checker",
     "workers/cli",
-    "workers/learner",
-    "workers/model/src/engine",
     "workers/node",
     "workers/store",
     "workers/synthesis",

@@ -26,7 +26,7 @@ const MAX_ROWS: usize = 2048;
 /// One slot's turn.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Which slot.
+    /// The slot.
     pub slot: usize,
     /// Ids to see before sampling: what came since the slot's last turn.
     pub append: Vec<u32>,

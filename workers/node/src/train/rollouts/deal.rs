@@ -23,7 +23,7 @@ pub enum Request {
 pub enum Outcome {
     /// The server is healthy.
     Healthy {
-        /// Whether it holds the weights.
+        /// True when it holds the weights.
         holds: bool,
         /// Pieces that it plays at a time.
         tables: usize,
