@@ -169,6 +169,9 @@ pub fn policy(source: &Source) -> Vec<Problem> {
     let Some(path) = &run.spec.policy.path else {
         return vec![];
     };
+    if path.starts_with("store:") {
+        return vec![];
+    }
     let folder = source.folder().join(path);
     let tell = |message: String, remedy: &str| {
         vec![problem(&source.file, "spec.policy.path", &message, remedy)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
+use std::io::{self, Read};
 
 const PREFIX: &str = "sha256:";
 
@@ -24,6 +25,21 @@ impl Digest {
     /// The digest of these bytes.
     pub fn of(bytes: &[u8]) -> Digest {
         Digest::of_hash(&Sha256::digest(bytes))
+    }
+
+    /// Computes the digest of a stream without holding it in memory.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of_reader(mut reader: impl Read) -> io::Result<Digest> {
+        let mut hash = Sha256::new();
+        let mut part = vec![0; 1 << 20];
+        loop {
+            match reader.read(&mut part)? {
+                0 => return Ok(Digest::of_hash(&hash.finalize())),
+                n => hash.update(&part[..n]),
+            }
+        }
     }
 
     /// Names a SHA-256 hash that was computed elsewhere, such as over a stream.
@@ -167,6 +183,9 @@ mod tests {
     fn only_whole_lower_case_digests_are_read() {
         let known = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of(b"").as_str(), known);
+        assert_eq!(Digest::of_reader(std::io::empty()).unwrap().as_str(), known);
+        let long = vec![7; (1 << 20) + 1];
+        assert_eq!(Digest::of_reader(&long[..]).unwrap(), Digest::of(&long));
         assert!(Digest::parse(known).is_ok());
         for bad in [
             &known[..70],

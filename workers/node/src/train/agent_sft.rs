@@ -1,12 +1,11 @@
 //! Agent SFT: the policy learns from few demonstrations, in which corners of the domain's policy are as rare as asked, up
 //! to its validation plateau.
 
-use std::path::Path;
-
 use agoge_crds::grpo_run::AgentSftSpec;
 use agoge_dialogue::Transcript;
 use agoge_learner::shuffle::mix;
 
+use super::model;
 use super::policy::Policy;
 use super::rename::renamed;
 use super::suite::Instance;
@@ -21,7 +20,7 @@ pub fn perform(
     job: &mut Job,
     spec: &AgentSftSpec,
 ) -> Result<(Record, Option<f64>), Failure> {
-    let policy = beginning(stage)?;
+    let policy = beginning(stage, job)?;
     let parallelism = policy.prepare(stage.parallelism(job));
     let demonstrations = Demonstrations::of(stage, &policy, spec)?;
     let plan = Plan {
@@ -47,7 +46,7 @@ pub fn perform(
 }
 
 /// Returns the policy before any training.
-fn beginning(stage: &Stage) -> Result<Policy, Failure> {
+fn beginning(stage: &Stage, job: &Job) -> Result<Policy, Failure> {
     match (&stage.arguments.policy.fresh, &stage.arguments.policy.path) {
         (Some(shape), _) => Policy::fresh(
             shape,
@@ -55,10 +54,10 @@ fn beginning(stage: &Stage) -> Result<Policy, Failure> {
             &stage.suite.training(),
             stage.arguments.seed,
         ),
-        (None, Some(path)) if Path::new(path).is_dir() => Policy::load(Path::new(path)),
-        (None, Some(path)) => Err(Failure::Input(format!(
-            "policy.path: there is no folder {path}; name one with config.json, model.safetensors and tokenizer.json, or use policy.fresh"
-        ))),
+        (None, Some(path)) => {
+            let to = job.assignment.work.join("inputs").join("policy");
+            Policy::load(&model::folder(&job.store, path, &to)?)
+        }
         (None, None) => Err(Failure::Input("policy: name fresh or path".into())),
     }
 }

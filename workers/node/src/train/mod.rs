@@ -6,6 +6,7 @@ mod certify_user;
 mod episodes;
 mod evaluate;
 mod grpo;
+mod model;
 mod policy;
 mod ranks;
 mod record;
@@ -57,7 +58,7 @@ pub fn run(job: &mut Job, work: &TrainWork) -> Result<(), Failure> {
 pub fn report(job: &mut Job, work: &TrainWork) -> Result<TrainReport, Failure> {
     let arguments = work.clone();
     let domain = job.domain()?;
-    let inputs = record::inputs(&arguments, &domain.digest)?;
+    let inputs = record::inputs(&arguments, &domain.digest, &job.store)?;
     if let Some((record, digest, seconds)) = record::find(&job.store, &inputs)? {
         tracing::info!(stage = arguments.stage().as_str(), %digest, "done before");
         return Ok(report_of(&record, &digest, seconds));

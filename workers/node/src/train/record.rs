@@ -8,20 +8,30 @@ use agoge_contract::TrainWork;
 use agoge_store::{Artifact, Digest, Store, canonical_json};
 use serde_json::json;
 
+use super::model;
 use crate::failure::Failure;
 
 pub use agoge_artifacts::{Columns, StageRecord as Record};
 
 /// Returns the inputs that determine a stage. Time enters only where the stage is measured by time, and never in a deterministic
 /// run.
-pub fn inputs(arguments: &TrainWork, domain: &str) -> Result<BTreeMap<String, String>, Failure> {
+pub fn inputs(
+    arguments: &TrainWork,
+    domain: &str,
+    store: &Store,
+) -> Result<BTreeMap<String, String>, Failure> {
     let settings = match arguments.deterministic {
         true => arguments.settings.without_time(),
         false => arguments.settings.clone(),
     };
+    // The files decide, not the path: the same path may hold another model tomorrow.
+    let policy = match &arguments.policy.path {
+        Some(path) => json!({ "files": model::files(store, path)? }),
+        None => json!(arguments.policy),
+    };
     let determined = json!({
         "settings": settings,
-        "policy": arguments.policy,
+        "policy": policy,
         "user": arguments.user,
         "inputs": arguments.inputs,
         "deterministic": arguments.deterministic,
