@@ -30,13 +30,13 @@ impl fmt::Display for Cause {
     }
 }
 
-/// What is known about a rollout that may have failed.
+/// The facts about a rollout that may have failed.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence<'a> {
     pub task: &'a Task,
     pub verdict: &'a Verdict,
     pub episode: &'a Episode,
-    /// What the user did against its instruction.
+    /// The user's breaches of its instruction.
     pub user_faults: &'a [UserFault],
     /// An endpoint or process that failed.
     pub infra: Option<&'a str>,

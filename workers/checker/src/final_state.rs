@@ -17,7 +17,7 @@ const WHOLE: &str = "*";
 pub struct Gold {
     /// Fingerprint of the records it touches.
     pub fingerprint: String,
-    /// What it changes.
+    /// The changes that it makes.
     pub changes: Vec<Change>,
     /// The replayed episode.
     pub episode: Episode,
@@ -35,7 +35,7 @@ impl Gold {
         })
     }
 
-    /// Whether gold changes any record.
+    /// Returns true when gold changes any record.
     pub fn acts(&self) -> bool {
         !self.changes.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Whether an episode did what its task asks, and whether the checker that says so can be trusted.
+//! Verdicts on episodes, and the qualification that shows whether a checker can be trusted.
 //!
 //! [`check`] (or a [`Judge`], which remembers gold) gives a [`Verdict`]; [`qualify`] and [`qualify_suite`] put checkers to the test
 //! with mutants of gold before their verdicts become rewards; [`attribute`] says whose fault a failure is.

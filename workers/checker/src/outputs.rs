@@ -86,7 +86,8 @@ fn number(text: &str) -> Option<f64> {
     if plain { bare.parse().ok() } else { None }
 }
 
-/// Whether a match ends and begins at a word's edge, so that `held` is not said by `withheld`, nor `P-1` by `P-12`.
+/// Returns true when a match begins and ends at a word's edge, so that `held` is not said by `withheld`, nor `P-1` by
+/// `P-12`.
 fn whole(text: &str, start: usize, end: usize) -> bool {
     let inner = &text[start..end];
     let joins = |outside: Option<char>, beyond: Option<char>, edge: Option<char>| {

@@ -158,7 +158,7 @@ impl Plausible {
         distinct(found)
     }
 
-    /// What could be said instead of an output.
+    /// Returns texts that could stand in the place of an output.
     pub fn other_outputs(&self, output: &str) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
         if let Ok(whole) = output.parse::<i64>() {
@@ -271,7 +271,7 @@ fn distinct(values: Vec<Value>) -> Vec<Value> {
     found
 }
 
-/// Whether an argument's name speaks of a collection: `parcel_id`, `parcel` or `new_parcel_id` of `parcels`.
+/// Returns true when an argument's name speaks of a collection: `parcel_id`, `parcel` or `new_parcel_id` of `parcels`.
 fn names_collection(name: &str, collection: &str) -> bool {
     let stem = name.strip_suffix("_id").unwrap_or(name);
     let one = singular(collection);

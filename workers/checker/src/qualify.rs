@@ -17,7 +17,7 @@ use agoge_world::{Domain, Episode, Task, World};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
-/// What a checker must reach.
+/// The thresholds that a checker must reach.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Thresholds {
@@ -25,7 +25,7 @@ pub struct Thresholds {
     pub mutants: usize,
     /// Share of them that must fail.
     pub mutation_score: f64,
-    /// How often gold is replayed and checked anew.
+    /// The number of times that gold is replayed and checked again.
     pub repeats: usize,
     /// The slowest a check may be, 95 of 100 times, in milliseconds.
     pub p95_ms: f64,
@@ -42,7 +42,7 @@ impl Default for Thresholds {
     }
 }
 
-/// What became of the mutants of one task.
+/// The outcomes of the mutants of one task.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mutants {
@@ -56,7 +56,7 @@ pub struct Mutants {
     pub survivors: Vec<String>,
 }
 
-/// What the qualification of one task's checker found.
+/// The findings of the qualification of one task's checker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Qualification {
@@ -78,7 +78,7 @@ pub struct Qualification {
     pub limits: bool,
     /// 95th percentile of a check's time, in milliseconds.
     pub p95_ms: f64,
-    /// How many checks were made.
+    /// The number of checks.
     pub checks: usize,
 }
 
@@ -203,7 +203,7 @@ pub fn qualify_by(
     found
 }
 
-/// What keeps a checker from being trusted.
+/// Returns the reason why a checker cannot be trusted.
 fn reason(
     task: &Task,
     found: &Qualification,
@@ -359,7 +359,7 @@ fn run(world: &mut World, prefixes: &[Episode], gold: &[ToolCall], calls: &[Tool
     episode
 }
 
-/// Whether a mutant only reads twice, or reads in another order: what no checker may hold against an agent.
+/// Returns true for a mutant that only reads twice, or in another order, which no checker may hold against an agent.
 fn harmless(mutant: &Mutant, prefixes: &[Episode], gold: &[ToolCall], domain: &Domain) -> bool {
     if !matches!(mutant.edit, Edit::Duplicate | Edit::Swap) {
         return false;
@@ -394,7 +394,7 @@ fn harmless(mutant: &Mutant, prefixes: &[Episode], gold: &[ToolCall], domain: &D
     }
 }
 
-/// Whether the mutant still says all that gold must say.
+/// Returns true when the mutant still says all that gold must say.
 fn same_outputs(required: &[String], said: &[String]) -> bool {
     required
         .iter()

@@ -10,7 +10,7 @@ pub const NAME: &str = "script";
 /// The function that a generated check defines.
 pub const FUNCTION: &str = "check";
 
-/// What a script said: its parts, or the limit that ended it.
+/// A script's answer: its parts, or the limit that ended it.
 pub type Answer = Result<Vec<Part>, String>;
 
 /// Runs a generated check on an episode.

@@ -1,4 +1,4 @@
-//! What a check says: whether an episode passed, part by part, with evidence a person can read.
+//! The verdict of a check: pass or failure, part by part, with evidence that a person can read.
 use serde::{Deserialize, Serialize};
 
 /// One thing that was looked at.

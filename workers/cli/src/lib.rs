@@ -1,4 +1,4 @@
-//! What the `agoge` binary is made of: the local driver, checks, reports and the plugin for kubectl.
+//! The parts of the `agoge` binary: the local driver, checks, reports and the plugin for kubectl.
 
 pub mod command;
 pub mod driver;

@@ -1,4 +1,4 @@
-//! What can be known to fail is told before anything is started: missing references, broken domains, targets beyond what
+//! Reports foreseeable failures before anything is started: missing references, broken domains, targets beyond what
 //! templates yield, policies that do not fit, endpoints that do not answer.
 
 use std::collections::BTreeMap;

@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use crate::failure::Failure;
 use crate::stop::Stop;
 
-/// What to replay, and where.
+/// The recordings to replay, and the address.
 #[derive(Args, Clone, Debug)]
 pub struct Options {
     /// The folder of recordings.

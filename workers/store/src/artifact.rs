@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Artifact {
-    /// What it is, such as `dataset`, `suite`, `checkpoint`: letters, digits, `-`, `_` and `.`.
+    /// Its kind, such as `dataset`, `suite`, `checkpoint`: letters, digits, `-`, `_` and `.`.
     pub kind: String,
     /// A name for people; not part of the identity.
     pub name: String,
@@ -19,7 +19,7 @@ pub struct Artifact {
     pub inputs: BTreeMap<String, String>,
     /// When it was made, RFC 3339 in UTC; not part of any digest.
     pub created: String,
-    /// What else a reader wants to know. Digests in here (as strings, at any depth) are kept from collection.
+    /// Further facts for a reader. Digests in here (as strings, at any depth) are kept from collection.
     #[serde(default)]
     pub meta: Value,
 }

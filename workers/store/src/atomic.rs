@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// What can keep a file from being written. In every case the old file is as it was.
+/// The reasons why a file could not be written. In every case the old file is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// No space, or the quota is used up.
@@ -39,7 +39,7 @@ impl WriteError {
     }
 }
 
-/// Whether an error says that there is no room left.
+/// Returns true when an error says that there is no room left.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -11,12 +11,12 @@ use std::time::{Duration, SystemTime};
 
 /// Kept work that nobody signed for so long is left over: a run that is suspended for longer starts its stage anew.
 const LEFT: Duration = Duration::from_secs(30 * 24 * 3600);
-/// How long a holder's object in a bucket counts: a run that was killed leaves it behind.
+/// The time for which a holder's object in a bucket counts: a run that was killed leaves it behind.
 const HELD: Duration = Duration::from_secs(24 * 3600);
 /// A worker signs its kept work twice as often.
 const SIGNED: Duration = Duration::from_secs(600);
 
-/// What a collection may take.
+/// The limits of a collection.
 #[derive(Clone, Debug)]
 pub struct GcOptions {
     /// Kept although no manifest reaches them.
@@ -37,7 +37,7 @@ impl Default for GcOptions {
     }
 }
 
-/// What a collection found.
+/// The findings of a collection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GcReport {
     pub kept: usize,
@@ -184,7 +184,7 @@ impl Store {
         Ok(left.collect())
     }
 
-    /// Who seems to use a bucket.
+    /// Returns the runs that seem to use a bucket.
     fn bucket_holders(&self) -> Result<Vec<String>, StoreError> {
         let now = SystemTime::now();
         let mut found = Vec::new();

@@ -30,13 +30,13 @@ const FORMAT: &str = "agoge-kept/1";
 const PIECE: usize = 4 << 20;
 /// A copy that nothing changes is signed again this often: a collection then sees that its worker lives.
 const SIGN: Duration = Duration::from_secs(300);
-/// How often a quiet moment is looked for.
+/// The number of tries to find a moment without a writer.
 const LOOKS: u32 = 100;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Manifest {
     format: String,
-    /// Who claimed it last.
+    /// The writer that claimed it last.
     writer: String,
     files: BTreeMap<String, Content>,
 }
@@ -47,7 +47,7 @@ struct Content {
     pieces: Vec<Digest>,
 }
 
-/// What tells that a file has changed.
+/// The facts by which a changed file is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     inode: u64,

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 const HEAD: &str = "{\"sum\":\"";
 const SUM: usize = 16;
 
-/// What can go wrong with a ledger.
+/// The errors of a ledger.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The file could not be written; what was there before is kept.
@@ -217,7 +217,7 @@ impl Ledger {
         Ok(count)
     }
 
-    /// Whether the key's item is finished.
+    /// Returns true when the key's item is finished.
     pub fn contains(&self, key: &str) -> bool {
         self.index.contains_key(key)
     }
@@ -246,12 +246,12 @@ impl Ledger {
         self.entries.iter().map(|e| e.key.as_str())
     }
 
-    /// How many items there are.
+    /// Returns the number of items.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether there is no item yet.
+    /// Returns true when there is no item yet.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

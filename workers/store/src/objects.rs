@@ -18,7 +18,7 @@ use tokio::runtime::Runtime;
 /// Objects that are larger go to a bucket in parts.
 const PART: usize = 16 << 20;
 
-/// What can go wrong with the store; each message names the path and a way out.
+/// The errors of the store; each message names the path and a suggested fix.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The address is none.
@@ -101,13 +101,13 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether the store did not answer: trying again later may help.
+    /// Returns true when the store did not answer: a retry may help.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         matches!(self, StoreError::Unreachable { .. })
     }
 
-    /// Whether a disk is full.
+    /// Returns true when a disk is full.
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self, StoreError::Write(WriteError::DiskFull { .. }))
@@ -231,7 +231,7 @@ impl Store {
         })
     }
 
-    /// Whether an object of this digest is there (its content is verified when it is read).
+    /// Returns true when an object of this digest is there (its content is verified when it is read).
     pub fn contains(&self, digest: &Digest) -> Result<bool, StoreError> {
         Ok(self.size(&object_path(digest))?.is_some())
     }

@@ -152,7 +152,7 @@ fn domain_folder(out: &Path, suite: &str) -> Result<PathBuf, Failure> {
 /// Runs it.
 ///
 /// # Errors
-/// What [`find`] says, or a folder that cannot be written.
+/// The errors of [`find`], or a folder that cannot be written.
 pub fn export(export: &Export) -> Result<(), Failure> {
     empty(&export.to)?;
     write(&find(&export.out, export.suite.as_deref())?, &export.to)

@@ -238,7 +238,7 @@ pub fn kind(word: &str) -> Option<Kind> {
         .and_then(|names| Kind::parse(&names.kind))
 }
 
-/// What the API server said, and what to do about it.
+/// Returns the API server's message with a suggested fix.
 #[must_use]
 pub fn refused(doing: &str, what: &str, error: &kube::Error) -> Failure {
     match error {

@@ -1,4 +1,4 @@
-//! What a manifest may cost at most: model tokens, dollars and core-hours, each with what it is made of. Pure.
+//! The largest cost of a manifest: model tokens, dollars and core-hours, each with its parts. Pure.
 //!
 //! Answers are bounded by the manifest. Prompts are not: they are assumed, and the estimate says with which figure.
 
@@ -27,11 +27,11 @@ const REFLECTION: u64 = 1_500;
 /// One figure.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// What.
+    /// The item.
     pub what: &'static str,
-    /// How much, with its unit.
+    /// The amount, with its unit.
     pub amount: String,
-    /// What it is made of.
+    /// The parts it is made of.
     pub made_of: String,
 }
 

@@ -19,14 +19,14 @@ pub struct Explain {
     pub what: String,
 }
 
-/// What a word of the status contract means.
+/// The meaning of a word of the status contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meaning {
     /// Of what it is a word: a phase, a condition, or the reason of certain conditions.
     pub on: String,
-    /// What happened.
+    /// The event.
     pub happened: String,
-    /// What to do; may be empty.
+    /// The suggested fix; may be empty.
     pub remedy: String,
 }
 
@@ -43,7 +43,7 @@ pub fn explain(explain: &Explain) -> Result<(), Failure> {
 /// The text about a field or a word.
 ///
 /// # Errors
-/// What is known instead.
+/// When the word is not known; the message lists those that are.
 pub fn about(what: &str) -> Result<String, String> {
     let mut parts = what.split('.');
     let first = parts.next().unwrap_or_default();
@@ -72,7 +72,7 @@ pub fn about(what: &str) -> Result<String, String> {
     Ok(text)
 }
 
-/// What a word means, wherever the contract has it.
+/// Returns the meaning of a word, wherever the contract has it.
 #[must_use]
 pub fn reasons(word: &str) -> Vec<Meaning> {
     let mut found = vec![];
@@ -159,7 +159,7 @@ fn schema(kind: &str) -> Value {
     serde_json::to_value(schema).unwrap_or_default()
 }
 
-/// What a list or a map is made of, else the schema itself.
+/// Returns the schema of a list's or a map's items, else the schema itself.
 fn inside(schema: &Value) -> &Value {
     let items = schema.get("items").filter(|items| items.is_object());
     items.map_or(schema, inside)
@@ -172,7 +172,7 @@ fn names(list: &Value) -> impl Iterator<Item = &str> {
         .filter_map(Value::as_str)
 }
 
-/// What rules say of a field: its own, its items', and those of fields above that point at it.
+/// Returns the rules about a field: its own, its items', and those of fields above that point at it.
 fn rules(at: &Value, path: &[String], above: &[&Value]) -> Vec<String> {
     let list = |schema: &Value| {
         schema["x-kubernetes-validations"]

@@ -30,7 +30,7 @@ pub struct Export {
     pub domain: Option<PathBuf>,
 }
 
-/// What the API server has.
+/// The objects that the API server has.
 pub struct Fetched {
     suite: CheckerSuite,
     store: StoreFrom,

@@ -42,7 +42,7 @@ pub struct Logs {
 pub struct Source {
     /// Its name.
     pub pod: String,
-    /// What its lines begin with.
+    /// The beginning of its lines.
     pub prefix: String,
 }
 
@@ -111,7 +111,7 @@ pub fn chosen(pods: &[Pod], role: Option<&str>, previous: bool) -> Vec<Source> {
     found.into_iter().map(|(_, _, _, source)| source).collect()
 }
 
-/// Whether a pod's container has begun, so that there is a log.
+/// Returns true when a pod's container has begun, so that there is a log.
 fn begun(pod: &Pod) -> bool {
     let statuses = pod
         .status

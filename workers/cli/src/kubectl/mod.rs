@@ -1,6 +1,6 @@
 //! `kubectl agoge`: the cluster's objects from a terminal. The binary is called `kubectl-agoge` (a link will do), or `agoge kubectl`.
 //!
-//! What is shown is made by pure functions ([`page`], [`cost`], [`explain`]) from what was fetched; the rest is thin.
+//! Pure functions ([`page`], [`cost`], [`explain`]) make the output from the fetched objects; the rest is thin.
 
 pub mod change;
 pub mod cluster;
@@ -75,7 +75,7 @@ pub fn end(ended: Result<ExitCode, Failure>) -> ExitCode {
 /// Runs it.
 ///
 /// # Errors
-/// What the subcommand says.
+/// When the subcommand fails.
 pub fn kubectl(kubectl: &Kubectl) -> Result<ExitCode, Failure> {
     let done = |()| ExitCode::SUCCESS;
     match &kubectl.verb {

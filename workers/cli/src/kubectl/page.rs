@@ -17,7 +17,7 @@ use crate::table;
 /// Events shown at most.
 const EVENTS: usize = 8;
 
-/// What a page is made from.
+/// The input of a page.
 #[derive(Clone, Debug)]
 pub struct Seen {
     /// The object.
@@ -127,7 +127,7 @@ fn head(object: &Manifest, run: &RunStatus, now: Timestamp) -> String {
     parts.join("   ")
 }
 
-/// What an object has done of what it shall do.
+/// Returns an object's progress towards its target.
 #[must_use]
 pub fn progress(object: &Manifest) -> String {
     match object {

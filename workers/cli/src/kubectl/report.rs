@@ -30,7 +30,7 @@ pub struct Report {
     pub store: Option<String>,
 }
 
-/// What the API server has.
+/// The objects that the API server has.
 pub struct Fetched {
     objects: Vec<Value>,
     assignments: Vec<Value>,

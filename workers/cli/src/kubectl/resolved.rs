@@ -1,4 +1,4 @@
-//! What a manifest's names stand for, as the operator would find it; a placeholder and a note where that cannot be known.
+//! Resolves a manifest's names as the operator would; a placeholder and a note where that is not possible.
 
 use agoge_controller::Options;
 use agoge_controller::render::{DomainFrom, EndpointFrom, Site, StoreFrom};

@@ -60,7 +60,7 @@ pub async fn children(cluster: &Cluster) -> Result<Vec<Job>, kube::Error> {
     Ok(cluster.api::<Job>().list(&ours).await?.items)
 }
 
-/// What a Job's pods were assigned.
+/// Returns the assignment of a Job's pods.
 #[must_use]
 pub fn assignment(job: &Job) -> Option<Value> {
     let template = job.spec.as_ref()?.template.metadata.as_ref()?;

@@ -254,7 +254,7 @@ where
     (plan.children, notes)
 }
 
-/// What a suite refers to, taken as complete where it is not yet.
+/// Returns the references of a suite, taken as complete where they are not yet.
 async fn of_suite(site: &Site, suite: &CheckerSuite) -> (Observed, Vec<String>) {
     let Some(name) = &suite.spec.source.synthesis_job else {
         return (Observed::default(), vec![]);
@@ -276,7 +276,7 @@ async fn of_suite(site: &Site, suite: &CheckerSuite) -> (Observed, Vec<String>) 
     (observed, notes)
 }
 
-/// What a run refers to, taken as complete where it is not yet.
+/// Returns the references of a run, taken as complete where they are not yet.
 async fn of_run(site: &Site, run: &GRPORun) -> (Observed, Vec<String>) {
     let asked = &run.spec.suite;
     let there = look::<CheckerSuite>(site, run.namespace(), &asked.name).await;
@@ -317,7 +317,7 @@ fn assumed(kind: &str, name: &str, phase: Option<Phase>) -> Vec<String> {
     }
 }
 
-/// What the API server says of a child's objects.
+/// Returns the API server's verdicts on a child's objects.
 async fn verdicts(
     cluster: &Cluster,
     child: &Child,

@@ -26,7 +26,7 @@ pub struct Wait {
     /// The condition to wait for: complete, accepted, progressing, suspended or failed.
     #[arg(long = "for", value_name = "CONDITION", default_value = "complete", value_parser = condition)]
     pub condition: &'static str,
-    /// How long, such as 90s, 15m or 1h30m.
+    /// The longest wait, such as 90s, 15m or 1h30m.
     #[arg(long, default_value = "1h")]
     pub timeout: Span,
     /// Print nothing.
@@ -56,11 +56,11 @@ pub struct Moment {
     pub run: RunStatus,
     /// The generation of its spec.
     pub generation: Option<i64>,
-    /// What it has done.
+    /// Its progress.
     pub progress: String,
 }
 
-/// How waiting ended.
+/// The end of a wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
     /// The condition is True.

@@ -64,18 +64,18 @@ pub fn write(out: &Path) -> Result<PathBuf, ReportError> {
     Ok(path)
 }
 
-/// What a page is made from, wherever it lies.
+/// The input of a page, wherever it lies.
 #[derive(Default)]
 pub struct Material {
     /// Objects with their statuses, as JSON.
     pub objects: Vec<Value>,
-    /// What the workers were given.
+    /// The workers' assignments.
     pub assignments: Vec<Value>,
     /// The driver's `result.json`, or null.
     pub result: Value,
     /// The store.
     pub store: Option<Store>,
-    /// What could not be read.
+    /// The parts that could not be read.
     pub notes: Vec<String>,
 }
 

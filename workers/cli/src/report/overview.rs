@@ -1,4 +1,4 @@
-//! What became of each object, in the words of its conditions.
+//! The outcome of each object, in the words of its conditions.
 
 use serde_json::{Value, json};
 

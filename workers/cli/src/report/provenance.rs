@@ -44,7 +44,7 @@ pub(super) fn part(run: &Run) -> Value {
     })
 }
 
-/// Whether model answers were live or replayed, as the assignments of the workers that ask a model say; `null` when none
+/// Says, by the assignments of the workers that ask a model, that model answers were live or replayed; `null` when none
 /// was asked.
 fn answers(run: &Run) -> Value {
     let asked = |a: &&Value| {
@@ -73,7 +73,7 @@ fn answers(run: &Run) -> Value {
     }
 }
 
-/// What the statuses call theirs.
+/// Returns the digests that the statuses name.
 fn digests(run: &Run) -> Vec<Value> {
     let mut found = Vec::new();
     let mut add = |what: String, digest: &Value| {

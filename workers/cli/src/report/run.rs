@@ -50,7 +50,7 @@ pub(super) struct Run {
     pub objects: Vec<Object>,
     /// The driver's `result.json`, where there is one.
     pub result: Value,
-    /// What the workers were given.
+    /// The workers' assignments.
     pub assignments: Vec<Value>,
     /// Artifacts, oldest first.
     pub artifacts: Vec<Artifact>,

@@ -1,4 +1,5 @@
-//! What the viewer shows: dialogues of attempts and rollouts with their tokens, a bounded choice that covers every reason.
+//! The content of the viewer: dialogues of attempts and rollouts with their tokens, a bounded choice that covers every
+//! reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +14,7 @@ use super::text::{clip, clip_value, list, text};
 /// Tokens of a rollout shown at most.
 const MAX_TOKENS: usize = 2000;
 
-/// How many of each group are chosen.
+/// The number of samples chosen from each group.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     accepted: usize,

@@ -7,7 +7,7 @@ use std::path::Path;
 use agoge_store::{Artifact, Store};
 use serde_json::{Value, json};
 
-/// What a hostile instance says; none of it may become markup.
+/// The text of a hostile instance; none of it may become markup.
 pub const HOSTILE: &str = "</script><script>window.hacked = 1</script><!-- <img src=x onerror=window.hacked=1> \u{2028} &lt;";
 
 /// Numbers that look like measurements, the same in each run.

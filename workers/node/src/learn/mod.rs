@@ -33,7 +33,7 @@ const ARMS: [Arm; 7] = [
     Arm::GrpoUnfiltered,
 ];
 
-/// What to learn from, and for how long.
+/// The data to learn from, and the length of the runs.
 #[derive(Args)]
 pub struct Options {
     /// Folder with `synthesisjob.yaml`, `grporun.yaml` and `domain/`.

@@ -1,4 +1,5 @@
-//! What `make learn` says: each arm with its interval, seed by seed; differences pooled over seeds and paired by task; the
+//! The results of `make learn`: each arm with its interval, seed by seed; differences pooled over seeds and paired by
+//! task; the
 //! filter's effect at equal time and at equal tokens.
 
 use std::collections::BTreeMap;
