@@ -27,12 +27,16 @@ impl Gold {
     /// Replays a task's gold calls from the initial state; the error says which call failed and why.
     pub fn of(world: &mut World, task: &Task) -> Result<Gold, String> {
         let episode = replay(world, &task.gold).map_err(|e| e.to_string())?;
-        let domain = world.domain();
-        Ok(Gold {
+        Ok(Gold::of_episode(world.domain(), episode))
+    }
+
+    /// Returns the gold of an episode in which exactly the gold calls were made.
+    pub(crate) fn of_episode(domain: &Domain, episode: Episode) -> Gold {
+        Gold {
             fingerprint: episode.fingerprint(domain),
             changes: episode.diff(domain),
             episode,
-        })
+        }
     }
 
     /// Returns true when gold changes any record.

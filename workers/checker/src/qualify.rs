@@ -13,7 +13,7 @@ use crate::outputs::communicates;
 use crate::plausible::Plausible;
 use crate::verdict::Verdict;
 use agoge_dialogue::{Message, ToolCall};
-use agoge_world::{Domain, Episode, Task, World};
+use agoge_world::{Domain, Episode, GoldError, Task, World};
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 
@@ -164,16 +164,19 @@ pub fn qualify_by(
     judge: &mut JudgeFn<'_>,
 ) -> Qualification {
     let mut found = Qualification::of(task);
-    let gold = match Gold::of(world, task) {
-        Ok(gold) => gold,
+    let prefixes = match prefixes(world, &task.gold) {
+        Ok(prefixes) => prefixes,
         Err(why) => {
             found.reason = Some(format!("gold does not execute: {why}"));
             return found;
         }
     };
+    let last = prefixes.last().cloned().unwrap_or_default();
+    let gold = Gold::of_episode(world.domain(), last);
     let mut trial = Trial {
         task,
         gold: &gold,
+        prefixes: &prefixes,
         judge,
         times: Vec::new(),
         killed: None,
@@ -264,6 +267,8 @@ fn reason(
 struct Trial<'a, 'j> {
     task: &'a Task,
     gold: &'a Gold,
+    /// Gold's episode after each of its calls, see [`prefixes`].
+    prefixes: &'a [Episode],
     judge: &'a mut JudgeFn<'j>,
     times: Vec<f64>,
     killed: Option<String>,
@@ -289,13 +294,13 @@ impl Trial<'_, '_> {
         found: &mut Qualification,
     ) {
         let domain = world.domain().clone();
-        let prefixes = prefixes(world, &self.task.gold);
+        let prefixes = self.prefixes;
         let mut acting = (0, 0);
         for mutant in mutants(self.task, &domain.tools, plausible, seed) {
             if found.mutants.tried >= thresholds.mutants || self.killed.is_some() {
                 break;
             }
-            let episode = run(world, &prefixes, &self.task.gold, &mutant.calls);
+            let episode = run(world, prefixes, &self.task.gold, &mutant.calls);
             // A tool that meets its limit says nothing about the checker.
             if episode.calls.iter().any(|(_, result)| result.killed) {
                 continue;
@@ -304,7 +309,7 @@ impl Trial<'_, '_> {
             let equivalent = !other_state && same_outputs(&self.task.outputs, &mutant.outputs);
             if equivalent {
                 found.mutants.equivalent += 1;
-                if harmless(&mutant, &prefixes, &self.task.gold, &domain) {
+                if harmless(&mutant, prefixes, &self.task.gold, &domain) {
                     let told = tell(self.task, &episode, &mutant.outputs);
                     found.equivalent_paths &= self.verdict(world, &episode, &told).pass;
                 }
@@ -335,15 +340,23 @@ impl Trial<'_, '_> {
     }
 }
 
-/// Gold's episode after 0, 1, 2, … calls: a mutant runs only from its edit on.
-fn prefixes(world: &mut World, gold: &[ToolCall]) -> Vec<Episode> {
+/// Replays gold once and returns its episode after 0, 1, 2, … calls: the last one is gold itself, and a mutant runs only
+/// from its edit on.
+fn prefixes(world: &mut World, gold: &[ToolCall]) -> Result<Vec<Episode>, GoldError> {
     let mut all = vec![Episode::default()];
-    for call in gold {
+    for (number, call) in (1..).zip(gold) {
         let mut next = all.last().cloned().unwrap_or_default();
-        world.call(&mut next, call);
+        let result = world.call(&mut next, call);
+        if result.error {
+            return Err(GoldError {
+                number,
+                name: call.name.clone(),
+                message: result.content,
+            });
+        }
         all.push(next);
     }
-    all
+    Ok(all)
 }
 
 fn run(world: &mut World, prefixes: &[Episode], gold: &[ToolCall], calls: &[ToolCall]) -> Episode {
