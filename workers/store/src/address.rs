@@ -1,6 +1,6 @@
 //! The address of a store: a folder, or a bucket (see `buckets`, which a build for folders alone leaves out).
 use crate::atomic::WriteError;
-use crate::objects::StoreError;
+use crate::error::StoreError;
 #[cfg(feature = "buckets")]
 use crate::buckets;
 use object_store::ObjectStore;

@@ -1,5 +1,6 @@
 //! Artifact manifests: what a stage made, from which inputs; how a stage finds that its work is done.
-use crate::objects::{Store, StoreError};
+use crate::error::StoreError;
+use crate::objects::Store;
 use agoge_digest::Digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

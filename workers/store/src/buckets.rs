@@ -4,7 +4,7 @@
 //! `AWS_REGION`, `AWS_ALLOW_HTTP`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`; `GOOGLE_*`; `AZURE_*`. A connection may
 //! take five seconds, a request two minutes, and all retries of one operation together one minute.
 use crate::address::Place;
-use crate::objects::StoreError;
+use crate::error::StoreError;
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;

@@ -1,6 +1,7 @@
 //! Whole folders in the store (a policy: config, weights, tokenizer), as a map from file name to digest.
 use crate::atomic::write_atomic;
-use crate::objects::{Store, StoreError};
+use crate::error::StoreError;
+use crate::objects::Store;
 use agoge_digest::Digest;
 use std::collections::BTreeMap;
 use std::path::{Component, Path};

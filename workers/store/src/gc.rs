@@ -1,7 +1,8 @@
 //! Collection of what no manifest reaches any more, never while a run may need it.
 use crate::atomic::WriteError;
 use crate::lock::FileLock;
-use crate::objects::{Listed, Store, StoreError, object_path};
+use crate::error::StoreError;
+use crate::objects::{Listed, Store, object_path};
 use agoge_digest::Digest;
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions, TryLockError};

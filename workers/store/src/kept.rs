@@ -13,7 +13,8 @@
 //! Assumption: files are only appended to or replaced as a whole, as ledgers and checkpoints are. Of two workers the one
 //! that claimed last goes on; the other finds out before it writes again.
 use crate::atomic::WriteError;
-use crate::objects::{Store, StoreError};
+use crate::error::StoreError;
+use crate::objects::Store;
 use agoge_digest::Digest;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

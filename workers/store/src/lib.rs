@@ -10,6 +10,7 @@ mod artifact;
 mod atomic;
 #[cfg(feature = "buckets")]
 mod buckets;
+mod error;
 mod folder;
 mod gc;
 mod kept;
@@ -25,4 +26,5 @@ pub use gc::{GcOptions, GcReport, RunLock};
 pub use kept::Kept;
 pub use ledger::{Entry, Ledger, LedgerError, Torn};
 pub use lock::FileLock;
-pub use objects::{Store, StoreError};
+pub use error::StoreError;
+pub use objects::Store;
