@@ -25,12 +25,11 @@ pub fn of(manifests: &[&Manifest]) -> Vec<String> {
             let rows = arms.into_iter().map(|(arm, figures)| {
                 let mut row = vec![arm.clone(), format!("{:.3}", first(&figures.pass))];
                 row.push(format!("{:.3} - {:.3}", figures.low, figures.high));
-                row.extend((1..most).map(|k| {
-                    figures
-                        .pass
-                        .get(k)
-                        .map(|p| format!("{p:.3}"))
-                        .unwrap_or_default()
+                row.extend((1..most).map(|k| match figures.pass.get(k) {
+                    Some(pass) => format!("{pass:.3}"),
+                    // Nothing about this arm was sampled, so more trials would repeat the first.
+                    None if k == 1 => "one trial".to_owned(),
+                    None => String::new(),
                 }));
                 row.push(figures.tasks.to_string());
                 row
