@@ -329,11 +329,11 @@ mod tests {
     fn rules_are_told_where_they_are_made_and_where_they_point() {
         let text = about("synthesisjob.spec.models").unwrap();
         assert!(
-            text.contains("the strategy sea asks a model and there is none"),
+            text.contains("a model and there is none"),
             "{text}"
         );
         let text = about("grporun.spec.policy").unwrap();
-        assert!(text.contains("name fresh or path"), "{text}");
+        assert!(text.contains("set fresh or path"), "{text}");
     }
 
     #[test]
