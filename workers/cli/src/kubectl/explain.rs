@@ -328,10 +328,7 @@ mod tests {
     #[test]
     fn rules_are_told_where_they_are_made_and_where_they_point() {
         let text = about("synthesisjob.spec.models").unwrap();
-        assert!(
-            text.contains("a model and there is none"),
-            "{text}"
-        );
+        assert!(text.contains("a model and there is none"), "{text}");
         let text = about("grporun.spec.policy").unwrap();
         assert!(text.contains("set fresh or path"), "{text}");
     }
