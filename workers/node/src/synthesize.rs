@@ -11,8 +11,7 @@ use agoge_llm::{Client, Meter};
 use agoge_sandbox::Limits;
 use agoge_store::{Artifact, Digest, LedgerError};
 use agoge_synthesis::engine::{
-    Job as Synthesis, Progress, RoleClients, Settings, SynthesisError,
-    TOKENS_PER_INSTANCE,
+    Job as Synthesis, Progress, RoleClients, Settings, SynthesisError, TOKENS_PER_INSTANCE,
 };
 use agoge_synthesis::registry::{self, Registered};
 use agoge_world::WorldError;
@@ -142,10 +141,7 @@ async fn stopped(stop: &crate::stop::Stop) {
 }
 
 /// Everything but domain and shard that determines what is made.
-fn determined_by(
-    work: &SynthesizeWork,
-    strategy: &Registered,
-) -> Result<String, Failure> {
+fn determined_by(work: &SynthesizeWork, strategy: &Registered) -> Result<String, Failure> {
     let spec = &work.strategy;
     let parameters = strategy
         .canonical_parameters(&spec.parameters.own)

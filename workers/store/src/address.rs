@@ -1,8 +1,8 @@
 //! The address of a store: a folder, or a bucket (see `buckets`, which a build for folders alone leaves out).
 use crate::atomic::WriteError;
-use crate::error::StoreError;
 #[cfg(feature = "buckets")]
 use crate::buckets;
+use crate::error::StoreError;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use std::path::{Path, PathBuf};

@@ -28,10 +28,7 @@ pub(crate) fn open(address: &str) -> Result<(Arc<dyn ObjectStore>, Place), Store
 }
 
 /// Opens a bucket whose every operation is retried for `patience` at most.
-fn bucket(
-    address: &str,
-    patience: Duration,
-) -> Result<(Arc<dyn ObjectStore>, Place), StoreError> {
+fn bucket(address: &str, patience: Duration) -> Result<(Arc<dyn ObjectStore>, Place), StoreError> {
     let address = address.trim_end_matches('/');
     let wrong = || StoreError::Address(address.to_owned());
     let (scheme, rest) = address.split_once("://").ok_or_else(wrong)?;

@@ -13,7 +13,9 @@ pub enum StoreError {
     )]
     Address(String),
     /// The address is a bucket's, and this program was built for folders alone.
-    #[error("the store {0} is a bucket, and this program was built without buckets: build it with `make build`")]
+    #[error(
+        "the store {0} is a bucket, and this program was built without buckets: build it with `make build`"
+    )]
     FoldersOnly(String),
     /// Nobody answers there.
     #[error(

@@ -1,7 +1,7 @@
 //! Collection of what no manifest reaches any more, never while a run may need it.
 use crate::atomic::WriteError;
-use crate::lock::FileLock;
 use crate::error::StoreError;
+use crate::lock::FileLock;
 use crate::objects::{Listed, Store, object_path};
 use agoge_digest::Digest;
 use std::collections::HashSet;

@@ -1,8 +1,8 @@
 //! The store itself: bytes by digest over `object_store`, verified on the way in and out, behind blocking calls.
 use crate::address::{self, Place};
+use crate::atomic::{WriteError, is_full};
 #[cfg(feature = "buckets")]
 use crate::buckets;
-use crate::atomic::{WriteError, is_full};
 use crate::error::StoreError;
 use agoge_digest::Digest;
 use bytes::Bytes;

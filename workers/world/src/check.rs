@@ -81,7 +81,9 @@ fn played(domain: &Arc<Domain>) -> Vec<Problem> {
     for split in splits {
         match cells(domain, split) {
             Ok(cells) => {
-                let played = cells.iter().filter_map(|cell| play(&mut world, cell, split));
+                let played = cells
+                    .iter()
+                    .filter_map(|cell| play(&mut world, cell, split));
                 problems.extend(played);
             }
             Err(error) => {

@@ -309,7 +309,8 @@ mod tests {
 
     #[test]
     fn ids_are_known_by_their_mark_alone() {
-        let of = |id: Value| id_lengths(&json!({"$defs": {"id": id}, "x": [{"pattern": "^[0-9]{6}$"}]}));
+        let of =
+            |id: Value| id_lengths(&json!({"$defs": {"id": id}, "x": [{"pattern": "^[0-9]{6}$"}]}));
         let marked = |pattern: &str| of(json!({"pattern": pattern, ID_MARK: true}));
         assert_eq!(marked("^[0-9]{5}$").unwrap(), [5]);
         assert!(of(json!({"pattern": "^[0-9]{5}$"})).unwrap().is_empty());

@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use agoge_controller::observe::{JobFacts, PodFacts, state};
+use agoge_crds::checker_suite::{CheckerSuiteStatus, Quarantine};
 use agoge_crds::shared::FailureRule;
-use agoge_crds::{Condition, Manifest, RunStatus, Timestamp, conditions as c};
+use agoge_crds::synthesis_job::StrategyStatus;
+use agoge_crds::{
+    Condition, GRPORunStatus, Manifest, RunStatus, SynthesisJobStatus, Timestamp, conditions as c,
+};
 use agoge_plan::ChildState;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
@@ -293,111 +297,112 @@ fn told(state: &ChildState) -> (String, String) {
     }
 }
 
-/// The last reports, as the status keeps them.
+/// Returns the figures of the last reports, as the status keeps them.
 fn figures(object: &Manifest) -> String {
-    match object {
-        Manifest::SynthesisJob(job) => {
-            let Some(status) = &job.status else {
-                return String::new();
-            };
-            let mut rows = vec![
-                [
-                    "STRATEGY",
-                    "ACCEPTED",
-                    "VALID",
-                    "TRIED",
-                    "TOKENS",
-                    "COST",
-                    "ENDED",
-                    "REJECTED BY",
-                ]
-                .map(str::to_owned),
-            ];
-            rows.extend(status.strategies.iter().map(|(name, s)| {
-                let mut rejected: Vec<(&String, &u64)> = s.rejected.iter().collect();
-                rejected.sort_by(|a, b| b.1.cmp(a.1));
-                let rejected: Vec<String> = rejected
-                    .iter()
-                    .map(|(gate, n)| format!("{gate} {n}"))
-                    .collect();
-                [
-                    name.clone(),
-                    format!("{}/{}", s.accepted, s.target),
-                    s.valid.to_string(),
-                    s.attempted.to_string(),
-                    s.tokens.to_string(),
-                    format!("{:.2}", s.cost),
-                    s.ended.clone().unwrap_or_else(|| "-".into()),
-                    rejected.join(", "),
-                ]
-            }));
-            let mut text = if rows.len() > 1 {
-                table::columns(&rows)
-            } else {
-                String::new()
-            };
-            text.push_str(&words(&[
-                ("yield", status.yield_.clone()),
-                ("rate", status.rate.clone()),
-                ("eta", status.eta.clone()),
-                ("dataset", status.digest.clone()),
-            ]));
-            text
-        }
-        Manifest::CheckerSuite(suite) => {
-            let Some(status) = &suite.status else {
-                return String::new();
-            };
-            let mut text = words(&[
-                ("mutation score", status.mutation_score.clone()),
-                ("flake", status.flake.clone()),
-                ("p95", status.p95.clone()),
-                ("suite", status.digest.clone()),
-            ]);
-            for quarantine in &status.quarantined {
-                text.push_str(&format!(
-                    "quarantined {}: {}\n",
-                    quarantine.count, quarantine.reason
-                ));
-            }
-            for score in &status.endpoints {
-                text.push_str(&format!(
-                    "{}: pass^1 {:.3} of {} tasks\n",
-                    score.endpoint, score.pass1, score.tasks
-                ));
-            }
-            text
-        }
-        Manifest::GRPORun(run) => {
-            let Some(status) = &run.status else {
-                return String::new();
-            };
-            let mut text = words(&[
-                ("reward", status.reward.clone()),
-                ("kl", status.kl.clone()),
-                ("entropy", status.entropy.clone()),
-                ("mixed", status.mixed.clone()),
-                ("tok/s", status.tokens_per_second.map(|n| n.to_string())),
-                ("checkpoint", status.checkpoint.map(|n| n.to_string())),
-                ("best", status.best.clone()),
-                ("policy", status.digest.clone()),
-            ]);
-            if !status.stages.is_empty() {
-                let mut rows =
-                    vec![["STAGE DONE", "STEPS", "TRAINED TOKENS", "SECONDS"].map(str::to_owned)];
-                rows.extend(status.stages.iter().map(|(name, stage)| {
-                    [
-                        name.clone(),
-                        stage.steps.to_string(),
-                        stage.trained_tokens.to_string(),
-                        format!("{:.0}", stage.seconds),
-                    ]
-                }));
-                text.push_str(&table::columns(&rows));
-            }
-            text
-        }
+    let figures = match object {
+        Manifest::SynthesisJob(job) => job.status.as_ref().map(synthesis),
+        Manifest::CheckerSuite(suite) => suite.status.as_ref().map(qualification),
+        Manifest::GRPORun(run) => run.status.as_ref().map(training),
+    };
+    figures.unwrap_or_default()
+}
+
+fn synthesis(status: &SynthesisJobStatus) -> String {
+    let head = [
+        "STRATEGY",
+        "ACCEPTED",
+        "VALID",
+        "TRIED",
+        "TOKENS",
+        "COST",
+        "ENDED",
+        "REJECTED BY",
+    ];
+    let mut rows = vec![head.map(str::to_owned)];
+    rows.extend(
+        status
+            .strategies
+            .iter()
+            .map(|(name, of)| strategy(name, of)),
+    );
+    let mut text = match rows.len() {
+        1 => String::new(),
+        _ => table::columns(&rows),
+    };
+    text.push_str(&words(&[
+        ("yield", status.yield_.clone()),
+        ("rate", status.rate.clone()),
+        ("eta", status.eta.clone()),
+        ("dataset", status.digest.clone()),
+    ]));
+    text
+}
+
+fn strategy(name: &str, of: &StrategyStatus) -> [String; 8] {
+    let mut rejected: Vec<(&String, &u64)> = of.rejected.iter().collect();
+    rejected.sort_by(|a, b| b.1.cmp(a.1));
+    let rejected: Vec<String> = rejected
+        .iter()
+        .map(|(gate, n)| format!("{gate} {n}"))
+        .collect();
+    [
+        name.to_owned(),
+        format!("{}/{}", of.accepted, of.target),
+        of.valid.to_string(),
+        of.attempted.to_string(),
+        of.tokens.to_string(),
+        format!("{:.2}", of.cost),
+        of.ended.clone().unwrap_or_else(|| "-".into()),
+        rejected.join(", "),
+    ]
+}
+
+fn qualification(status: &CheckerSuiteStatus) -> String {
+    let mut text = words(&[
+        ("mutation score", status.mutation_score.clone()),
+        ("flake", status.flake.clone()),
+        ("p95", status.p95.clone()),
+        ("suite", status.digest.clone()),
+    ]);
+    for Quarantine { reason, count } in &status.quarantined {
+        text.push_str(&format!("quarantined {count}: {reason}\n"));
     }
+    for score in &status.endpoints {
+        text.push_str(&format!(
+            "{}: pass^1 {:.3} of {} tasks\n",
+            score.endpoint, score.pass1, score.tasks
+        ));
+    }
+    text
+}
+
+fn training(status: &GRPORunStatus) -> String {
+    let mut text = words(&[
+        ("reward", status.reward.clone()),
+        ("kl", status.kl.clone()),
+        ("entropy", status.entropy.clone()),
+        ("mixed", status.mixed.clone()),
+        ("tok/s", status.tokens_per_second.map(|n| n.to_string())),
+        ("checkpoint", status.checkpoint.map(|n| n.to_string())),
+        ("best", status.best.clone()),
+        ("policy", status.digest.clone()),
+    ]);
+    if !status.stages.is_empty() {
+        let head = ["STAGE DONE", "STEPS", "TRAINED TOKENS", "SECONDS"];
+        let stages = status.stages.iter().map(|(name, stage)| {
+            [
+                name.clone(),
+                stage.steps.to_string(),
+                stage.trained_tokens.to_string(),
+                format!("{:.0}", stage.seconds),
+            ]
+        });
+        let rows: Vec<_> = std::iter::once(head.map(str::to_owned))
+            .chain(stages)
+            .collect();
+        text.push_str(&table::columns(&rows));
+    }
+    text
 }
 
 /// `a 1   b 2` of those that are known, as a line.

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use agoge_contract::TrainStage;
 use agoge_artifacts::Point;
+use agoge_contract::TrainStage;
 use agoge_crds::report::TrainReport;
 use agoge_learner::passk::{Estimate, paired_difference};
 use agoge_store::{Digest, Store};

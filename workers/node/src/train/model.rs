@@ -113,7 +113,10 @@ mod tests {
         for path in [by_record, by_folder] {
             assert_eq!(files(&store, &path).unwrap(), before, "{path}");
             let found = folder(&store, &path, &dir.path().join("to")).unwrap();
-            assert_eq!(std::fs::read(found.join("model.safetensors")).unwrap(), b"one");
+            assert_eq!(
+                std::fs::read(found.join("model.safetensors")).unwrap(),
+                b"one"
+            );
         }
     }
 

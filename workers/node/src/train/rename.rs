@@ -48,7 +48,8 @@ impl Names<'_> {
             // Names keep their first digit above 0, so that a number stays one of as many digits.
             Value::Number(number) if number.is_u64() => {
                 let name = self.text(&number.to_string());
-                name.parse::<u64>().map_or(Value::Number(number), Value::from)
+                name.parse::<u64>()
+                    .map_or(Value::Number(number), Value::from)
             }
             Value::Array(items) => items.into_iter().map(|item| self.value(item)).collect(),
             Value::Object(map) => Value::Object(self.object(map)),
@@ -169,11 +170,20 @@ mod tests {
             assert!(id.len() == 5 && id != "73211", "{id}");
             let given = &new[1].tool_calls[0].arguments;
             let number: u64 = id.parse().unwrap();
-            assert_eq!((&given["parcel"], &given["days"]), (&number.into(), &5.into()));
-            assert_eq!((&given["sum"], &given["share"]), (&123_456.into(), &73211.5.into()));
+            assert_eq!(
+                (&given["parcel"], &given["days"]),
+                (&number.into(), &5.into())
+            );
+            assert_eq!(
+                (&given["sum"], &given["share"]),
+                (&123_456.into(), &73211.5.into())
+            );
             assert_eq!(given["many"], serde_json::json!([id, number, null]));
             let to = given["by"][id]["to"].as_str().unwrap();
-            assert!(to.starts_with(&format!("at {id}, ")) && !to.contains("48590"), "{to}");
+            assert!(
+                to.starts_with(&format!("at {id}, ")) && !to.contains("48590"),
+                "{to}"
+            );
             assert_eq!(new[2].content, format!("{{\"id\": {id}}}"));
         }
         assert_eq!(renamed(&messages, &[], 1), messages);

@@ -120,7 +120,8 @@ impl Check<'_> {
             let path = &condition.path;
             if self.template.root(path).is_none() {
                 let name = &branch.name;
-                let message = format!("branch `{name}` has a condition on `{path}`, which is no fact");
+                let message =
+                    format!("branch `{name}` has a condition on `{path}`, which is no fact");
                 self.add(self.of_branch(branch, path), message, BEGIN);
             }
         }
@@ -195,7 +196,11 @@ impl Check<'_> {
     fn held_back(&mut self, wording: &Wording) {
         let line = self.of_wording(wording, "hold:");
         let facts = &self.template.facts;
-        for name in wording.hold.iter().filter(|name| !facts.contains_key(*name)) {
+        for name in wording
+            .hold
+            .iter()
+            .filter(|name| !facts.contains_key(*name))
+        {
             let of = &wording.name;
             let message = format!("wording `{of}` holds back `{name}`, which is no fact");
             self.add(line, message, "name a fact");
@@ -228,7 +233,8 @@ impl Check<'_> {
         for name in template.facts.keys() {
             match (named.contains(&name.as_str()), wording.hold.contains(name)) {
                 (true, true) => {
-                    let message = format!("the opening tells `{name}`, which its wording holds back");
+                    let message =
+                        format!("the opening tells `{name}`, which its wording holds back");
                     self.add(line, message, "leave it out");
                 }
                 (false, false) => {
