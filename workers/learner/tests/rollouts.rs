@@ -3,8 +3,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use agoge_dialogue::{ByteVocab, Renderer, renderer};
+use agoge_dialogue::{ByteVocab, Message, Renderer, SampleKey, renderer};
 use agoge_learner::LearnerError;
 use agoge_learner::arena::Arena;
 use agoge_learner::parallel::Parallelism;
@@ -70,7 +72,7 @@ impl Stage {
             .collect()
     }
 
-    fn play(&self, arena: &mut Arena, seats: &[Seat<'_>]) -> Vec<String> {
+    fn play(&self, arena: &mut Arena, seats: &[Seat<'_>]) -> Vec<Trajectory> {
         let player = Player {
             decoder: &self.decoder,
             vocab: &self.vocab,
@@ -80,7 +82,6 @@ impl Stage {
         };
         let agent = Agent::Policy(player);
         let played = arena.play(seats, agent, User::Scripted, 1, |_| Ok(()));
-        let text = |one: &Trajectory| serde_json::to_string(one).unwrap();
         let played = played.unwrap();
         for (one, seat) in played.iter().zip(seats) {
             assert_eq!((one.group, one.member), (seat.group, seat.member));
@@ -91,8 +92,12 @@ impl Stage {
                     .all(|(s, v)| *v == if *s { 7 } else { 0 })
             );
         }
-        played.iter().map(text).collect()
+        played
     }
+}
+
+fn text(played: &[Trajectory]) -> String {
+    serde_json::to_string(played).unwrap()
 }
 
 #[test]
@@ -101,23 +106,21 @@ fn the_bits_do_not_depend_on_threads_or_on_the_process_that_plays_a_piece() {
     let seats = stage.seats();
     let whole = stage.play(&mut stage.arena(Parallelism::repeatable(1, PIECES)), &seats);
     let mut many = stage.arena(Parallelism::repeatable(3, PIECES));
-    assert_eq!(stage.play(&mut many, &seats), whole);
-    assert_eq!(
-        stage.play(&mut many, &seats),
-        whole,
-        "nothing is left of the last play"
-    );
+    for _ in 0..2 {
+        assert_eq!(text(&stage.play(&mut many, &seats)), text(&whole));
+    }
     // A rollout server plays each piece at a table of its own.
     let mut server = stage.arena(Parallelism::repeatable(1, 1));
     server.set_slots(SLOTS);
-    let apart: Vec<String> = shares(seats.len(), PIECES)
+    let apart: Vec<Trajectory> = shares(seats.len(), PIECES)
         .flat_map(|share| stage.play(&mut server, &seats[share]))
         .collect();
-    assert_eq!(apart, whole);
-    let lengths: std::collections::BTreeSet<usize> = whole.iter().map(String::len).collect();
+    assert_eq!(text(&apart), text(&whole));
+    let lengths = whole.iter().map(|one| one.transcript.ids.len());
+    let lengths: std::collections::BTreeSet<usize> = lengths.collect();
     assert!(
         lengths.len() > 3,
-        "episodes of one length are no test of refilling"
+        "places are not taken again one by one: {lengths:?}"
     );
 }
 
@@ -126,15 +129,18 @@ fn a_play_ends_soon_after_it_is_cancelled() {
     let stage = Stage::new();
     let seats = stage.seats();
     let mut arena = stage.arena(Parallelism::of_cores(2));
-    let script = |_: &Task, _: &[agoge_dialogue::Message], _: &agoge_dialogue::SampleKey| {
-        std::thread::sleep(std::time::Duration::from_millis(60));
-        agoge_dialogue::Message::assistant("What is the number of the parcel?")
+    let turns = AtomicUsize::new(0);
+    let script = |_: &Task, _: &[Message], _: &SampleKey| {
+        turns.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(60));
+        Message::assistant("What is the number of the parcel?")
     };
     let agent = Agent::Script(&script);
-    let mut calls = 0;
     let ended = arena.play(&seats, agent, User::Scripted, 1, |_| {
-        calls += 1;
         Err(LearnerError::Stopped)
     });
-    assert!(matches!(ended, Err(LearnerError::Stopped)) && calls > 0);
+    assert!(matches!(ended, Err(LearnerError::Stopped)));
+    // The whole play has three turns for each seat.
+    let turns = turns.into_inner();
+    assert!(turns < 2 * seats.len(), "{turns} turns");
 }
