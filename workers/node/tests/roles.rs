@@ -229,7 +229,7 @@ fn input_that_cannot_be_ends_with_code_2_and_says_which_field() {
         (
             "qualify",
             qualify_from(json!({"inline": [{"id": 7}]}), None),
-            "spec.source.inline[0] is no task",
+            "spec.source.inline[0] is not a task",
         ),
         (
             "score",

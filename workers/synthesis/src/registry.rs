@@ -117,7 +117,7 @@ fn entry<S: Strategy>() -> StrategyEntry {
         settings.meta_schema = None;
     });
     let schema = settings.into_generator().into_root_schema_for::<S>();
-    let mut parameters = serde_json::to_value(schema).unwrap_or_default();
+    let mut parameters = plain_enums(serde_json::to_value(schema).unwrap_or_default());
     if let Value::Object(map) = &mut parameters {
         map.retain(|key, _| matches!(key.as_str(), "type" | "properties" | "required"));
     }
@@ -128,4 +128,35 @@ fn entry<S: Strategy>() -> StrategyEntry {
         evolves: S::plan().is_some(),
         parameters,
     }
+}
+
+/// Writes an enum whose variants have descriptions as a list of its values, which is the form that a CustomResourceDefinition
+/// takes.
+fn plain_enums(schema: Value) -> Value {
+    match schema {
+        Value::Object(map) => {
+            let mut plain = Map::new();
+            for (key, value) in map {
+                match values(&value).filter(|_| key == "oneOf") {
+                    Some(values) => {
+                        plain.insert("type".into(), "string".into());
+                        plain.insert("enum".into(), values.into());
+                    }
+                    None => {
+                        plain.insert(key, plain_enums(value));
+                    }
+                }
+            }
+            Value::Object(plain)
+        }
+        Value::Array(items) => items.into_iter().map(plain_enums).collect(),
+        other => other,
+    }
+}
+
+/// Returns the values of a list of variants, if it is one.
+fn values(variants: &Value) -> Option<Vec<Value>> {
+    let each = variants.as_array()?.iter();
+    let each: Option<Vec<&Vec<Value>>> = each.map(|v| v.get("enum")?.as_array()).collect();
+    Some(each?.into_iter().flatten().cloned().collect())
 }
