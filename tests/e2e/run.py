@@ -83,11 +83,25 @@ class Run(Stage):
             # Not before the model has been asked: what it answered must outlive the shard.
             wait("an attempt of sea", lambda: self.cluster.status("synthesisjob").get("strategies", {}).get("sea", {}).get("attempted"), 900)
         self.kill("a shard", pod)
-        wait("the SynthesisJob's end", lambda: self.cluster.status("synthesisjob").get("phase") in ENDED, 3600 if self.real else 600)
+        running = []
+        wait("the SynthesisJob's end", lambda: self.watch_lineage(running), 3600 if self.real else 600)
         status = self.cluster.status("synthesisjob")
+        self.figures["lineageWhileRunning"] = running
+        if self.real:
+            # Recorded answers come so fast that a whole job fits between two statuses.
+            self.check("generation, plan, yield and decision are status while the job runs", any(entry["generations"] for entry in running), running)
         self.check("synthesis is Complete though a shard was killed", status["phase"] == "Complete", status.get("conditions"))
         self.check("generations are status", len(status.get("lineage", [])) >= 1, status.get("lineage"))
         self.figures["synthesis"] = {k: status.get(k) for k in ("accepted", "attempted", "valid", "generation", "yield")}
+
+    def watch_lineage(self, running):
+        """Notes each state of the lineage while the job runs. Returns whether it has ended."""
+        status = self.cluster.status("synthesisjob")
+        generations = [{key: g.get(key) for key in ("generation", "digest", "yield", "outcome")} for g in status.get("lineage", [])]
+        entry = {"generation": status.get("generation"), "plan": status.get("plan"), "generations": generations}
+        if status.get("phase") == "Running" and (not running or running[-1] != entry):
+            running.append(entry)
+        return status.get("phase") in ENDED
 
     def qualification(self):
         wait("the CheckerSuite's end", lambda: self.cluster.status("checkersuite").get("phase") in ENDED, 600)
