@@ -390,7 +390,7 @@ mod tests {
         impl Batching for Broken {
             type Error = String;
             fn waiting(&self) -> usize {
-                1
+                2
             }
             fn step(&self) -> Result<(), String> {
                 Err("broken".into())
