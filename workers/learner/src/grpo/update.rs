@@ -437,9 +437,7 @@ pub(super) mod tests {
     fn a_gradient_that_is_not_finite_is_skipped_and_counted() {
         let decoder = tiny();
         let before = snapshot(&decoder);
-        let mut broken = played(&GOOD, Some(1.0));
-        broken.transcript.logprobs[4] = f32::NAN;
-        let members = [broken, played(&BAD, Some(0.0))];
+        let members = [played(&GOOD, Some(f64::NAN)), played(&BAD, Some(0.0))];
         let step = train(&decoder, setup(ObjectiveSpec::default()), 1, &members);
         assert_eq!((step.skipped_updates, step.grad_norm), (1, 0.0));
         assert!(step.loss.is_nan());
