@@ -496,7 +496,7 @@ fn rollouts(numbers: &mut Numbers) -> Vec<Value> {
                 add(text, trained, numbers);
             }
             json!({
-                "task": format!("template-{n:04}"), "branch": BRANCHES[n % 9].1, "reward": if n == 47 { Value::Null } else { json!(reward) },
+                "task": format!("template-{n:04}"), "branch": BRANCHES[n % 9].1, "arm": "grpo", "reward": if n == 47 { Value::Null } else { json!(reward) },
                 "end": if n == 47 { json!({ "kind": "infra", "detail": "the sandbox did not start" }) } else { json!({ "kind": "closed" }) },
                 "verdict": { "pass": reward == 1, "score": f64::from(reward), "killed": null, "parts": [
                     { "name": "finalState", "pass": reward == 1, "evidence": if reward == 1 { "" } else { "parcels/48213 held: expected true, is false" } }] },
