@@ -177,6 +177,10 @@ fn a_result_is_read_whole_or_packed_and_a_lost_one_is_made_again() {
                 ..Generation::default()
             })
             .collect(),
+        // Enough that the summary must be packed.
+        rejected: (0..16)
+            .map(|gate| (format!("a-gate-with-a-rather-long-name-{gate}"), 1))
+            .collect(),
         ..SynthesisReport::default()
     };
     let packed = Termination::success(&long, Some("sha256:a"));
