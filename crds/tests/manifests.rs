@@ -121,7 +121,7 @@ fn every_planted_error_names_its_field_and_a_way_out() {
             "domain: courier",
             "domain: Courier",
             "spec.domain",
-            "small letters",
+            "lower-case letters",
         ),
         (
             JOB,
@@ -171,7 +171,7 @@ fn every_planted_error_names_its_field_and_a_way_out() {
             "  name: courier",
             "  name: Courier_1",
             "metadata.name",
-            "small letters",
+            "lower-case letters",
         ),
         (
             JOB,
