@@ -48,7 +48,7 @@ impl Bound<'_> {
                 .ok_or_else(|| format!("`{pattern}` has a `{{` without its `}}`"))?;
             let value = self
                 .get(path)
-                .ok_or_else(|| format!("`{{{path}}}` stands for nothing"))?;
+                .ok_or_else(|| format!("`{{{path}}}` names neither a fact nor a linked record"))?;
             filled.push_str(before);
             filled.push_str(&text(&value));
             rest = left;
@@ -66,7 +66,7 @@ impl Bound<'_> {
         match alone {
             Some(path) => self
                 .get(path)
-                .ok_or_else(|| format!("`{pattern}` stands for nothing")),
+                .ok_or_else(|| format!("`{pattern}` names neither a fact nor a linked record")),
             None => self.fill(pattern).map(Value::from),
         }
     }

@@ -108,7 +108,7 @@ fn python_that_the_sandbox_cannot_run_is_told_with_its_line() {
     folder.tells("tools.py", Some(39), "no class inheritance");
     let folder = Folder::new();
     folder.append("tools.py", "\n\ndef broken(:\n");
-    folder.tells("tools.py", Some(36), "no Python");
+    folder.tells("tools.py", Some(36), "not Python");
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn what_a_template_says_wrongly_is_told_with_its_line() {
             "outputs: [renewed]",
             "outputs: [\"{member.plan}\", \"{card}\"]",
             16,
-            "`{card}` stands for nothing",
+            "`{card}` names neither a fact nor a linked record",
         ),
         (
             "member.owes == false",
