@@ -45,7 +45,13 @@ fn what_0_2_0_wrote_is_read() {
 
     let suite: QualifiedSuite = round_trip("suite.json");
     assert_eq!(suite.suite.qualified, 67);
-    assert!(!suite.instances[0].messages.is_empty() && suite.qualifications[0].qualified);
+    let (instance, judged) = (&suite.instances[0], &suite.qualifications[0]);
+    assert_eq!(
+        (instance.task.id.as_str(), instance.strategy.as_str()),
+        (judged.task.as_str(), "sea")
+    );
+    assert!(instance.task.checker.is_some());
+    assert!(judged.qualified && judged.mutants.tried == 20);
 
     let supervised: StageRecord = round_trip("stage-agentSFT.json");
     assert_eq!(supervised.epochs().count(), 2);

@@ -131,11 +131,7 @@ pub fn named(manifest: &Manifest) -> Vec<(String, EndpointBinding)> {
     let mut found: Vec<(String, EndpointBinding)> = match manifest {
         Manifest::SynthesisJob(job) => {
             // Only strategies that ask a model need the address of one.
-            let asks = job
-                .spec
-                .strategies
-                .iter()
-                .any(|s| s.name.asks_models());
+            let asks = job.spec.strategies.iter().any(|s| s.name.asks_models());
             match job.spec.models.as_ref().filter(|_| asks) {
                 Some(models) => [
                     ("writer", &models.writer),

@@ -265,7 +265,10 @@ fn an_assignment_of_another_version_or_role_is_refused_by_the_name_of_what_diffe
     };
     let mut older = whole.clone();
     older["spec"]["strategy"]["target"] = json!({"accepted": 10, "valid": 3});
-    older["spec"].as_object_mut().unwrap().remove("deterministic");
+    older["spec"]
+        .as_object_mut()
+        .unwrap()
+        .remove("deterministic");
     let (code, told) = refused("synthesize", &older);
     assert_eq!(code, Some(3), "{told}");
     assert!(told.contains("missing field `deterministic`"), "{told}");

@@ -6,8 +6,8 @@
 
 use std::path::PathBuf;
 
-use agoge_contract::TrainStage;
 use agoge_artifacts::{Scorecard, Trajectory};
+use agoge_contract::TrainStage;
 use agoge_crds::grpo_run::{Arm, EvaluationSpec, GrpoSpec};
 use agoge_crds::shared::EndpointBinding;
 use agoge_dialogue::Message;

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use agoge_contract::TrainWork;
 use agoge_artifacts::QualifiedSuite;
+use agoge_contract::TrainWork;
 use agoge_learner::certify::Dialogue;
 use agoge_store::Store;
 use agoge_world::{Split, Task};
