@@ -8,7 +8,7 @@
 //! | record of a training stage | `stage` | [`StageRecord`] |
 //!
 //! Writers and readers use these types and no other: workers, the report, the export, qualification and resume. Each
-//! artifact carries its format version ([`format`]); a reader refuses a version that it does not know and names it.
+//! artifact carries its format version ([`mod@format`]); a reader refuses a version that it does not know and names it.
 #![forbid(unsafe_code)]
 
 pub mod attempt;

@@ -2,12 +2,12 @@
 //!
 //! Expected flow:
 //! 1. Take the newest version of the object: the watch's, or what this process has written since.
-//! 2. [`dereference`]: collect its children and references, and resolve names for the children to start.
-//! 3. [`validate`]: a child with a name that cannot be resolved becomes an observation.
-//! 4. [`build`]: render the children to start; compute the desired children and status.
-//! 5. [`update_status`]: write the status if it differs. It says what children are made from (digests, attempts), and is
+//! 2. `dereference`: collect its children and references, and resolve names for the children to start.
+//! 3. `validate`: a child with a name that cannot be resolved becomes an observation.
+//! 4. `build`: render the children to start; compute the desired children and status.
+//! 5. `update_status`: write the status if it differs. It says what children are made from (digests, attempts), and is
 //!    written before they start. If children need nothing of it, they start first, and steps 2 to 4 are repeated.
-//! 6. [`apply`]: start children, stop those that are not wanted, delete an object that has outlived its time.
+//! 6. `apply`: start children, stop those that are not wanted, delete an object that has outlived its time.
 //!
 //! Guarantees: a replica that does not lead writes nothing. Children that exist are never changed. Nothing is written when
 //! nothing changed. Any step may be the last one before a crash: the next reconcile continues from what exists.
