@@ -35,13 +35,16 @@ pub fn find(name: &str) -> Option<Registered> {
     all.find(|strategy| strategy.name == name)
 }
 
+/// The function that runs a strategy with its parameters.
+type Run = for<'a> fn(&Map<String, Value>, Job, &'a dyn Fn(&Progress)) -> Running<'a>;
+
 /// A strategy of the registry.
 #[derive(Clone, Copy)]
 pub struct Registered {
     name: &'static str,
     entry: fn() -> StrategyEntry,
     read: fn(&Map<String, Value>) -> Result<Value, Refused>,
-    run: for<'a> fn(&Map<String, Value>, Job, &'a dyn Fn(&Progress)) -> Running<'a>,
+    run: Run,
 }
 
 impl Registered {
