@@ -264,7 +264,7 @@ impl Batching for Engines<'_> {
 /// Returns the ids of an agent's sequence at most.
 fn length(rules: &Rules, player: Player<'_>) -> usize {
     let all = rules.max_trajectory_tokens.map(|tokens| tokens as usize);
-    let all = all.unwrap_or(player.decoder.config().max_position_embeddings);
+    let all = all.unwrap_or_else(|| player.decoder.config().max_position_embeddings);
     all + rules.max_agent_tokens as usize
 }
 

@@ -252,8 +252,6 @@ pub(crate) fn object_path(digest: &Digest) -> String {
     format!("objects/{first}/{rest}")
 }
 
-/// The innermost reason of an error, in one line.
-
 #[cfg(test)]
 mod tests {
     use super::*;
