@@ -14,6 +14,10 @@ pub(crate) enum Place {
     /// A folder, in its canonical form.
     Folder(PathBuf),
     /// Anything else: its address without a slash at the end.
+    #[cfg_attr(
+        not(feature = "buckets"),
+        expect(dead_code, reason = "a build for folders alone opens no bucket")
+    )]
     Bucket(String),
 }
 
