@@ -29,7 +29,27 @@ struct Voice<'a> {
     heard: usize,
 }
 
-impl Voice<'_> {
+impl<'a> Voice<'a> {
+    /// A model at the beginning of an episode, which has not seen `unseen` yet.
+    fn new(
+        format: Format<'a>,
+        role: Role,
+        sampler: &'a dyn Sampler,
+        sequence: u64,
+        key: SampleKey,
+        unseen: Vec<u32>,
+    ) -> Self {
+        Self {
+            format,
+            role,
+            sampler,
+            sequence,
+            key,
+            unseen,
+            heard: 0,
+        }
+    }
+
     /// The ids that a turn begins with: all that came since the last one, and the prefix that makes the model speak.
     fn append(&mut self, view: View<'_>, hears: impl Fn(&&Message) -> bool) -> Vec<u32> {
         let Format { vocab, renderer } = self.format;
@@ -104,15 +124,7 @@ impl<'a> Policy<'a> {
         let Format { vocab, renderer } = format;
         let unseen = renderer.open(vocab, system(domain, renderer), &domain.tools);
         Self {
-            voice: Voice {
-                format,
-                role: Role::Assistant,
-                sampler,
-                sequence,
-                key,
-                unseen,
-                heard: 0,
-            },
+            voice: Voice::new(format, Role::Assistant, sampler, sequence, key, unseen),
             transcript: Transcript::default(),
         }
     }
@@ -157,15 +169,14 @@ impl<'a> UserModel<'a> {
         task: &Task,
     ) -> Self {
         let Format { vocab, renderer } = format;
-        Self(Voice {
+        Self(Voice::new(
             format,
-            role: Role::User,
+            Role::User,
             sampler,
             sequence,
             key,
-            unseen: renderer.open(vocab, &task.user.instruction, &[]),
-            heard: 0,
-        })
+            renderer.open(vocab, &task.user.instruction, &[]),
+        ))
     }
 }
 
