@@ -197,7 +197,17 @@ impl Kept {
         for file in self.store.list(&self.prefix)? {
             self.store.delete(&file.path)?;
         }
-        Ok(())
+        // A worker that was killed while it wrote leaves a staged file, which no listing shows.
+        let Some(root) = self.store.folder() else {
+            return Ok(());
+        };
+        let folder = root.join(&self.prefix);
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(WriteError::at("remove the folder", &folder)(error).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn head(&self) -> String {
@@ -498,6 +508,20 @@ mod tests {
         }
         stop.store(true, Ordering::Relaxed);
         writer.join().unwrap();
+    }
+
+    #[test]
+    fn a_staged_file_of_a_killed_writer_goes_with_the_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path().join("store")).unwrap();
+        let work = dir.path().join("work");
+        write_atomic(work.join("a.jsonl"), "line").unwrap();
+        let mut kept = Kept::claim(&store, "run/0", &[]).unwrap();
+        kept.keep(&work).unwrap();
+        let copy = store.folder().unwrap().join("kept/run/0");
+        std::fs::write(copy.join("manifest.json#1"), "half").unwrap();
+        kept.clear().unwrap();
+        assert!(!copy.exists());
     }
 
     #[test]
