@@ -68,6 +68,13 @@ pub struct GRPORunSpec {
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("deterministic cannot be changed; make a new GRPORun"))]
     pub deterministic: bool,
+    /// Number of lanes, only with `deterministic: true`. The work of a step is divided among the lanes, and each is one batch
+    /// that keeps one core busy: more lanes use more cores. Results depend on this number and not on the number of cores.
+    /// Without `deterministic` it is ignored: there is a lane for each core.
+    #[serde(default = "default_lanes")]
+    #[schemars(range(min = 1, max = 64))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("lanes cannot be changed; make a new GRPORun"))]
+    pub lanes: u32,
     /// Seed of weights, task order and sampling.
     #[serde(default)]
     #[schemars(range(min = 0, max = 9_007_199_254_740_991_i64))]
@@ -87,6 +94,13 @@ pub struct GRPORunSpec {
     /// Pod settings of its workers.
     #[serde(default)]
     pub worker: WorkerTemplate,
+}
+
+/// The lanes of a deterministic run that names no other number.
+pub const DEFAULT_LANES: u32 = 4;
+
+fn default_lanes() -> u32 {
+    DEFAULT_LANES
 }
 
 /// A reference to a suite, with the requirements it must meet.

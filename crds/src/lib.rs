@@ -44,10 +44,5 @@ pub const API_VERSION: &str = "agoge.dev/v1alpha1";
 /// Returns `sha256:` and the hexadecimal digest of a text.
 #[must_use]
 pub fn digest(text: &str) -> String {
-    use sha2::{Digest, Sha256};
-    let hex: String = Sha256::digest(text.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("sha256:{hex}")
+    agoge_digest::Digest::of(text.as_bytes()).into()
 }

@@ -43,7 +43,7 @@ pub struct SynthesisReport {
     pub digest: Option<String>,
 }
 
-/// Progress and result of a `Qualify` child.
+/// Progress and result of a `Qualify` child; of a `Score` child the endpoints.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct QualifyReport {
@@ -97,6 +97,62 @@ pub struct TrainReport {
     pub arms: BTreeMap<String, ArmStatus>,
     /// Digest of the artifact.
     pub digest: Option<String>,
+}
+
+/// A report of a child, by the kind of its work.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// Of a `Synthesize` child.
+    Synthesis(Box<SynthesisReport>),
+    /// Of a `Qualify` or `Score` child.
+    Qualify(Box<QualifyReport>),
+    /// Of a `Train` or `Rollout` child.
+    Train(Box<TrainReport>),
+}
+
+impl Report {
+    /// Merges the reports of the shards of one child: the sum for synthesis, the first shard's report for everything else.
+    /// Returns none where there are no reports.
+    #[must_use]
+    pub fn of_shards(shards: Vec<Self>) -> Option<Self> {
+        let synthesis = shards.iter().filter_map(|shard| match shard {
+            Self::Synthesis(report) => Some((**report).clone()),
+            _ => None,
+        });
+        let synthesis: Vec<SynthesisReport> = synthesis.collect();
+        if synthesis.is_empty() {
+            return shards.into_iter().next();
+        }
+        let sum = SynthesisReport::of_shards(&synthesis);
+        Some(Self::Synthesis(Box::new(sum)))
+    }
+
+    /// Returns the report if it is one of synthesis.
+    #[must_use]
+    pub fn synthesis(&self) -> Option<&SynthesisReport> {
+        match self {
+            Self::Synthesis(report) => Some(report),
+            _ => None,
+        }
+    }
+
+    /// Returns the report if it is one of qualification.
+    #[must_use]
+    pub fn qualify(&self) -> Option<&QualifyReport> {
+        match self {
+            Self::Qualify(report) => Some(report),
+            _ => None,
+        }
+    }
+
+    /// Returns the report if it is one of training.
+    #[must_use]
+    pub fn train(&self) -> Option<&TrainReport> {
+        match self {
+            Self::Train(report) => Some(report),
+            _ => None,
+        }
+    }
 }
 
 impl SynthesisReport {
@@ -206,6 +262,22 @@ mod tests {
             SynthesisReport::of_shards(&[b.clone(), a.clone()]).digest,
             "the order of shards counts"
         );
+        let of = |report: &SynthesisReport| Report::Synthesis(Box::new(report.clone()));
+        let sum = Report::of_shards(vec![of(&a), of(&b)]);
+        assert_eq!(sum.as_ref().and_then(Report::synthesis), Some(&both));
+        let rank = |step| {
+            let report = TrainReport {
+                step,
+                ..TrainReport::default()
+            };
+            Report::Train(Box::new(report))
+        };
+        assert_eq!(
+            Report::of_shards(vec![rank(3), rank(4)]),
+            Some(rank(3)),
+            "ranks train the same step"
+        );
+        assert_eq!(Report::of_shards(vec![]), None);
         let unfinished = SynthesisReport { digest: None, ..b };
         assert_eq!(
             SynthesisReport::of_shards(&[a, unfinished]).digest,

@@ -4,8 +4,9 @@
 //! that a manifest may use and the schema of `parameters`. A program that has further strategies adds them by [`extend`].
 
 use std::collections::BTreeMap;
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::OnceLock;
 
+use parking_lot::RwLock;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -49,7 +50,7 @@ pub fn extend(entries: Vec<StrategyEntry>) -> Result<(), String> {
     if CATALOG.get().is_some() {
         return Err("the catalog of strategies is in use already; add strategies first".into());
     }
-    *EXTRA.write().unwrap_or_else(PoisonError::into_inner) = entries;
+    *EXTRA.write() = entries;
     Ok(())
 }
 
@@ -58,8 +59,7 @@ pub fn extend(entries: Vec<StrategyEntry>) -> Result<(), String> {
 pub fn catalog() -> &'static [StrategyEntry] {
     CATALOG.get_or_init(|| {
         let mut all = built_in();
-        let extra = EXTRA.read().unwrap_or_else(PoisonError::into_inner);
-        all.extend(extra.iter().cloned());
+        all.extend(EXTRA.read().iter().cloned());
         all
     })
 }

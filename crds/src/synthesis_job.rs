@@ -52,7 +52,8 @@ pub struct SynthesisJobSpec {
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("the domain cannot be changed; make a new SynthesisJob"))]
     pub domain: String,
-    /// The strategies that make instances, each with a target of its own.
+    /// The strategies that make instances, each with a target of its own. They run one after another, those that ask no model
+    /// first, and none makes an instance that an earlier one has made.
     #[schemars(length(min = 1, max = 8))]
     #[x_kube(
         validation = Rule::new("self.all(a, self.exists_one(b, b.name == a.name))").message("a strategy is listed twice; list each once"),
@@ -66,8 +67,8 @@ pub struct SynthesisJobSpec {
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == oldSelf").message("evolution cannot be changed; make a new SynthesisJob"))]
     pub evolution: Evolution,
-    /// The budget. When a bound is reached the job is Complete with reason BudgetExhausted and keeps what it has made. Tokens and
-    /// dollars are divided by weight over the strategies that ask models.
+    /// The budget. When a bound is reached the job is Complete with reason BudgetExhausted and keeps what it has made. Tokens,
+    /// dollars and time are divided by weight over the strategies that ask models; what one leaves over goes to the others.
     #[serde(default)]
     pub budget: Budget,
     /// Instances in flight at once, over all workers of a strategy; the dataset does not depend on it. Unset: as many as the
@@ -108,7 +109,7 @@ pub struct StrategySpec {
     pub name: StrategyName,
     /// The number of instances at which it has made enough.
     pub target: Target,
-    /// Its share of workers and of the budget beside the other strategies.
+    /// Its share of the budget beside the other strategies that ask models.
     #[serde(default = "one")]
     #[schemars(range(min = 1, max = 100))]
     pub weight: u32,
@@ -131,10 +132,10 @@ pub struct Target {
 #[serde(rename_all = "camelCase")]
 pub struct SplitShare {
     /// The part.
-    pub split: SplitName,
+    pub split: Split,
     /// The frequency of each branch of the policy.
     #[serde(default)]
-    pub mix: MixName,
+    pub mix: Mix,
     /// Its share: parts of the sum over all splits.
     #[schemars(range(min = 1, max = 10_000))]
     pub share: u32,
@@ -143,10 +144,10 @@ pub struct SplitShare {
 /// A part of the data. Records and combinations of intent, condition and wording of `heldout` occur in no other; `unseen`
 /// is whole templates that occur in no other.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "camelCase")]
-pub enum SplitName {
+pub enum Split {
     /// Demonstrations.
     TrainSft,
     /// Tasks of reinforcement learning.
@@ -157,10 +158,23 @@ pub enum SplitName {
     Unseen,
 }
 
+impl Split {
+    /// Returns the name of the split, as manifests write it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TrainSft => "trainSft",
+            Self::TrainRl => "trainRl",
+            Self::Heldout => "heldout",
+            Self::Unseen => "unseen",
+        }
+    }
+}
+
 /// The frequency of each branch of the policy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub enum MixName {
+pub enum Mix {
     /// As in life: corner cases are rare.
     Natural,
     /// Every branch as often as the others.

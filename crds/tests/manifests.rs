@@ -292,6 +292,8 @@ fn every_planted_error_names_its_field_and_a_way_out() {
             "spec.topology.trainers",
             "trainers: 1",
         ),
+        (RUN, "seed: 1", "lanes: 0", "spec.lanes", "at least 1"),
+        (RUN, "seed: 1", "lanes: 65", "spec.lanes", "at most 64"),
         (
             RUN,
             "seed: 1",

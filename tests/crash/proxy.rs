@@ -1,8 +1,8 @@
 //! Between one operator and the API server: writes are numbered, and one of them is cut.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use kube::Client;
 use kube::client::Body;
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
@@ -121,7 +122,7 @@ impl Proxy {
 
     /// The writes so far.
     pub fn writes(&self) -> Vec<Write> {
-        lock(&self.shared.writes).clone()
+        self.shared.writes.lock().clone()
     }
 
     /// True when the cut was made.
@@ -139,7 +140,7 @@ impl Proxy {
         if self.shared.under_way.load(Ordering::SeqCst) > 0 {
             Duration::ZERO
         } else {
-            lock(&self.shared.quiet_since).elapsed()
+            self.shared.quiet_since.lock().elapsed()
         }
     }
 }
@@ -148,10 +149,6 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
@@ -197,7 +194,7 @@ async fn answer(
         .send(Request::from_parts(parts, Body::from(body)))
         .await?;
     if let Some(at) = number.filter(|_| answer.status() == StatusCode::NOT_FOUND) {
-        lock(&shared.writes)[at].late = true;
+        shared.writes.lock()[at].late = true;
     }
     match how {
         Some(How::After) => {
@@ -233,7 +230,7 @@ fn held(body: Body, shared: &Shared) -> UnsyncBoxBody<Bytes, Error> {
 impl Shared {
     /// Numbers a write.
     fn number(&self, request: &Request<Incoming>, path: &str) -> usize {
-        let mut writes = lock(&self.writes);
+        let mut writes = self.writes.lock();
         writes.push(Write {
             what: format!("{} {}", request.method(), resource(path)),
             late: false,
@@ -296,7 +293,7 @@ impl<'a> UnderWay<'a> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        *lock(&self.0.quiet_since) = Instant::now();
+        *self.0.quiet_since.lock() = Instant::now();
         self.0.under_way.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -1,30 +1,50 @@
 //! The one judgement of a worker's end, for a laptop and a cluster.
 
 use agoge_crds::conditions::shorten;
+use agoge_crds::report::Report;
 use agoge_crds::shared::{FailureAction, FailureRule};
 
 use crate::exit::{Exit, Reason, final_code, last_line, stopped};
 use crate::state::ChildState;
 use crate::termination::Termination;
+use crate::work::Role;
 
 /// Bytes of a worker's message in the message of a failure.
 const MESSAGE: usize = 380;
 /// Words of an observer that say more than an exit code.
 const DECISIVE: [&str; 3] = ["OOMKilled", "StartError", "Hung"];
 
-/// Returns the state of a child whose worker ended: `message` is its termination message, or the end of its log where it
-/// left none.
+/// Reads the result that a worker left in its termination message. Returns none where the message holds none, and the reason
+/// where the result cannot be read.
+#[must_use]
+pub fn result_of(role: Option<Role>, message: &str) -> Option<Result<Report, String>> {
+    let Termination::Done { result, .. } = Termination::parse(message)? else {
+        return None;
+    };
+    let report = match role {
+        Some(role) => role.report(&result).map_err(|error| error.to_string()),
+        None => Err("the role of its worker is not known".to_owned()),
+    };
+    Some(report)
+}
+
+/// Returns the state of a child whose worker ended: `role` is the worker's, `message` is its termination message, or the end
+/// of its log where it left none.
 ///
 /// The reason is the worker's own where it gave one, else the observer's word where that says more than the exit code,
 /// else what the exit code means. The first of `rules` that fits changes what becomes of the failure.
 #[must_use]
-pub fn classify(exit: &Exit, message: &str, rules: &[FailureRule]) -> ChildState {
-    let termination = Termination::parse(message);
+pub fn classify(
+    role: Option<Role>,
+    exit: &Exit,
+    message: &str,
+    rules: &[FailureRule],
+) -> ChildState {
     let ended_well = exit.code == Some(0);
-    let (reason, told, retryable) = match termination {
-        Some(Termination::Done { result, .. }) if ended_well => {
-            return ChildState::Succeeded { result };
-        }
+    if ended_well && let Some(result) = result_of(role, message) {
+        return ChildState::Succeeded { result };
+    }
+    let (reason, told, retryable) = match Termination::parse(message) {
         _ if ended_well => (
             "NoResult".to_owned(),
             "it ended well and left no result; another attempt finds what is in the store"

@@ -132,7 +132,7 @@ impl Kind {
             disrupted,
             place: place.to_owned(),
         };
-        classify(&exit, &self.text, rules)
+        classify(Some(Role::Train), &exit, &self.text, rules)
     }
 
     fn expected(&self, place: &str, retryable: bool, disrupted: bool) -> ChildState {
@@ -212,17 +212,38 @@ fn messages_of_version_0_2_0_are_understood_and_a_result_counts_only_when_the_wo
         code: Some(code),
         ..Exit::default()
     };
+    let role = Some(Role::Synthesize);
     let words = r#"{"reason":"WorkerFailed","message":"no room","retryable":true}"#;
     let ChildState::Failed {
         reason, retryable, ..
-    } = classify(&exit(3), words, &[])
+    } = classify(role, &exit(3), words, &[])
     else {
         panic!("a failure")
     };
     assert_eq!((reason.as_str(), retryable), ("WorkerFailed", true));
     let result = r#"{"result":{"accepted":3}}"#;
-    let done = classify(&exit(0), result, &[]);
-    assert!(matches!(done, ChildState::Succeeded { result } if result["accepted"] == 3));
-    let killed = classify(&exit(137), result, &[]);
+    let ChildState::Succeeded { result: Ok(report) } = classify(role, &exit(0), result, &[]) else {
+        panic!("a report")
+    };
+    assert_eq!(report.synthesis().map(|report| report.accepted), Some(3));
+    let killed = classify(role, &exit(137), result, &[]);
     assert!(matches!(killed, ChildState::Failed { .. }));
+}
+
+#[test]
+fn a_result_that_cannot_be_read_is_told_by_its_error_and_progress_that_cannot_is_none() {
+    let exit = Exit {
+        code: Some(0),
+        ..Exit::default()
+    };
+    let wrong = r#"{"result":{"step":"many"}}"#;
+    let ChildState::Succeeded { result: Err(error) } =
+        classify(Some(Role::Train), &exit, wrong, &[])
+    else {
+        panic!("an error")
+    };
+    assert!(error.contains("many"), "{error}");
+    let progress = serde_json::json!({ "figures": { "reward": "high" } });
+    assert_eq!(Role::Train.progress(&progress), None);
+    assert_eq!(Role::Train.progress(&serde_json::Value::Null), None);
 }

@@ -21,9 +21,9 @@ pub mod work;
 pub use assignment::{
     Assignment, ContractError, Endpoint, Owner, ProgressServer, RecordingMode, Recordings, Resolved,
 };
-pub use classify::{apply_rules, classify};
+pub use classify::{apply_rules, classify, result_of};
 pub use exit::{Exit, Reason, exit_code, last_line, stopped};
-pub use state::ChildState;
+pub use state::{ChildState, ProgressReport};
 pub use termination::{Summary, Termination};
 pub use work::{
     QualifyWork, ROLLOUT_PORT, Role, RolloutHosts, ScoreWork, StageSettings, SuiteInput,

@@ -1,6 +1,24 @@
-//! The state of a child, as both drivers give it to plans.
+//! The progress that a worker writes, and the state of a child as both drivers give it to plans.
 
-use serde_json::Value;
+use agoge_crds::report::Report;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The progress of a worker as it writes it: its activity for a person, and the figures of its report.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProgressReport {
+    /// The current activity, for a person: `agent SFT`.
+    pub stage: String,
+    /// Units done and to do; a total of 0 is unknown.
+    pub done: u64,
+    /// See `done`.
+    pub total: u64,
+    /// The unit: `epochs`, `steps`, `instances`.
+    pub unit: String,
+    /// Figures worth showing: `reward`, `loss`, `accepted`.
+    pub figures: Map<String, Value>,
+}
 
 /// The state of a child.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -17,13 +35,13 @@ pub enum ChildState {
     },
     /// It runs.
     Running {
-        /// Its last report, or null.
-        progress: Value,
+        /// Its last report, where there is one that can be read.
+        progress: Option<Report>,
     },
     /// It ended well.
     Succeeded {
-        /// Its report.
-        result: Value,
+        /// Its report, or the reason why it cannot be read.
+        result: Result<Report, String>,
     },
     /// It ended badly.
     Failed {
@@ -38,4 +56,24 @@ pub enum ChildState {
         /// True when it was moved away (eviction, preemption, a node gone): such failures are not counted.
         disrupted: bool,
     },
+}
+
+impl ChildState {
+    /// Returns the state of a child that runs, by the last reports of its shards.
+    #[must_use]
+    pub fn running(shards: Vec<Report>) -> Self {
+        Self::Running {
+            progress: Report::of_shards(shards),
+        }
+    }
+
+    /// Returns the state of a child that ended well, by the results of its shards.
+    #[must_use]
+    pub fn succeeded(shards: Vec<Result<Report, String>>) -> Self {
+        let shards: Result<Vec<Report>, String> = shards.into_iter().collect();
+        let all = |shards| Report::of_shards(shards).ok_or_else(|| "there is no result".to_owned());
+        Self::Succeeded {
+            result: shards.and_then(all),
+        }
+    }
 }

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use agoge_crds::checker_suite::{QualificationSpec, SandboxLimits, Source};
 use agoge_crds::grpo_run::{AgentSftSpec, EvaluationSpec, GrpoSpec, PolicySpec, SftSpec, UserSpec};
 use agoge_crds::lineage::Decision;
+use agoge_crds::report::{self, Report};
 use agoge_crds::shared::{Budget, EndpointBinding, Models};
 use agoge_crds::synthesis_job::{Evolution, StrategySpec};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// The port at which a rollout server listens.
 pub const ROLLOUT_PORT: u16 = 29_500;
@@ -75,6 +77,27 @@ impl Role {
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == name)
     }
+
+    /// Reads a report of this role's workers.
+    ///
+    /// # Errors
+    /// When a field has the wrong type.
+    pub fn report(self, value: &Value) -> Result<Report, serde_json::Error> {
+        Ok(match self {
+            Self::Synthesize => Report::Synthesis(Box::new(report::read(value)?)),
+            Self::Qualify | Self::Score => Report::Qualify(Box::new(report::read(value)?)),
+            Self::Train | Self::Rollout => Report::Train(Box::new(report::read(value)?)),
+        })
+    }
+
+    /// Reads the progress of one of this role's workers. Returns none where there is no report yet, or none that can be read.
+    #[must_use]
+    pub fn progress(self, value: &Value) -> Option<Report> {
+        if value.is_null() {
+            return None;
+        }
+        self.report(value).ok()
+    }
 }
 
 impl Work {
@@ -113,6 +136,9 @@ pub struct SynthesizeWork {
     pub evolution: Option<Evolution>,
     /// Tokens and dollars that may be spent. Time is bounded by the assignment.
     pub budget: Budget,
+    /// Digests of what the job's earlier strategies made: an instance that asks for the same as one of theirs is not new.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known: Vec<String>,
     /// Instances in flight at once; absent: as many as the writer's endpoint takes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parallelism: Option<u32>,
@@ -170,6 +196,9 @@ pub struct TrainWork {
     pub inputs: BTreeMap<TrainStage, String>,
     /// True when the loss trace must be the same in every run.
     pub deterministic: bool,
+    /// Lanes of a deterministic run; absent where they are the default, and in any other run, whose lanes follow the cores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lanes: Option<u32>,
     /// Seed of weights, order and sampling.
     pub seed: u64,
     /// Rollout servers; absent where the trainer plays its own rollouts. No record depends on it.

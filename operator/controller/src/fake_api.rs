@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures::FutureExt as _;
@@ -12,6 +12,7 @@ use futures::future::BoxFuture;
 use http::{Method, Request, Response, StatusCode};
 use kube::Client;
 use kube::client::Body;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tower_service::Service;
 
@@ -41,7 +42,7 @@ impl FakeApi {
 
     /// Puts an object there, and returns it with its resourceVersion.
     pub fn put(&self, path: &str, mut object: Value) -> Value {
-        let mut state = self.lock();
+        let mut state = self.0.lock();
         let version = state.next_version();
         object["metadata"]["resourceVersion"] = json!(version);
         state.objects.insert(path.to_owned(), object.clone());
@@ -50,18 +51,18 @@ impl FakeApi {
 
     /// Returns the object at a path.
     pub fn get(&self, path: &str) -> Option<Value> {
-        self.lock().objects.get(path).cloned()
+        self.0.lock().objects.get(path).cloned()
     }
 
     /// Refuses the next request whose log line ends like this.
     pub fn refuse(&self, request: &str, code: u16, reason: &'static str) {
         let refusal = (request.to_owned(), code, reason);
-        self.lock().refusals.push(refusal);
+        self.0.lock().refusals.push(refusal);
     }
 
     /// Returns the requests since the last call, as method and the last parts of the path.
     pub fn take_log(&self) -> Vec<String> {
-        std::mem::take(&mut self.lock().log)
+        std::mem::take(&mut self.0.lock().log)
     }
 
     /// Returns the writes since the last call.
@@ -70,10 +71,6 @@ impl FakeApi {
         log.into_iter()
             .filter(|line| !line.starts_with("GET "))
             .collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,6 +94,7 @@ impl Service<Request<Body>> for FakeApi {
                 .get("content-type")
                 .is_some_and(|kind| kind == "application/merge-patch+json");
             let answer = api
+                .0
                 .lock()
                 .answer(&parts.method, parts.uri.path(), body, merge);
             let (code, body) = answer.unwrap_or_else(|(code, reason)| {

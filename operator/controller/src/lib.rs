@@ -33,6 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use agoge_lease::{Election, Leadership};
+use futures::future::LocalBoxFuture;
 use kube::Client;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinHandle, JoinSet};
@@ -81,9 +82,16 @@ pub enum OperatorError {
 
 /// Runs the operator until a signal stops it.
 ///
+/// The future is boxed so that it is compiled here, once, and not again in every crate that waits for it.
+///
 /// # Errors
 /// [`OperatorError`]
-pub async fn run(options: Options) -> Result<(), OperatorError> {
+#[must_use]
+pub fn run(options: Options) -> LocalBoxFuture<'static, Result<(), OperatorError>> {
+    Box::pin(run_until_stopped(options))
+}
+
+async fn run_until_stopped(options: Options) -> Result<(), OperatorError> {
     let (traces, log) = start_telemetry(&options)?;
     let client = cluster::connect().await?;
     tracing::info!(

@@ -1,9 +1,10 @@
 //! Metrics in the Prometheus text format. No label contains an object's name.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
@@ -167,13 +168,9 @@ impl Queue {
         })
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Target, Instant>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Sets the gauges from the objects that wait now.
     fn measure(&self) {
-        let waiting = self.waiting();
+        let waiting = self.waiting.lock();
         for kind in Kind::ALL {
             let of_kind = || waiting.iter().filter(|(target, _)| target.kind == kind);
             let ages = of_kind().map(|(_, since)| since.elapsed().as_secs_f64());
@@ -267,7 +264,7 @@ impl Metrics {
 
     /// Records that an object waits to be reconciled.
     pub fn queued(&self, target: &Target) {
-        let mut waiting = self.0.queue.waiting();
+        let mut waiting = self.0.queue.waiting.lock();
         if !waiting.contains_key(target) {
             waiting.insert(target.clone(), Instant::now());
         }
@@ -275,7 +272,7 @@ impl Metrics {
 
     /// Records that an object waits no more: it is being reconciled, or does not exist.
     pub fn dequeued(&self, target: &Target) {
-        self.0.queue.waiting().remove(target);
+        self.0.queue.waiting.lock().remove(target);
     }
 
     /// Records the end of a reconcile.
@@ -377,7 +374,7 @@ impl Metrics {
     /// Returns the number of objects that wait to be reconciled.
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
-        self.0.queue.waiting().len()
+        self.0.queue.waiting.lock().len()
     }
 }
 

@@ -4,7 +4,7 @@
 //! status is written for progress alone once in that time.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use agoge_progress::{
@@ -12,6 +12,7 @@ use agoge_progress::{
 };
 use futures::StreamExt;
 use kube::Client;
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -70,7 +71,7 @@ impl Progress {
 
     fn snapshot(&self, namespace: &str, child: &str) -> ShardReports {
         let key = (namespace.to_owned(), child.to_owned());
-        let mut snapshots = self.snapshots();
+        let mut snapshots = self.snapshots.lock();
         // A little less than the interval between notices of a change, so that the reconcile for a notice sees the change.
         let fresh = INTERVAL.mul_f64(0.9);
         if let Some((since, reports)) = snapshots.get(&key)
@@ -86,17 +87,11 @@ impl Progress {
         reports
     }
 
-    fn snapshots(&self) -> MutexGuard<'_, HashMap<ChildName, (Instant, ShardReports)>> {
-        self.snapshots
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Drops the reports of a child that is gone. Its Job must have left the index before: no pod can report for it then.
     pub fn forget(&self, namespace: &str, child: &str) {
         self.board.forget(namespace, child);
         let key = (namespace.to_owned(), child.to_owned());
-        self.snapshots().remove(&key);
+        self.snapshots.lock().remove(&key);
     }
 
     /// Returns a function that returns the certificate authority's bundle, once there is one.

@@ -4,11 +4,12 @@
 //! the deletion and shows it only by a new list.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use kube::ResourceExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::watcher::Event;
+use parking_lot::Mutex;
 
 use crate::kinds::AgogeResource;
 use crate::names::Target;
@@ -38,13 +39,13 @@ impl References {
     ) {
         let concerned = match event {
             Event::Init => return,
-            Event::InitDone => self.lock().drop_missing::<K>(exists),
+            Event::InitDone => self.0.lock().drop_missing::<K>(exists),
             Event::Apply(guard) | Event::InitApply(guard) => {
                 // The references of an object that cannot be read are unknown: the last known ones stay.
                 let Ok(object) = &guard.0 else { return };
-                self.lock().changed(&object.target(), object.refers_to())
+                self.0.lock().changed(&object.target(), object.refers_to())
             }
-            Event::Delete(guard) => self.lock().changed(&target_of(guard), None),
+            Event::Delete(guard) => self.0.lock().changed(&target_of(guard), None),
         };
         requests.request_all(&concerned);
     }
@@ -52,17 +53,13 @@ impl References {
     /// Returns the first object, by name, that refers to this one.
     #[must_use]
     pub fn first_referrer(&self, target: &Target) -> Option<Target> {
-        self.lock().referrers.get(target)?.first().cloned()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().referrers.get(target)?.first().cloned()
     }
 
     /// Returns the number of entries in all maps.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
-        let inner = self.lock();
+        let inner = self.0.lock();
         inner.refers_to.len() + inner.referrers.len()
     }
 }

@@ -3,12 +3,12 @@
 //! A name that cannot be resolved is not an error: the child waits, and its condition says what is missing.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use agoge_plan::{Child, ChildState};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client};
+use parking_lot::Mutex;
 
 use crate::observe::pending;
 use crate::render::{DomainFrom, EndpointFrom, Site, StoreFrom};
@@ -179,7 +179,8 @@ impl Resolver {
     ) -> Result<Entries, Unresolved> {
         let key = (namespace.to_owned(), name.to_owned());
         let recent = self
-            .recent()
+            .recent
+            .lock()
             .get(&key)
             .filter(|(read, _)| read.elapsed() < FRESH)
             .map(|(_, entries)| entries.clone());
@@ -198,14 +199,10 @@ impl Resolver {
             .into_iter()
             .filter(|(_, value)| value.len() <= MAX_ENTRY)
             .collect();
-        let mut recent = self.recent();
+        let mut recent = self.recent.lock();
         recent.retain(|_, (read, _)| read.elapsed() < FRESH);
         recent.insert(key, (Instant::now(), entries.clone()));
         Ok(entries)
-    }
-
-    fn recent(&self) -> MutexGuard<'_, HashMap<(String, String), (Instant, Entries)>> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

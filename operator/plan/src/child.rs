@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use agoge_contract::{Assignment, Owner, Resolved, Role, Work};
 use agoge_crds::API_VERSION;
-use agoge_crds::report::SynthesisReport;
 use agoge_crds::shared::{Resources, WorkerTemplate};
 use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 /// One piece of work that should exist.
 #[derive(Clone, Debug, PartialEq)]
@@ -102,27 +100,8 @@ pub struct Needs {
     pub resources: Resources,
     /// Endpoints it talks to, by name.
     pub endpoints: Vec<String>,
-    /// Its share of what siblings that run at the same time divide.
-    pub weight: u32,
     /// The rest of the manifest's worker template: on a cluster its pod.
     pub template: WorkerTemplate,
-}
-
-/// Returns the report of all shards: of synthesis the sum, of everything else the first shard's.
-#[must_use]
-pub fn together(role: Option<Role>, mut reports: Vec<Value>) -> Value {
-    if reports.len() > 1 && role == Some(Role::Synthesize) {
-        let each: Vec<SynthesisReport> = reports
-            .iter()
-            .filter_map(|report| agoge_crds::report::read(report).ok())
-            .collect();
-        return serde_json::to_value(SynthesisReport::of_shards(&each)).unwrap_or(Value::Null);
-    }
-    if reports.is_empty() {
-        Value::Null
-    } else {
-        reports.swap_remove(0)
-    }
 }
 
 /// `OBJECT-KEY`, and the attempt behind it from the second on.

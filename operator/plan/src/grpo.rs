@@ -7,11 +7,11 @@
 //! alone ends the stage; servers that fail are replaced beside it, and nothing of it changes.
 
 use agoge_contract::{
-    ChildState, ROLLOUT_PORT, RolloutHosts, StageSettings, SuiteInput, TrainStage, TrainWork, Work,
+    ROLLOUT_PORT, RolloutHosts, StageSettings, SuiteInput, TrainStage, TrainWork, Work,
 };
 use agoge_crds::conditions::{reason, shorten};
-use agoge_crds::grpo_run::{Arm, StageStatus, TopologyMode, UserModel};
-use agoge_crds::report::{self, TrainReport};
+use agoge_crds::grpo_run::{Arm, DEFAULT_LANES, StageStatus, TopologyMode, UserModel};
+use agoge_crds::report::{Report, TrainReport};
 use agoge_crds::{GRPORun, GRPORunSpec, GRPORunStatus, Phase, Timestamp};
 use kube::ResourceExt as _;
 
@@ -103,23 +103,17 @@ fn fold_stage(
     observed: &Observed,
     stage: TrainStage,
 ) -> Result<bool, Cause> {
-    let (report, finished) = match observed.state(stage.key(), attempt(status, stage.key())) {
-        ChildState::Running { progress } if !progress.is_null() => (progress, false),
-        ChildState::Succeeded { result } => (result, true),
-        _ => return Ok(false),
+    let bad = |error: String| {
+        let message = format!("{}: {error}", stage.as_str());
+        Cause::new(reason::BAD_RESULT, message)
     };
-    let report: TrainReport = match report::read(report) {
-        Ok(report) => report,
-        Err(_) if !finished => return Ok(false),
-        Err(error) => {
-            return Err(Cause::new(
-                reason::BAD_RESULT,
-                format!("{}: {error}", stage.as_str()),
-            ));
-        }
+    let key = stage.key();
+    let report = observed.report(key, attempt(status, key), Report::train);
+    let Some((report, finished)) = report.map_err(bad)? else {
+        return Ok(false);
     };
     enter(status, stage);
-    show(status, stage, &report);
+    show(status, stage, report);
     if finished {
         done(spec, status, stage, report)?;
     }
@@ -163,7 +157,7 @@ fn done(
     spec: &GRPORunSpec,
     status: &mut GRPORunStatus,
     stage: TrainStage,
-    report: TrainReport,
+    report: &TrainReport,
 ) -> Result<(), Cause> {
     let entry = StageStatus {
         digest: report.digest.as_deref().map(|d| shorten(d, DIGEST_BYTES)),
@@ -201,12 +195,12 @@ fn done(
 }
 
 /// The rows of the table, and what the columns say of it.
-fn table(status: &mut GRPORunStatus, report: TrainReport) {
+fn table(status: &mut GRPORunStatus, report: &TrainReport) {
     status.arms = report
         .arms
-        .into_iter()
+        .iter()
         .take(16)
-        .map(|(name, arm)| (shorten(&name, 63), arm))
+        .map(|(name, arm)| (shorten(name, 63), arm.clone()))
         .collect();
     for arm in status.arms.values_mut() {
         arm.pass.truncate(8);
@@ -381,9 +375,16 @@ fn work(run: &GRPORun, status: &GRPORunStatus, stage: TrainStage, suite: SuiteIn
         settings: settings(spec, status, stage),
         inputs: inputs.collect(),
         deterministic: spec.deterministic,
+        lanes: lanes(spec),
         seed: spec.seed,
         rollouts: None,
     }
+}
+
+/// Returns the lanes of a deterministic run, where they are not the default. The default is left out, so that work has the
+/// same digest as before there was this setting.
+fn lanes(spec: &GRPORunSpec) -> Option<u32> {
+    Some(spec.lanes).filter(|lanes| spec.deterministic && *lanes != DEFAULT_LANES)
 }
 
 /// Returns the trainer of a stage.
@@ -440,7 +441,6 @@ fn make(run: &GRPORun, status: &GRPORunStatus, key: &str, work: Work) -> Child {
         needs: Needs {
             resources: spec.worker.resources.clone().unwrap_or_default(),
             endpoints: vec![],
-            weight: 1,
             template: spec.worker.clone(),
         },
         shards: 1,

@@ -31,7 +31,7 @@ use agoge_crds::Timestamp;
 
 pub use agoge_contract::ChildState;
 pub use agoge_crds::lineage::Decision;
-pub use child::{Child, Needs, together};
+pub use child::{Child, Needs};
 pub use event::{Event, events};
 pub use life::sooner;
 pub use observed::{Observed, Seen, SuiteSeen, SynthesisSeen};

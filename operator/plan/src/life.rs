@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use agoge_backoff::Backoff;
 use agoge_contract::ChildState;
 use agoge_crds::conditions::{self as c, is_true, reason, set};
 use agoge_crds::shared::RunPolicy;
@@ -10,8 +11,8 @@ use agoge_crds::{Phase, RunStatus, Time, Timestamp};
 use crate::child::Child;
 use crate::observed::{Observed, Seen};
 
-/// First pause after a failure; each further one doubles it.
-const BACKOFF: u64 = 10;
+/// The pauses after failures.
+const RETRY: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(600));
 /// Bytes of a failure's message in the message of a pause, so that the time of the next attempt still fits.
 const MESSAGE: usize = 400;
 /// Conditions that exist only while they are True.
@@ -24,8 +25,6 @@ const PASSING: [&str; 5] = [
 ];
 /// Bytes of a digest at most: a digest has 71; anything longer that a worker reports is cut.
 pub(crate) const DIGEST_BYTES: usize = 80;
-/// Longest pause.
-const MAX_BACKOFF: u64 = 600;
 
 /// A reason and a message.
 #[derive(Clone, Debug, PartialEq)]
@@ -203,10 +202,8 @@ impl Life<'_> {
         attempts.retry_at = None;
         if !disrupted {
             attempts.failures = attempts.failures.saturating_add(1);
-            let pause = BACKOFF
-                .saturating_mul(1 << failures.min(16))
-                .min(MAX_BACKOFF);
-            attempts.retry_at = Some(Time(after(self.now, pause)));
+            let pause = RETRY.pause(failures.saturating_add(1));
+            attempts.retry_at = Some(Time(after(self.now, pause.as_secs())));
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use agoge_contract::ChildState;
 use agoge_crds::lineage::Decision;
+use agoge_crds::report::Report;
 use agoge_crds::{CheckerSuite, Phase, SynthesisJob};
 
 /// Everything a plan may know beside the object itself.
@@ -86,6 +87,31 @@ impl Observed {
             .get(key)
             .filter(|seen| seen.attempt == attempt)
             .map_or(&ABSENT, |seen| &seen.state)
+    }
+
+    /// Returns the last report of this attempt of a child, and true if it is the result. Returns none where there is no report
+    /// that can be read yet.
+    ///
+    /// # Errors
+    /// When the result cannot be read.
+    pub(crate) fn report<T>(
+        &self,
+        key: &str,
+        attempt: u32,
+        of: fn(&Report) -> Option<&T>,
+    ) -> Result<Option<(&T, bool)>, String> {
+        match self.state(key, attempt) {
+            ChildState::Running { progress } => {
+                let report = progress.as_ref().and_then(of);
+                Ok(report.map(|report| (report, false)))
+            }
+            ChildState::Succeeded { result } => {
+                let report = of(result.as_ref().map_err(Clone::clone)?);
+                let report = report.ok_or("the result is one of another role")?;
+                Ok(Some((report, true)))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Returns true if any child runs, of whatever attempt.

@@ -1,8 +1,8 @@
 //! The plan of a CheckerSuite: wait for its source, qualify, score endpoints if any are named.
 
-use agoge_contract::{ChildState, QualifyWork, ScoreWork, Work};
+use agoge_contract::{QualifyWork, ScoreWork, Work};
 use agoge_crds::conditions::{reason, shorten};
-use agoge_crds::report::{self, QualifyReport};
+use agoge_crds::report::{QualifyReport, Report};
 use agoge_crds::{CheckerSuite, CheckerSuiteSpec, CheckerSuiteStatus, Phase, Timestamp};
 use kube::ResourceExt as _;
 
@@ -57,24 +57,17 @@ fn fold(
     observed: &Observed,
 ) -> Result<bool, Cause> {
     if status.digest.is_none() {
-        match observed.state(QUALIFY, attempt(status, QUALIFY)) {
-            ChildState::Running { progress } => {
-                if let Ok(report) = report::read::<QualifyReport>(progress)
-                    && report.checkers > 0
-                {
-                    status.checkers = report.checkers;
-                    status.qualified = report.qualified;
-                }
+        match reported(status, observed, QUALIFY)? {
+            Some((report, false)) if report.checkers > 0 => {
+                status.checkers = report.checkers;
+                status.qualified = report.qualified;
             }
-            ChildState::Succeeded { result } => {
-                let report: QualifyReport =
-                    report::read(result).map_err(|error| bad(QUALIFY, &error.to_string()))?;
-                take(status, &report);
-                judge(spec, &report)?;
-                let digest = report
-                    .digest
-                    .ok_or_else(|| bad(QUALIFY, "the result has no digest"))?;
-                status.digest = Some(shorten(&digest, DIGEST_BYTES));
+            Some((report, true)) => {
+                take(status, report);
+                judge(spec, report)?;
+                let digest = report.digest.as_deref();
+                let digest = digest.ok_or_else(|| bad(QUALIFY, "the result has no digest"))?;
+                status.digest = Some(shorten(digest, DIGEST_BYTES));
             }
             _ => {}
         }
@@ -82,16 +75,25 @@ fn fold(
     if status.digest.is_none() {
         return Ok(false);
     }
-    if let ChildState::Succeeded { result } = observed.state(SCORE, attempt(status, SCORE)) {
-        let report: QualifyReport =
-            report::read(result).map_err(|error| bad(SCORE, &error.to_string()))?;
-        status.endpoints = report.endpoints.into_iter().take(8).collect();
+    if let Some((report, true)) = reported(status, observed, SCORE)? {
+        status.endpoints = report.endpoints.iter().take(8).cloned().collect();
         for entry in &mut status.endpoints {
             entry.endpoint = shorten(&entry.endpoint, 63);
         }
         return Ok(true);
     }
     Ok(!status.endpoints.is_empty())
+}
+
+/// Returns the last report of a child, and true if it is the result.
+fn reported<'a>(
+    status: &CheckerSuiteStatus,
+    observed: &'a Observed,
+    key: &str,
+) -> Result<Option<(&'a QualifyReport, bool)>, Cause> {
+    observed
+        .report(key, attempt(status, key), Report::qualify)
+        .map_err(|error| bad(key, &error))
 }
 
 fn bad(key: &str, what: &str) -> Cause {
@@ -234,7 +236,6 @@ fn make(suite: &CheckerSuite, status: &CheckerSuiteStatus, key: &str, work: Work
         needs: Needs {
             resources: spec.worker.resources.clone().unwrap_or_default(),
             endpoints,
-            weight: 1,
             template: spec.worker.clone(),
         },
         shards: 1,

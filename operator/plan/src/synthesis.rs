@@ -1,12 +1,15 @@
-//! The plan of a SynthesisJob: one child for each strategy that has not ended, until targets, budget or generations end it.
+//! The plan of a SynthesisJob: its strategies one after another, until targets, budget or generations end it.
+//!
+//! Each strategy knows the instances of those before it, so that none is made twice, and divides with those after it what
+//! is left of the budget. Strategies that ask no model come first: they are done soon.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agoge_contract::{ChildState, SynthesizeWork, Work};
+use agoge_contract::{SynthesizeWork, Work};
 use agoge_crds::conditions::{reason, shorten};
 use agoge_crds::lineage::MAX_LINEAGE;
-use agoge_crds::report::{self, SynthesisReport};
+use agoge_crds::report::{Report, SynthesisReport};
 use agoge_crds::shared::Budget;
 use agoge_crds::synthesis_job::{StrategyName, StrategySpec, StrategyStatus};
 use agoge_crds::{SynthesisJob, SynthesisJobSpec, SynthesisJobStatus, Timestamp};
@@ -73,20 +76,12 @@ fn fold(
         if entry.ended.is_some() {
             continue;
         }
-        let (report, finished) = match observed.state(&key, attempt) {
-            ChildState::Running { progress } => (progress, false),
-            ChildState::Succeeded { result } => (result, true),
-            _ => continue,
-        };
-        if report.is_null() && !finished {
+        let bad = |error: String| Cause::new(reason::BAD_RESULT, format!("{key}: {error}"));
+        let report = observed.report(&key, attempt, Report::synthesis);
+        let Some((report, finished)) = report.map_err(bad)? else {
             continue;
-        }
-        let report: SynthesisReport = match report::read(report) {
-            Ok(report) => report,
-            Err(_) if !finished => continue,
-            Err(error) => return Err(Cause::new(reason::BAD_RESULT, format!("{key}: {error}"))),
         };
-        take(entry, &report);
+        take(entry, report);
         if finished && report.awaiting_promotion.is_none() {
             let reached = if report.accepted >= entry.target {
                 reason::TARGETS_REACHED
@@ -101,7 +96,7 @@ fn fold(
             );
         }
         if strategy.name.evolves() {
-            evolve(status, &report, finished);
+            evolve(status, report, finished);
         }
     }
     acknowledge(spec, status, observed);
@@ -221,12 +216,7 @@ fn decide(job: &SynthesisJob, status: &SynthesisJobStatus, life: &Life<'_>) -> V
     if job.spec.run_policy.suspend {
         return Verdict::Suspend;
     }
-    let open: Vec<&StrategySpec> = job
-        .spec
-        .strategies
-        .iter()
-        .filter(|s| !ended(status, s.name))
-        .collect();
+    let open = open(&job.spec, status);
     if open.is_empty() {
         return end(status, None);
     }
@@ -239,25 +229,34 @@ fn decide(job: &SynthesisJob, status: &SynthesisJobStatus, life: &Life<'_>) -> V
         };
     }
     let waiting = status.awaiting_promotion.as_deref();
-    let children: Vec<Child> = open
+    let next = open
         .iter()
-        .filter(|s| !(s.name.evolves() && waiting.is_some()))
-        .map(|s| synthesize(job, s, status, life))
-        .collect();
-    if let (true, Some(digest)) = (children.is_empty(), waiting) {
+        .find(|s| !(s.name.evolves() && waiting.is_some()));
+    let Some(next) = next else {
+        let digest = waiting.unwrap_or_default();
         let message = format!("plan {digest} waits to be promoted or rolled back");
         return Verdict::Hold(Cause::new(reason::AWAITING_PROMOTION, message));
-    }
-    let names: Vec<&str> = open.iter().map(|s| s.name.as_str()).collect();
-    let look = life.left(
+    };
+    let left = life.left(
         &status.run,
         job.spec.budget.wall_clock.map(|w| w.duration()),
     );
     Verdict::Run {
-        children,
-        doing: format!("synthesizing by {}", names.join(" and ")),
-        look,
+        children: vec![synthesize(job, next, status, life)],
+        doing: format!("synthesizing by {}", next.name.as_str()),
+        look: left,
     }
+}
+
+/// Returns the strategies that have not ended, in the order in which they run.
+fn open<'a>(spec: &'a SynthesisJobSpec, status: &SynthesisJobStatus) -> Vec<&'a StrategySpec> {
+    let mut open: Vec<&StrategySpec> = spec
+        .strategies
+        .iter()
+        .filter(|s| !ended(status, s.name))
+        .collect();
+    open.sort_by_key(|s| s.name.asks_models());
+    open
 }
 
 fn ended(status: &SynthesisJobStatus, name: StrategyName) -> bool {
@@ -329,27 +328,81 @@ fn attempt(status: &SynthesisJobStatus, key: &str) -> u32 {
     status.run.attempts.get(key).map_or(0, |a| a.current)
 }
 
-/// Divides the budget by weight over the strategies that ask models, so that no worker can spend what is another's. Each asks
-/// in one worker; together they exceed the budget by no more than their requests in flight.
-fn share_of_budget(spec: &SynthesisJobSpec, strategy: &StrategySpec) -> Budget {
-    let asking = || spec.strategies.iter().filter(|s| s.name.asks_models());
-    let sum: u64 = asking().map(|s| u64::from(s.weight)).sum();
-    let weight = if strategy.name.asks_models() {
-        u64::from(strategy.weight)
-    } else {
-        0
-    };
-    let (weight, sum) = if sum == 0 { (1, 1) } else { (weight, sum) };
-    let tokens = |all: u64| u128::from(all) * u128::from(weight) / u128::from(sum);
+/// The part of what is left that is a strategy's own: its weight among those of the strategies that ask models and have not
+/// ended. No worker can spend what is another's, and what one leaves over goes to the others.
+struct Share {
+    weight: u64,
+    sum: u64,
+}
+
+impl Share {
+    fn of(spec: &SynthesisJobSpec, status: &SynthesisJobStatus, strategy: &StrategySpec) -> Self {
+        let asking = open(spec, status)
+            .into_iter()
+            .filter(|s| s.name.asks_models());
+        let sum: u64 = asking.map(|s| u64::from(s.weight)).sum();
+        Self {
+            weight: u64::from(strategy.weight),
+            sum: sum.max(1),
+        }
+    }
+
+    /// Rounds down.
+    fn tokens(&self, left: u64) -> u64 {
+        let part = u128::from(left) * u128::from(self.weight) / u128::from(self.sum);
+        u64::try_from(part).unwrap_or(left)
+    }
+
+    fn usd(&self, left: f64) -> f64 {
+        left * self.weight as f64 / self.sum as f64
+    }
+
+    fn time(&self, left: Duration) -> Duration {
+        left.mul_f64(self.weight as f64 / self.sum as f64)
+    }
+}
+
+/// Returns the tokens and dollars that a strategy may spend. A strategy that asks no model spends none.
+fn share_of_budget(
+    spec: &SynthesisJobSpec,
+    status: &SynthesisJobStatus,
+    strategy: &StrategySpec,
+) -> Budget {
+    let share = Share::of(spec, status, strategy);
+    let over = || status.strategies.values().filter(|s| s.ended.is_some());
+    let tokens = over().map(|s| s.tokens).fold(0, u64::saturating_add);
+    let cost: f64 = over().map(|s| s.cost).sum();
     Budget {
         tokens: spec
             .budget
             .tokens
-            .map(|all| u64::try_from(tokens(all)).unwrap_or(all)),
-        usd: spec.budget.usd.map(|all| all * weight as f64 / sum as f64),
+            .map(|all| share.tokens(all.saturating_sub(tokens))),
+        usd: spec.budget.usd.map(|all| share.usd((all - cost).max(0.0))),
         tokens_per_instance: spec.budget.tokens_per_instance,
         wall_clock: None,
     }
+}
+
+/// Returns the time that is left for a strategy; one that asks models leaves the others of its kind theirs.
+fn time_left(
+    job: &SynthesisJob,
+    strategy: &StrategySpec,
+    status: &SynthesisJobStatus,
+    life: &Life<'_>,
+) -> Option<Duration> {
+    let wall = job.spec.budget.wall_clock.map(|w| w.duration());
+    let left = life.left(&status.run, wall)?;
+    if strategy.name.asks_models() {
+        Some(Share::of(&job.spec, status, strategy).time(left))
+    } else {
+        Some(left)
+    }
+}
+
+/// Returns the digests of what the strategies that have ended have made.
+fn known(status: &SynthesisJobStatus) -> Vec<String> {
+    let over = status.strategies.values().filter(|s| s.ended.is_some());
+    over.filter_map(|s| s.digest.clone()).collect()
 }
 
 fn synthesize(
@@ -387,7 +440,8 @@ fn synthesize(
             strategy: strategy.clone(),
             models: spec.models.clone().filter(|_| asks),
             evolution: asks.then(|| spec.evolution.clone()),
-            budget: share_of_budget(spec, strategy),
+            budget: share_of_budget(spec, status, strategy),
+            known: known(status),
             parallelism: spec.parallelism,
             deterministic: spec.deterministic,
             decision: decision.filter(|_| asks).cloned(),
@@ -402,11 +456,10 @@ fn synthesize(
             } else {
                 vec![]
             },
-            weight: strategy.weight,
             template: spec.worker.clone(),
         },
         shards: u32::try_from(shards).unwrap_or(1),
-        time_left: life.left(&status.run, spec.budget.wall_clock.map(|w| w.duration())),
+        time_left: time_left(job, strategy, status, life),
         owner,
         key,
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use agoge_contract::{Assignment, Endpoint, Resolved};
+use agoge_contract::{Assignment, Endpoint, Resolved, Role};
 use agoge_crds::conditions as c;
 use agoge_crds::grpo_run::TopologyMode;
 use agoge_crds::{
@@ -72,14 +72,25 @@ fn report() -> impl Strategy<Value = Value> {
     })
 }
 
-fn state() -> impl Strategy<Value = ChildState> {
+fn role(key: &str) -> Role {
+    match key {
+        "qualify" => Role::Qualify,
+        "score" => Role::Score,
+        "rollout" => Role::Rollout,
+        key if key.starts_with("synthesize-") => Role::Synthesize,
+        _ => Role::Train,
+    }
+}
+
+fn state(role: Role) -> impl Strategy<Value = ChildState> {
     prop_oneof![
         2 => Just(ChildState::Absent),
         1 => (proptest::option::of(prop_oneof![Just("Unschedulable".to_owned()), Just("not a reason".to_owned())]), ".{0,40}")
             .prop_map(|(reason, message)| ChildState::Pending { reason, message }),
         4 => prop_oneof![1 => Just(Value::Null), 1 => Just(json!("nonsense")), 4 => report()]
-            .prop_map(|progress| ChildState::Running { progress }),
-        3 => prop_oneof![6 => report(), 1 => Just(json!({ "accepted": "many" }))].prop_map(|result| ChildState::Succeeded { result }),
+            .prop_map(move |progress| ChildState::Running { progress: role.progress(&progress) }),
+        3 => prop_oneof![6 => report(), 1 => Just(json!({ "accepted": "many" }))]
+            .prop_map(move |result| ChildState::Succeeded { result: role.report(&result).map_err(|error| error.to_string()) }),
         2 => (proptest::option::of(0..256i32), "[A-Za-z ]{0,80}", ".{0,600}", prop::bool::weighted(0.9), prop::bool::weighted(0.3))
             .prop_map(|(exit_code, reason, message, retryable, disrupted)| ChildState::Failed { exit_code, reason, message, retryable, disrupted }),
     ]
@@ -90,11 +101,13 @@ fn phase() -> impl Strategy<Value = Phase> {
 }
 
 fn observed() -> impl Strategy<Value = Observed> {
-    let children = proptest::collection::btree_map(
-        proptest::sample::select(KEYS.to_vec()).prop_map(str::to_owned),
-        (0u32..3, state()).prop_map(|(attempt, state)| Seen { attempt, state }),
-        0..KEYS.len(),
-    );
+    let child = proptest::sample::select(KEYS.to_vec()).prop_flat_map(|key| {
+        let seen = (0u32..3, state(role(key)));
+        let seen = seen.prop_map(|(attempt, state)| Seen { attempt, state });
+        (Just(key.to_owned()), seen)
+    });
+    let children = proptest::collection::vec(child, 0..KEYS.len())
+        .prop_map(|children| children.into_iter().collect::<BTreeMap<_, _>>());
     let synthesis = proptest::option::weighted(
         0.9,
         phase().prop_map(|phase| SynthesisSeen {

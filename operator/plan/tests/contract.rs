@@ -4,14 +4,14 @@ mod common;
 
 use agoge_contract::{Assignment, Role};
 use agoge_crds::grpo_run::{Arm, TopologyMode};
-use agoge_crds::{GRPORun, Phase};
+use agoge_crds::{GRPORun, Phase, SynthesisJob};
 use agoge_plan::{Child, Observed, Plannable, Seen, SynthesisSeen};
 use common::*;
 use serde_json::{Value, json};
 
 /// Every kind of child that the examples can have: each strategy, qualification, scoring, each stage, rollout servers.
 fn children() -> Vec<Child> {
-    let mut all = job().plan(&Observed::default(), at(0)).children;
+    let mut all = strategies(job());
     let synthesis = SynthesisSeen {
         phase: Phase::Complete,
         digest: Some("sha256:d".into()),
@@ -27,6 +27,30 @@ fn children() -> Vec<Child> {
     suite.status.get_or_insert_default().digest = Some("sha256:q".into());
     all.extend(suite.plan(&observed, at(0)).children);
     all.extend(stages(run()));
+    let mut repeatable = run();
+    repeatable.spec.deterministic = true;
+    repeatable.spec.lanes = 6;
+    all.extend(stages(repeatable));
+    all
+}
+
+/// The child of every strategy of a job.
+fn strategies(mut job: SynthesisJob) -> Vec<Child> {
+    let mut observed = Observed::default();
+    let mut all = vec![];
+    for second in 0..20 {
+        let plan = step(&mut job, &observed, second);
+        let Some(first) = plan.children.first() else {
+            break;
+        };
+        let result = json!({ "accepted": 300, "digest": "sha256:t" });
+        let state = done_as(Role::Synthesize, &result);
+        let attempt = first.attempt;
+        observed
+            .children
+            .insert(first.key.clone(), Seen { attempt, state });
+        all.extend(plan.children);
+    }
     all
 }
 
@@ -45,7 +69,8 @@ fn stages(mut run: GRPORun) -> Vec<Child> {
         let Some(first) = plan.children.first() else {
             break;
         };
-        let state = done(json!({ "seconds": 9.5, "errorRate": 0.01, "digest": "sha256:x" }));
+        let result = json!({ "seconds": 9.5, "errorRate": 0.01, "digest": "sha256:x" });
+        let state = done_as(Role::Train, &result);
         let attempt = first.attempt;
         observed
             .children

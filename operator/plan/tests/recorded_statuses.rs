@@ -6,6 +6,7 @@ mod common;
 
 use std::path::Path;
 
+use agoge_contract::Role;
 use agoge_plan::{ChildState, Observed, Plan, Plannable, SynthesisSeen};
 use common::*;
 use serde::Serialize;
@@ -77,8 +78,9 @@ fn the_recorded_statuses_are_what_the_api_server_and_plans_write() {
     );
     let stuck = all(pending("Unschedulable", "0/3 nodes are available"));
     tape.record("SynthesisJob", "blocked", &step(&mut job, &stuck, 5));
-    let works = all(running(
-        json!({ "figures": { "accepted": 150, "attempted": 170 } }),
+    let works = all(running_as(
+        Role::Synthesize,
+        &json!({ "figures": { "accepted": 150, "attempted": 170 } }),
     ));
     tape.record("SynthesisJob", "running", &step(&mut job, &works, 10));
     let mut suspended = job.clone();
@@ -103,8 +105,9 @@ fn the_recorded_statuses_are_what_the_api_server_and_plans_write() {
         "failed",
         &step(&mut job.clone(), &all(failed("BadDomain", false)), 40),
     );
-    let ends = all(done(
-        json!({ "accepted": 300, "attempted": 340, "digest": "sha256:d" }),
+    let ends = all(done_as(
+        Role::Synthesize,
+        &json!({ "accepted": 300, "attempted": 340, "digest": "sha256:d" }),
     ));
     tape.record("SynthesisJob", "complete", &step(&mut job, &ends, 65));
 
@@ -126,12 +129,13 @@ fn the_recorded_statuses_are_what_the_api_server_and_plans_write() {
     let plan = suite.plan(&ready_source(Observed::default()), at(5));
     tape.record("CheckerSuite", "bringing-up", &plan);
     suite.status = Some(plan.status);
-    let works = ready_source(seen(&[("qualify", 0, running(Value::Null))]));
+    let starts = running_as(Role::Qualify, &Value::Null);
+    let works = ready_source(seen(&[("qualify", 0, starts)]));
     tape.record("CheckerSuite", "running", &suite.plan(&works, at(10)));
     let end = |qualified: u32| {
         let result = json!({ "checkers": 304, "qualified": qualified, "mutationScore": 0.97, "p95Ms": 3.21, "digest": "sha256:q",
             "quarantined": [{ "reason": "survived a mutant", "count": 304 - qualified }] });
-        ready_source(seen(&[("qualify", 0, done(result))]))
+        ready_source(seen(&[("qualify", 0, done_as(Role::Qualify, &result))]))
     };
     tape.record("CheckerSuite", "complete", &suite.plan(&end(300), at(20)));
     tape.record("CheckerSuite", "failed", &suite.plan(&end(10), at(20)));
@@ -153,7 +157,8 @@ fn the_recorded_statuses_are_what_the_api_server_and_plans_write() {
         "bringing-up",
         &step_run(&mut run, &with_suite(Observed::default()), 5),
     );
-    let works = with_suite(seen(&[("user-sft", 0, running(json!({ "step": 4 })))]));
+    let trains = running_as(Role::Train, &json!({ "step": 4 }));
+    let works = with_suite(seen(&[("user-sft", 0, trains)]));
     tape.record("GRPORun", "running", &step_run(&mut run, &works, 10));
     let mut suspended = run.clone();
     suspended.spec.run_policy.suspend = true;

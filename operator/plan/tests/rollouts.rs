@@ -8,7 +8,15 @@ use agoge_crds::grpo_run::{Arm, StageStatus, TopologyMode};
 use agoge_crds::{GRPORun, GRPORunStatus, Phase};
 use agoge_plan::{Child, ChildState, Observed, Plan, Plannable, Seen};
 use common::*;
-use serde_json::json;
+use serde_json::{Value, json};
+
+fn running(progress: Value) -> ChildState {
+    running_as(Role::Train, &progress)
+}
+
+fn done(result: Value) -> ChildState {
+    done_as(Role::Train, &result)
+}
 
 /// A run whose next stage is GRPO, with three servers.
 fn apart() -> GRPORun {

@@ -2,13 +2,21 @@
 
 mod common;
 
-use agoge_contract::{StageSettings, TrainStage, Work};
+use agoge_contract::{Role, StageSettings, TrainStage, Work};
 use agoge_crds::conditions::{self as c, reason};
 use agoge_crds::grpo_run::Arm;
 use agoge_crds::{GRPORun, Phase};
-use agoge_plan::{Observed, Plannable, Seen, SuiteSeen, SynthesisSeen};
+use agoge_plan::{Child, ChildState, Observed, Plannable, Seen, SuiteSeen, SynthesisSeen};
 use common::*;
-use serde_json::json;
+use serde_json::{Value, json};
+
+fn running(progress: Value) -> ChildState {
+    running_as(Role::Train, &progress)
+}
+
+fn done(result: Value) -> ChildState {
+    done_as(Role::Train, &result)
+}
 
 #[test]
 fn a_suite_waits_for_its_job_qualifies_and_refuses_what_is_too_weak() {
@@ -38,7 +46,7 @@ fn a_suite_waits_for_its_job_qualifies_and_refuses_what_is_too_weak() {
     let result = |qualified: u64, score: f64| {
         let result = json!({ "checkers": 304, "qualified": qualified, "mutationScore": score, "p95Ms": 3.21, "digest": "sha256:q",
             "quarantined": [{ "reason": "survived a mutant", "count": 304 - qualified }] });
-        let seen = seen(&[("qualify", 0, done(result))]);
+        let seen = seen(&[("qualify", 0, done_as(Role::Qualify, &result))]);
         suite.plan(
             &Observed {
                 synthesis: Some(ready.clone()),
@@ -92,6 +100,26 @@ fn every_arm_that_is_compared_with_grpo_trains_on_as_many_ranks() {
         assert_eq!(of(key), Some(3), "{key} {ranks:?}");
     }
     assert_eq!(of("evaluate"), Some(1));
+}
+
+#[test]
+fn lanes_determine_the_work_of_a_deterministic_run_and_the_default_leaves_its_digest_as_it_was() {
+    let observed = Observed {
+        suite: ready("sha256:q", 0.97),
+        ..Observed::default()
+    };
+    let child = |deterministic: bool, lanes: u32| {
+        let mut run = run();
+        run.spec.deterministic = deterministic;
+        run.spec.lanes = lanes;
+        run.plan(&observed, at(0)).children.remove(0)
+    };
+    let written = |child: &Child| serde_json::to_value(&child.work).expect("work is written");
+    assert_eq!(run().spec.lanes, 4);
+    assert_eq!(written(&child(true, 4)).get("lanes"), None);
+    assert_eq!(written(&child(true, 6))["lanes"], 6);
+    assert_ne!(child(true, 6).digest(), child(true, 4).digest());
+    assert_eq!(child(false, 6).digest(), child(false, 4).digest());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod common;
 
-use agoge_contract::{SynthesizeWork, Work};
+use agoge_contract::{Role, SynthesizeWork, Work};
 use agoge_crds::Phase;
 use agoge_crds::conditions::{self as c, reason};
 use agoge_plan::{Child, ChildState, Decision, Observed, events};
@@ -10,6 +10,14 @@ use common::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
+
+fn running(progress: Value) -> ChildState {
+    running_as(Role::Synthesize, &progress)
+}
+
+fn done(result: Value) -> ChildState {
+    done_as(Role::Synthesize, &result)
+}
 
 fn work(child: &Child) -> &SynthesizeWork {
     match &child.work {
@@ -19,37 +27,55 @@ fn work(child: &Child) -> &SynthesizeWork {
 }
 
 #[test]
-fn a_job_starts_both_strategies_and_completes_when_both_reach_their_targets() {
+fn a_job_runs_its_strategies_one_after_another_and_completes_when_all_reach_their_targets() {
     let mut job = job();
+    job.spec.strategies.reverse();
     let plan = step(&mut job, &Observed::default(), 0);
-    assert_eq!(keys(&plan), ["synthesize-template", "synthesize-sea"]);
+    assert_eq!(
+        keys(&plan),
+        ["synthesize-template"],
+        "what asks no model comes first"
+    );
     assert_eq!(plan.status.run.phase, Phase::Pending, "nothing runs yet");
     assert_eq!(
         plan.children[0].needs.endpoints,
         Vec::<String>::new(),
         "template asks no model"
     );
-    assert_eq!(plan.children[1].needs.endpoints, ["qwen"]);
-    assert_eq!(
-        work(&plan.children[1]).budget.tokens_per_instance,
-        Some(450)
-    );
     assert_eq!(
         plan.requeue, None,
         "only a change of what is observed matters"
     );
 
+    let first = (
+        "synthesize-template",
+        0,
+        done(json!({ "accepted": 300, "attempted": 300, "digest": "sha256:t" })),
+    );
+    let plan = step(&mut job, &seen(std::slice::from_ref(&first)), 3);
+    assert_eq!(keys(&plan), ["synthesize-sea"]);
+    assert_eq!(plan.children[0].needs.endpoints, ["qwen"]);
+    assert_eq!(
+        work(&plan.children[0]).budget.tokens_per_instance,
+        Some(450)
+    );
+    assert_eq!(
+        work(&plan.children[0]).known,
+        ["sha256:t"],
+        "what template made is not new"
+    );
+
     let both = [
+        first.clone(),
         (
-            "synthesize-template",
+            "synthesize-sea",
             0,
-            running(json!({ "figures": { "accepted": 150, "attempted": 150 } })),
+            running(json!({ "figures": { "accepted": 1, "attempted": 2 } })),
         ),
-        ("synthesize-sea", 0, running(Value::Null)),
     ];
     let plan = step(&mut job, &seen(&both), 5);
     assert_eq!(plan.status.run.phase, Phase::Running);
-    assert_eq!((plan.status.accepted, plan.status.target), (150, 304));
+    assert_eq!((plan.status.accepted, plan.status.target), (301, 304));
     assert_eq!(
         plan.requeue,
         Some(Duration::from_secs(15 * 60)),
@@ -58,11 +84,7 @@ fn a_job_starts_both_strategies_and_completes_when_both_reach_their_targets() {
 
     let lineage = json!([{ "generation": 1, "digest": "sha256:b", "change": "asks for fewer steps", "outcome": "promoted" }]);
     let ends = [
-        (
-            "synthesize-template",
-            0,
-            done(json!({ "accepted": 300, "attempted": 300, "digest": "sha256:t" })),
-        ),
+        first,
         (
             "synthesize-sea",
             0,
@@ -233,9 +255,9 @@ fn suspension_stops_children_and_the_clock_and_resuming_goes_on() {
     );
     job.spec.run_policy.suspend = false;
     let plan = step(&mut job, &Observed::default(), 100_000);
-    assert_eq!(keys(&plan), ["synthesize-template", "synthesize-sea"]);
+    assert_eq!(keys(&plan), ["synthesize-template"]);
     assert_eq!(
-        plan.children[1].time_left,
+        plan.children[0].time_left,
         Some(Duration::from_secs(900 - 110))
     );
 }
@@ -322,21 +344,18 @@ fn a_plan_that_a_person_must_promote_waits_and_then_goes_on_with_the_decision() 
 #[test]
 fn children_are_the_same_work_whatever_the_attempt_and_the_time() {
     let mut job = job();
-    let first = step(
-        &mut job,
-        &seen(&[("synthesize-sea", 0, running(Value::Null))]),
-        0,
+    let template = ("synthesize-template", 0, done(json!({ "accepted": 300 })));
+    let sea = |attempt, state| seen(&[template.clone(), ("synthesize-sea", attempt, state)]);
+    let first = step(&mut job, &sea(0, running(Value::Null)), 0);
+    let later = step(&mut job, &sea(0, failed("EndpointDown", true)), 50);
+    assert!(later.children.is_empty(), "a pause after the failure");
+    let again = step(&mut job, &sea(0, failed("EndpointDown", true)), 500);
+    assert_eq!(
+        (first.children[0].attempt, again.children[0].attempt),
+        (0, 1)
     );
-    let later = step(
-        &mut job,
-        &seen(&[("synthesize-sea", 0, failed("EndpointDown", true))]),
-        50,
-    );
-    let again = step(&mut job, &Observed::default(), 500);
-    assert_eq!(keys(&later), ["synthesize-template"]);
-    assert_ne!(first.children[1].time_left, again.children[1].time_left);
-    assert_eq!(first.children[1].digest(), again.children[1].digest());
-    assert_ne!(first.children[0].digest(), first.children[1].digest());
+    assert_ne!(first.children[0].time_left, again.children[0].time_left);
+    assert_eq!(first.children[0].digest(), again.children[0].digest());
 }
 
 #[test]
@@ -449,25 +468,38 @@ fn generation_plan_yield_and_decision_are_in_the_status_while_the_job_runs() {
 }
 
 #[test]
-fn weights_divide_the_budget_over_the_strategies_that_ask_models() {
+fn weights_divide_what_is_left_of_the_budget_over_the_strategies_that_ask_models() {
     let mut job = job();
     job.spec.budget.tokens = Some(1001);
+    job.spec.budget.usd = Some(8.0);
     let mut second = job.spec.strategies[1].clone();
     second.weight = 3;
     job.spec.strategies.push(second);
-    let plan = step(&mut job, &Observed::default(), 0);
-    let shares: Vec<u64> = plan
-        .children
-        .iter()
-        .map(|child| {
-            let work = serde_json::to_value(&child.work).expect("plain data");
-            let tokens = work.pointer("/budget/tokens").and_then(Value::as_u64);
-            tokens.expect("a bound")
-        })
-        .collect();
+    let template = ("synthesize-template", 0, done(json!({ "accepted": 300 })));
+    let plan = step(&mut job, &seen(&[template]), 0);
+    let share = work(&plan.children[0]).budget.clone();
     assert_eq!(
-        shares,
-        [0, 250, 750],
-        "template asks no model; rounded down, the sum is within the budget"
+        (share.tokens, share.usd),
+        (Some(250), Some(2.0)),
+        "a quarter, rounded down: the sum is within the budget"
     );
+    assert_eq!(
+        plan.children[0].time_left,
+        Some(Duration::from_secs(15 * 60 / 4))
+    );
+
+    // Another strategy has ended and left over most of its share.
+    let mut over = job.clone();
+    let ended = agoge_crds::synthesis_job::StrategyStatus {
+        tokens: 101,
+        cost: 2.0,
+        ended: Some("TargetsReached".into()),
+        ..Default::default()
+    };
+    over.spec.strategies.truncate(2);
+    let strategies = &mut over.status.as_mut().expect("it ran").strategies;
+    strategies.insert("earlier".into(), ended);
+    let plan = step(&mut over, &Observed::default(), 0);
+    let share = work(&plan.children[0]).budget.clone();
+    assert_eq!((share.tokens, share.usd), (Some(900), Some(6.0)));
 }

@@ -4,10 +4,11 @@ use crate::changes::{Change, throttled};
 use crate::outcome::Outcome;
 use crate::review::Identity;
 use futures::Stream;
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
 use tokio::time::Instant;
@@ -93,7 +94,7 @@ impl Board {
     /// Returns the newest report of each shard of a child that has reported.
     #[must_use]
     pub fn reports(&self, namespace: &str, child: &str) -> BTreeMap<u32, Value> {
-        let kept = self.lock();
+        let kept = self.kept.lock();
         let shards = kept.shards.get(&(namespace.to_owned(), child.to_owned()));
         shards
             .into_iter()
@@ -104,7 +105,7 @@ impl Board {
 
     /// Drops the reports of a child. If the child's Pods do not exist any more, no report can follow.
     pub fn forget(&self, namespace: &str, child: &str) {
-        let mut kept = self.lock();
+        let mut kept = self.kept.lock();
         for entry in kept
             .shards
             .remove(&(namespace.to_owned(), child.to_owned()))
@@ -121,14 +122,10 @@ impl Board {
         throttled(self.changes.subscribe())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Keeps a report of `bytes` bytes, if the Pod reports about itself.
     pub(crate) fn submit(&self, identity: &Identity, report: Report, bytes: usize) -> Outcome {
         // The lock is held from here on, so that no report is kept after its child was forgotten.
-        let mut kept = self.lock();
+        let mut kept = self.kept.lock();
         let Some(pod) = self.pods.pod(&identity.namespace, &identity.pod_name) else {
             return Outcome::Forbidden;
         };
@@ -214,7 +211,7 @@ mod tests {
 
     impl Pods for Existing {
         fn pod(&self, namespace: &str, name: &str) -> Option<PodRef> {
-            self.0.lock().unwrap().contains(name).then(|| PodRef {
+            self.0.lock().contains(name).then(|| PodRef {
                 uid: name.to_owned(),
                 child: name.to_owned(),
                 owner_kind: "GRPORun".to_owned(),
@@ -246,16 +243,16 @@ mod tests {
         let board = Board::new(Arc::<Existing>::clone(&pods));
         for n in 0..1000 {
             let name = format!("run-{n}");
-            pods.0.lock().unwrap().insert(name.clone());
+            pods.0.lock().insert(name.clone());
             assert_eq!(report(&board, &name), Outcome::Accepted);
         }
         for n in 0..1000 {
             let name = format!("run-{n}");
-            pods.0.lock().unwrap().remove(&name);
+            pods.0.lock().remove(&name);
             board.forget("team", &name);
             assert_eq!(report(&board, &name), Outcome::Forbidden, "its Pod is gone");
         }
-        let kept = board.lock();
+        let kept = board.kept.lock();
         assert_eq!((kept.shards.len(), kept.count, kept.bytes), (0, 0, 0));
     }
 }

@@ -4,9 +4,9 @@ use futures::future::BoxFuture;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec, TokenReviewStatus};
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
+use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -141,7 +141,7 @@ impl<R: Review> Cached<R> {
     }
 
     fn get(&self, key: &[u8; 32]) -> Option<Option<Identity>> {
-        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = self.cache.lock();
         cache
             .get(key)
             .filter(|(until, _)| Instant::now() < *until)
@@ -150,7 +150,7 @@ impl<R: Review> Cached<R> {
 
     fn put(&self, key: [u8; 32], identity: Option<Identity>) {
         let now = Instant::now();
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.cache.lock();
         if cache.len() >= MAX_CACHED {
             cache.retain(|_, (until, _)| now < *until);
         }

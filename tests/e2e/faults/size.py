@@ -90,7 +90,7 @@ class Size:
     def steps(self):
         self.apply()
         for name, filling in (("large", "ü"), ("hostile", HOSTILE)):
-            for key in ("synthesize-sea", "synthesize-template"):
+            for key in ("synthesize-template", "synthesize-sea"):
                 self.finish(key, name, synthesized(filling))
             self.finish("qualify", name, qualified(filling))
             for key in ("agent-sft", "grpo", "evaluate"):

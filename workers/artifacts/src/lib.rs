@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | dataset: attempts, one a line | `instances` | [`Attempt`], read and written by [`dataset`] |
 //! | plans of a job | `plans` | [`Plans`] |
+//! | qualifications made along with a dataset | `qualifications` | [`Qualifications`] |
 //! | suite | `suite` | [`QualifiedSuite`] |
 //! | record of a training stage | `stage` | [`StageRecord`] |
 //!
@@ -18,6 +19,7 @@ pub mod format;
 pub mod funnel;
 pub mod plan;
 pub mod provenance;
+pub mod qualifications;
 pub mod reason;
 pub mod record;
 pub mod suite;
@@ -27,6 +29,7 @@ pub use attempt::{Attempt, Draft, Gate};
 pub use format::{ArtifactError, Format, Stored};
 pub use plan::{Pilot, PlanPair, PlanRecord, Plans, Prompts};
 pub use provenance::{DatasetOrigin, Shard};
+pub use qualifications::Qualifications;
 pub use record::{Certificate, Columns, Epoch, FilterCounts, Point, Scorecard, StageRecord, Step};
 pub use suite::{Instance, QualifiedSuite};
 pub use trajectory::{End, Token, Trajectory};

@@ -7,12 +7,13 @@
 mod attribution;
 mod check;
 mod final_state;
+mod key;
 mod mutate;
+mod needs;
 mod outputs;
 pub mod passk;
 mod plausible;
 mod qualify;
-mod rng;
 mod script;
 mod suite;
 mod verdict;
@@ -20,7 +21,9 @@ mod verdict;
 pub use attribution::{Cause, Evidence, attribute};
 pub use check::{Checker, Judge, check, checkers_of};
 pub use final_state::{Gold, differences};
+pub use key::qualification_key;
 pub use mutate::{Edit, Mutant, mutants};
+pub use needs::{JUDGING, QUALIFYING};
 pub use outputs::{communicates, missing};
 pub use plausible::Plausible;
 pub use qualify::{

@@ -1,6 +1,6 @@
 //! Single-edit mutants of a gold solution: what a checker that is worth trusting must reject.
 use crate::plausible::Plausible;
-use crate::rng::Rng;
+use agoge_dialogue::random::Rng;
 use agoge_dialogue::{ToolCall, ToolSpec};
 use agoge_world::Task;
 use serde::{Deserialize, Serialize};
@@ -48,7 +48,7 @@ const PER_TOOL: usize = 24;
 ///
 /// A refusal's gold does not act; there `Extra` calls come first, as acting is what must fail.
 pub fn mutants(task: &Task, tools: &[ToolSpec], plausible: &Plausible, seed: u64) -> Vec<Mutant> {
-    let mut rng = crate::rng::keyed(seed, &task.id);
+    let mut rng = Rng::keyed_be(seed, &task.id);
     let maker = Maker {
         task,
         tools,

@@ -1,6 +1,6 @@
 //! Plausible values: what else an argument could have been, taken from the domain's records and from the task.
 use crate::outputs::communicates;
-use crate::rng::Rng;
+use agoge_dialogue::random::Rng;
 use agoge_world::{Domain, Task};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -343,7 +343,7 @@ mod tests {
 
     #[test]
     fn an_argument_is_filled_from_its_name_and_type() {
-        let (p, mut rng) = (sample(), crate::rng::keyed(1, "x"));
+        let (p, mut rng) = (sample(), Rng::keyed_be(1, "x"));
         let string = json!({"type": "string"});
         assert!(
             p.fill(&string, "parcel_id", &mut rng)

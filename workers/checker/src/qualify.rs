@@ -12,6 +12,7 @@ use crate::mutate::{Edit, Mutant, mutants};
 use crate::outputs::communicates;
 use crate::plausible::Plausible;
 use crate::verdict::Verdict;
+use agoge_crds::checker_suite::QualificationSpec;
 use agoge_dialogue::{Message, ToolCall};
 use agoge_world::{Domain, Episode, GoldError, Task, World};
 use serde::{Deserialize, Serialize};
@@ -32,12 +33,19 @@ pub struct Thresholds {
 }
 
 impl Default for Thresholds {
+    /// The thresholds of a CheckerSuite that names none.
     fn default() -> Self {
+        Thresholds::from(&QualificationSpec::default())
+    }
+}
+
+impl From<&QualificationSpec> for Thresholds {
+    fn from(spec: &QualificationSpec) -> Self {
         Thresholds {
-            mutants: 24,
-            mutation_score: 0.9,
-            repeats: 3,
-            p95_ms: 500.0,
+            mutants: spec.mutants as usize,
+            mutation_score: spec.min_mutation_score,
+            repeats: spec.repeats as usize,
+            p95_ms: spec.p95.as_secs_f64() * 1e3,
         }
     }
 }

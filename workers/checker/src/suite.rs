@@ -2,10 +2,10 @@
 use crate::check::checkers_of;
 use crate::plausible::Plausible;
 use crate::qualify::{Qualification, Thresholds, p95, qualify_among};
+use agoge_digest::Digest;
 use agoge_sandbox::Limits;
 use agoge_world::{Domain, Task, World, WorldError};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -85,9 +85,9 @@ impl Qualifier {
 
     /// Qualifies every task, in their order. The outcome does not depend on the number of worlds, times aside.
     /// `progress` hears how many are done.
-    pub fn qualify(
+    pub fn qualify<T: Borrow<Task> + Sync>(
         &mut self,
-        tasks: &[Task],
+        tasks: &[T],
         progress: &(dyn Fn(usize) + Sync),
     ) -> Vec<Qualification> {
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -100,7 +100,7 @@ impl Qualifier {
                     let mut own = Vec::new();
                     loop {
                         let i = next.fetch_add(1, Ordering::Relaxed);
-                        let Some(task) = tasks.get(i) else {
+                        let Some(task) = tasks.get(i).map(Borrow::<Task>::borrow) else {
                             return own;
                         };
                         let mut found = qualify_among(world, task, plausible, seed, thresholds);
@@ -214,9 +214,7 @@ pub fn suite_digest(domain: &Domain, tasks: &[&Task]) -> String {
         .collect();
     lines.sort();
     let text = format!("{FORMAT}\n{}\n{}", domain.digest, lines.join("\n"));
-    let hash = Sha256::digest(text.as_bytes());
-    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256:{hex}")
+    Digest::of(text.as_bytes()).into()
 }
 
 /// Arguments with sorted keys; nested values keep their order, which is the task's own.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 #[cfg(feature = "cluster")]
 use agoge_cli::command::operator;
-use agoge_cli::command::{chat, check, domain, eval, export, gc, probe, report, status, up};
+use agoge_cli::command::{chat, check, domain, eval, export, gc, model, probe, report, status, up};
 #[cfg(feature = "cluster")]
 use agoge_cli::kubectl;
 use clap::{Parser, Subcommand};
@@ -28,6 +28,8 @@ enum Command {
     Eval(eval::Eval),
     #[command(subcommand)]
     Domain(domain::DomainCommand),
+    #[command(subcommand)]
+    Model(model::ModelCommand),
     Status(status::Status),
     Report(report::Report),
     Export(export::Export),
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Check(command) => check::check(&command),
         Command::Eval(command) => eval::eval(&command),
         Command::Domain(command) => domain::domain(&command),
+        Command::Model(command) => model::model(&command),
         Command::Status(command) => status::status(&command),
         Command::Report(command) => report::report(&command),
         Command::Export(command) => export::export(&command),

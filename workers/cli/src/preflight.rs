@@ -9,7 +9,7 @@ use agoge_crds::synthesis_job::StrategySpec;
 use agoge_crds::{Manifest, Problem};
 use agoge_sandbox::Limits;
 use agoge_synthesis::registry;
-use agoge_synthesis::strategies::template::{Template, divide, split_name};
+use agoge_synthesis::strategies::template::{Template, divide};
 use agoge_synthesis::strategy::Strategy;
 use agoge_world::{Domain, Problems, World, possible};
 use serde_json::Value;
@@ -140,7 +140,7 @@ fn beyond(
             let field = format!("spec.strategies[{index}].target.accepted");
             let message = format!(
                 "{target} asks {wanted} of the split {}, and the templates yield {most}",
-                split_name(part.split)
+                part.split.as_str()
             );
             let remedy = "ask for fewer, add records or templates, or change the split's share";
             problems.push(problem(&source.file, &field, &message, remedy));

@@ -413,7 +413,7 @@ fn a_worker_that_hangs_is_told_killed_and_tried_again() {
 }
 
 #[test]
-fn strategies_that_run_at_once_share_the_cores() {
+fn strategies_run_one_after_another_each_on_all_cores() {
     let mut run = Run::new("{}");
     run.flags = vec!["--threads", "6", "--replay", "."];
     let strategy = "  strategies:\n    - name: sea\n      target: { accepted: 2 }\n";
@@ -431,7 +431,7 @@ fn strategies_that_run_at_once_share_the_cores() {
             threads("desk-synthesize-sea"),
             threads("desk-synthesize-template")
         ],
-        ["3", "3"]
+        ["6", "6"]
     );
     assert_eq!(threads("desk-grpo"), "6");
     let job = run.object("synthesisjob-desk.json");

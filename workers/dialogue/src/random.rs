@@ -5,6 +5,8 @@
 //! A counter-based number is a pure function of its key and position, so it does not depend on what else was drawn, in
 //! which order, or by how many threads.
 
+use sha2::{Digest, Sha256};
+
 /// The key of a sampled turn: the words that each token's random number is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SampleKey {
@@ -36,7 +38,7 @@ impl SampleKey {
 }
 
 /// The increment of the generator: 2^64 divided by the golden ratio.
-const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+pub const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Returns a well-mixed value for each value; different values give different ones.
 #[must_use]
@@ -55,6 +57,18 @@ impl Rng {
     #[must_use]
     pub fn new(state: u64) -> Self {
         Self(state)
+    }
+
+    /// Returns the generator of a seed and a key, whose state is the [`first_bytes`] of both in big-endian order.
+    #[must_use]
+    pub fn keyed_be(seed: u64, key: &str) -> Self {
+        Self(u64::from_be_bytes(first_bytes(&format!("{seed}/{key}"))))
+    }
+
+    /// Returns the generator of a seed and a key, whose state is the [`first_bytes`] of both in little-endian order.
+    #[must_use]
+    pub fn keyed_le(seed: u64, key: &str) -> Self {
+        Self(u64::from_le_bytes(first_bytes(&format!("{seed}/{key}"))))
     }
 
     /// Draws a number.
@@ -85,6 +99,14 @@ impl Rng {
     }
 }
 
+/// Returns the first eight bytes of a text's SHA-256.
+#[must_use]
+pub fn first_bytes(text: &str) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&Sha256::digest(text.as_bytes())[..8]);
+    bytes
+}
+
 /// A hash of words in their order.
 #[must_use]
 pub fn hash(words: &[u64]) -> u64 {
@@ -113,6 +135,14 @@ mod tests {
             9_817_491_932_198_370_423,
         ];
         assert_eq!(drawn, published);
+    }
+
+    #[test]
+    fn a_seed_and_a_key_give_the_generators_that_datasets_were_made_with() {
+        let mut big = Rng::keyed_be(7, "order");
+        assert_eq!(big.draw(), 13_629_514_064_602_802_158);
+        let mut little = Rng::keyed_le(7, "order");
+        assert_eq!(little.draw(), 16_980_777_818_522_791_282);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Every chat format over random dialogues: no id changes, no mask is misplaced, turns read back.
 #![allow(clippy::unwrap_used)]
 
+use agoge_dialogue::random::Rng;
 use agoge_dialogue::{
     ByteVocab, Message, Renderer, Role, ToolCall, ToolSpec, Transcript, Vocab, renderer, supervise,
     user_view,
@@ -21,16 +22,12 @@ const SPECIALS: [&str; 10] = [
 ];
 const DIALOGUES: u64 = 10_000;
 
-/// A small counter-based generator, so that every dialogue can be made again from its number.
-struct Dice(u64);
+/// A source of random dialogues: each can be made again from its number.
+struct Dice(Rng);
 
 impl Dice {
     fn roll(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below
+        self.0.draw() % below
     }
 
     fn text(&mut self) -> String {
@@ -138,7 +135,7 @@ fn over_ten_thousand_dialogues_no_id_changes_and_no_mask_is_misplaced() {
     let vocab = ByteVocab::new(&SPECIALS);
     for format in formats() {
         for number in 0..DIALOGUES {
-            let messages = Dice(number).dialogue();
+            let messages = Dice(Rng::new(number)).dialogue();
             let (sampled, turns) = as_sampled(format.as_ref(), &vocab, &messages, Role::Assistant);
             let supervised = supervise(
                 format.as_ref(),
@@ -176,7 +173,7 @@ fn over_ten_thousand_dialogues_no_id_changes_and_no_mask_is_misplaced() {
 fn sampled_turns_read_back_as_the_message_they_were() {
     let vocab = ByteVocab::new(&SPECIALS);
     for number in 0..2_000 {
-        for message in Dice(number).dialogue() {
+        for message in Dice(Rng::new(number)).dialogue() {
             if message.role == Role::Tool {
                 continue;
             }

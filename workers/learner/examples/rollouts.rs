@@ -2,7 +2,8 @@
 //!
 //! The first call trains the policy on demonstrations and keeps it in DIR; later ones, also of other builds, play with the
 //! same weights. Each repetition prints one line.
-//! PIECES makes the run repeatable; without it a table is played by each thread.
+//! PIECES makes the run repeatable, with exactly SLOTS live episodes; without it a table is played by each thread, and the
+//! model's size bounds a table's slots. `rollouts DIR 1 256 3 256 1` and `rollouts DIR 1 256 3 64 1` compare their number.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

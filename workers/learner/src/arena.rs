@@ -2,7 +2,7 @@
 //!
 //! Each table has a queue of seats and as many live episodes as it has slots; an episode that ends makes room for the next
 //! one at once. In a repeatable run a table's seats are a function of the numbers alone, so every batch is too; in any other
-//! a table without seats takes those of another.
+//! a table without seats takes those of another, and a table of a small model has fewer slots (see [`table_slots`]).
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -20,11 +20,33 @@ use crate::rollout::{
 use crate::sampler::BatchSampler;
 use crate::tasks::{Batching, Pace, Queues, Task, drive};
 
+/// Live episodes of a table at most, by the size of its largest model.
+const SLOTS_OF_SMALL: usize = 64;
+const SLOTS_OF_LARGE: usize = 256;
+/// Parameters above which a model counts as large.
+const LARGE: usize = 50_000_000;
+
+/// Returns the live episodes of a table that is asked to have `wanted`.
+///
+/// Every step of a batch reads all weights once, whatever the number of its sequences. The weights of a large model come
+/// from memory each time, so a large batch pays. Those of a small model stay in the processor's cache: 64 sequences are
+/// enough to share the fixed cost of a step, and the activations, keys and values of more would push each other out of the
+/// cache. Seats above the bound wait in the table's queue.
+#[must_use]
+pub fn table_slots(wanted: usize, parameters: usize) -> usize {
+    let most = if parameters > LARGE {
+        SLOTS_OF_LARGE
+    } else {
+        SLOTS_OF_SMALL
+    };
+    wanted.clamp(1, most)
+}
+
 /// Tables and the rules that episodes are played by.
 pub struct Arena {
     tables: Vec<(World, Judge)>,
     parallelism: Parallelism,
-    /// Live episodes of a table.
+    /// Live episodes of a table that are asked for.
     slots: usize,
     rules: Rules,
     seed: u64,
@@ -43,7 +65,7 @@ struct Progress {
 }
 
 impl Arena {
-    /// An arena for `slots` live episodes in all, with one table per piece.
+    /// An arena for at most `slots` live episodes in all, with one table per piece.
     ///
     /// # Errors
     /// When a sandbox does not start.
@@ -71,6 +93,23 @@ impl Arena {
         self.slots = slots.max(1);
     }
 
+    /// Returns the live episodes of each table in a play of these parties. The bits of a repeatable play depend on it, so
+    /// that takes exactly the number it is asked for.
+    fn slots_for(&self, agent: Agent<'_>, user: User<'_>) -> usize {
+        if self.parallelism.is_repeatable() {
+            return self.slots;
+        }
+        let of_agent = match agent {
+            Agent::Policy(player) => player.decoder.parameter_count(),
+            Agent::Script(_) => 0,
+        };
+        let of_user = match user {
+            User::Model(player) => player.decoder.parameter_count(),
+            User::Scripted => 0,
+        };
+        table_slots(self.slots, of_agent.max(of_user))
+    }
+
     /// Plays every seat to its end and returns the trajectories in the order of the seats. `step` is part of every random
     /// key. `progress` is called with the number of finished episodes from time to time, and may stop the play with an error.
     ///
@@ -86,6 +125,7 @@ impl Arena {
         mut progress: impl FnMut(usize) -> Result<(), LearnerError>,
     ) -> Result<Vec<Trajectory>, LearnerError> {
         let repeatable = self.parallelism.is_repeatable();
+        let slots = self.slots_for(agent, user);
         let queues = Queues::deal(seats.len(), self.tables.len(), !repeatable);
         let shared = Progress {
             finished: AtomicUsize::new(0),
@@ -96,7 +136,7 @@ impl Arena {
             queues: &queues,
             shared: &shared,
             rules: &self.rules,
-            slots: self.slots,
+            slots,
             pace: if repeatable {
                 Pace::Lockstep
             } else {
@@ -109,8 +149,8 @@ impl Arena {
             },
         };
         let sampler = |player: Player<'_>, twice: usize| {
-            let batch = player.batch(self.slots, length(&self.rules, player) * twice);
-            Box::new(BatchSampler::new(batch, self.slots, player.version))
+            let batch = player.batch(slots, length(&self.rules, player) * twice);
+            Box::new(BatchSampler::new(batch, slots, player.version))
         };
         let tables: Vec<_> = (0..)
             .zip(&mut self.tables)
@@ -270,4 +310,18 @@ fn length(rules: &Rules, player: Player<'_>) -> usize {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_a_small_model_has_fewer_slots_and_no_table_has_more_than_it_is_asked_for() {
+        let (small, large) = (1_500_000, 500_000_000);
+        assert_eq!(table_slots(256, small), 64);
+        assert_eq!(table_slots(256, large), 256);
+        assert_eq!(table_slots(1024, large), 256);
+        assert_eq!((table_slots(24, small), table_slots(0, large)), (24, 1));
+    }
 }

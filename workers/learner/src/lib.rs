@@ -15,7 +15,6 @@ pub mod grpo;
 pub mod loss;
 pub mod objective;
 pub mod parallel;
-pub mod passk;
 pub mod players;
 mod ranks;
 pub mod rollout;

@@ -8,8 +8,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-/// The number of pieces of a repeatable run that names none.
-pub const DEFAULT_PIECES: usize = 4;
+use agoge_crds::grpo_run::DEFAULT_LANES;
 
 /// Time between two calls of `watch` in [`run_watched`] at most.
 const TICK: Duration = Duration::from_millis(100);
@@ -23,9 +22,9 @@ pub struct Parallelism {
 }
 
 impl Default for Parallelism {
-    /// One thread, repeatable.
+    /// One thread, repeatable, with the lanes of a run that names no other number.
     fn default() -> Self {
-        Self::repeatable(1, DEFAULT_PIECES)
+        Self::repeatable(1, DEFAULT_LANES as usize)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::Usage;
@@ -87,25 +87,25 @@ impl Meter {
     /// Returns the amounts spent so far.
     #[must_use]
     pub fn spent(&self) -> Spent {
-        *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.spent.lock()
     }
 
     /// Takes over what an earlier attempt spent.
     pub fn resume(&self, before: Spent) {
-        *self.spent.lock().unwrap_or_else(PoisonError::into_inner) = before;
+        *self.spent.lock() = before;
     }
 
     /// The ordinal of the item's next question of this digest: what an endpoint that replays tells answers apart by.
     pub(crate) fn ordinal(&self, digest: &str, item: &str) -> u32 {
         let key = self.hasher.hash_one((digest, item));
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut asked = self.asked.lock();
         let next = asked.entry(key).or_default();
         *next += 1;
         *next - 1
     }
 
     pub(crate) fn charge(&self, usage: &Usage, price: &Price) {
-        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut spent = self.spent.lock();
         spent.add(usage, price.of(usage));
     }
 

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::answer::{Answer, Source};
@@ -204,7 +204,7 @@ impl Recordings {
 
     /// The ordinal of the item's next answer to this request.
     pub(crate) fn next(&self, digest: &str, item: &str) -> u32 {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner.lock();
         let asked = inner
             .asked
             .entry((digest.to_owned(), item.to_owned()))
@@ -227,7 +227,7 @@ impl Recordings {
     ) -> Result<Answer, RecordError> {
         let Some(item) = item else {
             let ordinal = self.next(digest, "");
-            let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+            let inner = self.inner.lock();
             let keys = inner.order.get(digest);
             let key = keys.and_then(|keys| keys.get(ordinal as usize)).cloned();
             let found = key.and_then(|key| inner.answers.get(&key).cloned());
@@ -248,7 +248,7 @@ impl Recordings {
         item: &str,
         ordinal: u32,
     ) -> Result<Answer, RecordError> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = self.inner.lock();
         if !inner.items.contains(item) {
             return Err(RecordError::Ended {
                 item: item.to_owned(),
@@ -296,7 +296,7 @@ impl Recordings {
             .map_err(std::io::Error::other)
             .map_err(io("write"))?;
         text.push('\n');
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = self.inner.lock();
         if !inner.files.contains_key(&path) {
             let file = OpenOptions::new()
                 .append(true)

@@ -1,8 +1,8 @@
 //! A request in the API's form, and the digest under which its answer is recorded.
 
 use agoge_dialogue::{Message, ToolSpec};
+use agoge_digest::Digest;
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 /// The form that the answer must have.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -82,8 +82,6 @@ impl Request {
     /// `sha256:` over the body: the same question to the same model has the same digest.
     #[must_use]
     pub fn digest(&self, model: &str) -> String {
-        let hash = Sha256::digest(self.body(model).to_string().as_bytes());
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("sha256:{hex}")
+        Digest::of(self.body(model).to_string().as_bytes()).into()
     }
 }

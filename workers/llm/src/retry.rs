@@ -3,8 +3,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use agoge_backoff::Backoff;
+
 /// The number of tries.
 pub(crate) const TRIES: u32 = 5;
+/// The waits that an endpoint does not ask for.
+const OWN: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(32));
 /// The longest wait that an endpoint may ask for.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -13,8 +17,8 @@ pub(crate) fn is_safe(status: u16) -> bool {
     matches!(status, 429 | 503)
 }
 
-/// The wait before try `next` (from 1): what the endpoint asks for, else 0.5 s doubled each time.
-pub(crate) fn wait(next: u32, retry_after: Option<&str>, now: SystemTime) -> Duration {
+/// Returns the wait after this many failed tries: what the endpoint asks for, else 0.5 s doubled each time.
+pub(crate) fn wait(failures: u32, retry_after: Option<&str>, now: SystemTime) -> Duration {
     let asked = retry_after.and_then(|text| {
         let text = text.trim();
         if let Ok(seconds) = text.parse::<f64>() {
@@ -24,8 +28,7 @@ pub(crate) fn wait(next: u32, retry_after: Option<&str>, now: SystemTime) -> Dur
         let date = httpdate::parse_http_date(text).ok()?;
         Some(date.duration_since(now).unwrap_or_default())
     });
-    let own = Duration::from_millis(500 << next.saturating_sub(1).min(6));
-    asked.unwrap_or(own).min(LONGEST)
+    asked.unwrap_or_else(|| OWN.pause(failures)).min(LONGEST)
 }
 
 #[cfg(test)]

@@ -6,33 +6,17 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use agoge_contract::ProgressReport;
+use serde_json::Value;
 
 use crate::report::Reporter;
-
-/// The content of the file.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Report {
-    /// The current activity, for a person: `agent SFT`.
-    pub stage: String,
-    /// Units done and to do; a total of 0 is unknown.
-    pub done: u64,
-    /// See `done`.
-    pub total: u64,
-    /// The unit: `epochs`, `steps`, `instances`.
-    pub unit: String,
-    /// Figures worth showing: `reward`, `loss`, `accepted`.
-    pub figures: Map<String, Value>,
-}
 
 /// The writer.
 #[derive(Debug)]
 pub struct Progress {
     path: Option<PathBuf>,
     written: Option<Instant>,
-    report: Report,
+    report: ProgressReport,
     reporter: Option<Reporter>,
 }
 
@@ -43,7 +27,7 @@ impl Progress {
         Self {
             path,
             written: None,
-            report: Report::default(),
+            report: ProgressReport::default(),
             reporter: None,
         }
     }
@@ -62,11 +46,11 @@ impl Progress {
 
     /// Begins a stage.
     pub fn stage(&mut self, stage: &str, unit: &str, total: u64) {
-        self.report = Report {
+        self.report = ProgressReport {
             stage: stage.into(),
             unit: unit.into(),
             total,
-            ..Report::default()
+            ..ProgressReport::default()
         };
         self.write();
     }

@@ -11,18 +11,19 @@ use std::time::Instant;
 
 use agoge_artifacts::provenance::QualificationOrigin;
 use agoge_artifacts::reason::general;
-use agoge_artifacts::{Instance, QualifiedSuite};
-use agoge_checker::{Qualification, Qualifier, Suite, Thresholds, aggregate};
+use agoge_artifacts::{ArtifactError, Instance, Qualifications, QualifiedSuite};
+use agoge_checker::{Qualification, Qualifier, Suite, Thresholds, aggregate, qualification_key};
 use agoge_contract::QualifyWork;
 use agoge_crds::checker_suite::{QualificationSpec, Quarantine, SandboxLimits};
 use agoge_crds::conditions::shorten;
 use agoge_crds::report::QualifyReport;
 use agoge_sandbox::Limits;
-use agoge_store::{Artifact, Ledger};
+use agoge_store::{Artifact, Digest, Ledger, Store};
 use agoge_world::{Domain, Task, WorldError};
 
 use crate::failure::Failure;
 use crate::job::Job;
+use source::Loaded;
 
 /// Tasks between two commits, for each thread.
 const BATCH: usize = 16;
@@ -32,7 +33,10 @@ struct Qualifying {
     name: String,
     domain: Arc<Domain>,
     instances: Vec<Instance>,
+    /// The datasets that hold the tasks; none when the manifest does.
+    datasets: Vec<Digest>,
     spec: QualificationSpec,
+    thresholds: Thresholds,
     limits: Limits,
     origin: QualificationOrigin,
 }
@@ -58,7 +62,11 @@ impl Qualifying {
     /// Reads what was assigned.
     fn of(job: &Job, work: &QualifyWork) -> Result<Self, Failure> {
         let domain = job.domain()?;
-        let (instances, source) = source::load(&job.store, &work.source, work.parts.as_ref())?;
+        let Loaded {
+            instances,
+            text: source,
+            datasets,
+        } = source::load(&job.store, &work.source, work.parts.as_ref())?;
         let settings = serde_json::json!([work.qualification, work.sandbox]).to_string();
         Ok(Self {
             name: work.suite.clone(),
@@ -69,7 +77,9 @@ impl Qualifying {
             },
             domain,
             instances,
+            datasets,
             spec: work.qualification,
+            thresholds: Thresholds::from(&work.qualification),
             limits: limits(&work.sandbox),
         })
     }
@@ -90,27 +100,35 @@ impl Qualifying {
         Ok(suite.map(|_| report))
     }
 
-    /// Qualifies every task, batch by batch. A ledger keeps finished batches for a resume.
+    /// Qualifies every task, batch by batch, where its dataset does not come with the qualification. A ledger keeps finished
+    /// batches for a resume.
     fn qualify(&self, job: &mut Job) -> Result<Vec<Qualification>, Failure> {
-        let tasks: Vec<Task> = self.instances.iter().map(|one| one.task.clone()).collect();
+        let tasks: Vec<&Task> = self.instances.iter().map(|one| &one.task).collect();
+        let known = self.known(&tasks, &qualifications(&job.store, &self.datasets)?);
+        tracing::info!(
+            tasks = tasks.len(),
+            taken_over = known.iter().flatten().count(),
+            "qualifications taken over from the datasets"
+        );
         let threads = job.threads().clamp(1, tasks.len().max(1));
         let mut ledger = self.ledger(job)?;
         let mut qualifier = Qualifier::open(
             &self.domain,
             self.spec.seed,
-            &thresholds(&self.spec),
+            &self.thresholds,
             &self.limits,
             threads,
         )?;
         job.progress
             .stage("qualifying checkers", "checkers", tasks.len() as u64);
         let mut found: Vec<Qualification> = Vec::with_capacity(tasks.len());
-        for batch in tasks.chunks(BATCH * threads) {
+        let size = BATCH * threads;
+        for (batch, known) in tasks.chunks(size).zip(known.chunks(size)) {
             found.extend(qualify_batch(
                 &mut qualifier,
                 &mut ledger,
                 found.len(),
-                batch,
+                (batch, known),
             )?);
             let qualified = found.iter().filter(|q| q.qualified).count();
             job.progress.figure("checkers", found.len() as u64);
@@ -119,6 +137,19 @@ impl Qualifying {
             job.stop.check()?;
         }
         Ok(found)
+    }
+
+    /// Returns the qualification of each task that `made` has under this suite's domain, seed, thresholds and limits.
+    fn known(&self, tasks: &[&Task], made: &Qualifications) -> Vec<Option<Qualification>> {
+        if made.by_key.is_empty() {
+            return vec![None; tasks.len()];
+        }
+        let (domain, seed) = (&self.domain.digest, self.spec.seed);
+        let of = |task: &&Task| {
+            let key = qualification_key(domain, task, seed, &self.thresholds, &self.limits);
+            made.by_key.get(&key.ok()?).cloned()
+        };
+        tasks.iter().map(of).collect()
     }
 
     fn ledger(&self, job: &Job) -> Result<Ledger, Failure> {
@@ -163,25 +194,43 @@ impl Qualifying {
     }
 }
 
-/// Qualifies one batch, or takes it from the ledger. `first` is the number of its first task.
+/// Reads the qualifications that were made along with these datasets.
+fn qualifications(store: &Store, datasets: &[Digest]) -> Result<Qualifications, Failure> {
+    let mut all = Qualifications::default();
+    for dataset in datasets {
+        match Qualifications::find(store, dataset) {
+            Ok(made) => all.by_key.extend(made.by_key),
+            Err(ArtifactError::Store(error)) => return Err(error.into()),
+            Err(error) => tracing::warn!("the checkers are qualified again: {error}"),
+        }
+    }
+    Ok(all)
+}
+
+/// Qualifies the tasks of one batch that have no known qualification, or takes the batch from the ledger. `first` is the number
+/// of its first task.
 fn qualify_batch(
     qualifier: &mut Qualifier,
     ledger: &mut Ledger,
     first: usize,
-    batch: &[Task],
+    (batch, known): (&[&Task], &[Option<Qualification>]),
 ) -> Result<Vec<Qualification>, Failure> {
     let keys: Vec<String> = (first..)
         .zip(batch)
         .map(|(number, task)| format!("{number}/{}", task.id))
         .collect();
-    let known = keys
+    let finished = keys
         .iter()
         .map(|key| ledger.get(key))
         .collect::<Result<Option<Vec<Qualification>>, _>>();
-    if let Some(known) = known.map_err(Failure::infra)? {
-        return Ok(known);
+    if let Some(finished) = finished.map_err(Failure::infra)? {
+        return Ok(finished);
     }
-    let found = qualifier.qualify(batch, &|_| ());
+    let new = batch.iter().zip(known).filter(|(_, known)| known.is_none());
+    let new: Vec<&Task> = new.map(|(task, _)| *task).collect();
+    let mut made = qualifier.qualify(&new, &|_| ()).into_iter();
+    let next = |known: &Option<Qualification>| known.clone().or_else(|| made.next());
+    let found: Vec<Qualification> = known.iter().filter_map(next).collect();
     let lines = keys.iter().map(String::as_str).zip(&found);
     ledger.append_all(lines).map_err(Failure::infra)?;
     Ok(found)
@@ -205,15 +254,6 @@ fn report(suite: &Suite) -> QualifyReport {
             .map(|(reason, count)| Quarantine { reason, count })
             .collect(),
         endpoints: Vec::new(),
-    }
-}
-
-fn thresholds(spec: &QualificationSpec) -> Thresholds {
-    Thresholds {
-        mutants: spec.mutants as usize,
-        mutation_score: spec.min_mutation_score,
-        repeats: spec.repeats as usize,
-        p95_ms: spec.p95.as_secs_f64() * 1e3,
     }
 }
 

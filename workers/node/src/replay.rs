@@ -32,6 +32,23 @@ pub struct Options {
     /// Address to listen on; port 0 takes any free one and prints it.
     #[arg(long, default_value = "127.0.0.1:8000")]
     listen: SocketAddr,
+    /// Seconds before each answer, for a run that is to take as long as with a model.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, value_parser = seconds)]
+    wait: f64,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.0..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("give a number of seconds from 0 to 3600".into()),
+    }
+}
+
+/// The recordings, and the time before each answer.
+#[derive(Clone)]
+struct Tape {
+    recordings: Arc<Recordings>,
+    wait: Duration,
 }
 
 /// Serves until asked to stop.
@@ -39,7 +56,11 @@ pub struct Options {
 /// # Errors
 /// When the recordings cannot be read, or the port is taken.
 pub fn run(options: &Options, stop: Stop) -> Result<(), Failure> {
-    let recordings = Arc::new(Recordings::replay(&options.recordings).map_err(Failure::input)?);
+    let recordings = Recordings::replay(&options.recordings).map_err(Failure::input)?;
+    let tape = Tape {
+        recordings: Arc::new(recordings),
+        wait: Duration::from_secs_f64(options.wait),
+    };
     let routes = Router::new()
         .route("/v1/chat/completions", post(chat))
         .route(
@@ -51,7 +72,7 @@ pub fn run(options: &Options, stop: Stop) -> Result<(), Failure> {
             get(|| async { axum::Json(json!({"status": "ok"})) }),
         )
         .layer(DefaultBodyLimit::max(64 << 20))
-        .with_state(recordings);
+        .with_state(tape);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -65,23 +86,14 @@ pub fn run(options: &Options, stop: Stop) -> Result<(), Failure> {
             "replaying {} on http://{bound}/v1",
             options.recordings.display()
         );
-        let asked = async move {
-            while !stop.asked() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
         axum::serve(listener, routes)
-            .with_graceful_shutdown(asked)
+            .with_graceful_shutdown(async move { stop.requested().await })
             .await
             .map_err(Failure::infra)
     })
 }
 
-async fn chat(
-    State(recordings): State<Arc<Recordings>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn chat(State(tape): State<Tape>, headers: HeaderMap, body: Bytes) -> Response {
     let request: Value = match serde_json::from_slice(&body) {
         Ok(request) => request,
         Err(error) => return refused(StatusCode::BAD_REQUEST, &error.to_string(), None),
@@ -90,7 +102,11 @@ async fn chat(
     let ordinal = header(ORDINAL).and_then(|text| text.parse().ok());
     // The digest of a request is over the body as our client writes it.
     let digest = Digest::of(request.to_string().as_bytes());
-    match recordings.answer(digest.as_str(), header(ITEM), ordinal) {
+    tokio::time::sleep(tape.wait).await;
+    match tape
+        .recordings
+        .answer(digest.as_str(), header(ITEM), ordinal)
+    {
         Ok(answer) => {
             let model = request["model"].as_str().unwrap_or_default();
             axum::Json(answer.to_response(model)).into_response()

@@ -4,10 +4,11 @@
 //! costs nothing.
 
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agoge_contract::{Assignment, ProgressServer};
+use parking_lot::{Condvar, Mutex};
 use serde_json::{Value, json};
 
 const PAUSE: Duration = Duration::from_secs(1);
@@ -64,7 +65,7 @@ impl Reporter {
     /// Hands a report over; one that still waits is replaced. Never blocks for longer than a lock.
     pub fn tell(&self, report: Value) {
         let (waiting, woken) = &*self.waiting;
-        waiting.lock().unwrap_or_else(PoisonError::into_inner).next = Some(report);
+        waiting.lock().next = Some(report);
         woken.notify_one();
     }
 }
@@ -73,7 +74,7 @@ impl Drop for Reporter {
     /// Waits for the last report to be sent, or to fail.
     fn drop(&mut self) {
         let (waiting, woken) = &*self.waiting;
-        waiting.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
+        waiting.lock().ended = true;
         woken.notify_one();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -90,10 +91,8 @@ fn work(sender: &Sender, (waiting, woken): &(Mutex<Waiting>, Condvar)) {
     };
     loop {
         let (report, ended) = {
-            let guard = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut guard = woken
-                .wait_while(guard, |w| w.next.is_none() && !w.ended)
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut guard = waiting.lock();
+            woken.wait_while(&mut guard, |w| w.next.is_none() && !w.ended);
             (guard.next.take(), guard.ended)
         };
         if let Some(report) = report
@@ -108,8 +107,7 @@ fn work(sender: &Sender, (waiting, woken): &(Mutex<Waiting>, Condvar)) {
         if ended {
             return;
         }
-        let guard = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(woken.wait_timeout_while(guard, PAUSE, |w| !w.ended));
+        woken.wait_while_for(&mut waiting.lock(), |w| !w.ended, PAUSE);
     }
 }
 

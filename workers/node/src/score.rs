@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use agoge_artifacts::QualifiedSuite;
-use agoge_checker::Judge;
+use agoge_checker::{JUDGING, Judge};
 use agoge_contract::ScoreWork;
 use agoge_crds::checker_suite::EndpointScore;
 use agoge_crds::report::QualifyReport;
@@ -12,7 +12,7 @@ use agoge_llm::Meter;
 use agoge_sandbox::Limits;
 use agoge_store::Ledger;
 use agoge_synthesis::rollout::{Players, Settings, User};
-use agoge_world::{SandboxBackend, Split, Task, World};
+use agoge_world::{SandboxBackend, Split, Task, ToolBackend as _, World};
 use futures::StreamExt;
 
 use crate::endpoints::Endpoints;
@@ -81,8 +81,12 @@ pub fn play_all(
         temperature: binding.temperature.unwrap_or(0.0),
         ..Settings::default()
     };
+    let backend = SandboxBackend::new(World::open(job.domain()?, Limits::default())?);
+    backend
+        .require("scoring", JUDGING)
+        .map_err(Failure::input)?;
     let players = Players {
-        backend: &SandboxBackend::new(World::open(job.domain()?, Limits::default())?),
+        backend: &backend,
         judge: &Mutex::new(Judge::new()),
         agent: &client,
         user: User::Scripted,
@@ -104,7 +108,12 @@ pub fn play_all(
         let played = due.iter().map(|task| one(&players, task));
         let mut played = futures::stream::iter(played).buffered(client.concurrency());
         for task in &due {
-            let Some(passed) = played.next().await else {
+            let passed = tokio::select! {
+                biased;
+                () = job.stop.requested() => return Err(Failure::Stopped),
+                passed = played.next() => passed,
+            };
+            let Some(passed) = passed else {
                 break;
             };
             ledger
@@ -112,9 +121,6 @@ pub fn play_all(
                 .map_err(Failure::infra)?;
             done += 1;
             job.progress.at(done as u64);
-            if job.stop.asked() {
-                return Err(Failure::Stopped);
-            }
         }
         Ok(())
     })?;

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use agoge_artifacts::{DatasetOrigin, Shard};
+use agoge_artifacts::{DatasetOrigin, Instance, Shard, dataset};
 use agoge_contract::SynthesizeWork;
 use agoge_crds::report::SynthesisReport;
 use agoge_crds::shared::Part;
@@ -50,10 +50,12 @@ pub fn run(job: &mut Job, work: &SynthesizeWork) -> Result<(), Failure> {
     }
     let settings = settings(job, work);
     let clients = clients(job, work, &strategy)?;
-    // A person's decision changes the inputs and not the ledger: the job goes on where it was.
+    // A person's decision, and what other strategies made until it came, change the inputs and not the ledger: the job goes
+    // on where it was.
     let undecided = determined_by(
         &SynthesizeWork {
             decision: None,
+            known: Vec::new(),
             ..work.clone()
         },
         &strategy,
@@ -66,6 +68,7 @@ pub fn run(job: &mut Job, work: &SynthesizeWork) -> Result<(), Failure> {
         limits: Limits::default(),
         threads: job.threads(),
         clients,
+        known: known(job, work)?,
         store: job.store.clone(),
         ledger: job.assignment.work.join(ledger),
     };
@@ -107,7 +110,7 @@ fn make(
     runtime.block_on(async {
         tokio::select! {
             made = strategy.run(&work.strategy.parameters.own, synthesis, &progress) => made.map_err(Failure::from),
-            () = stopped(&stop) => Err(Failure::Stopped),
+            () = stop.requested() => Err(Failure::Stopped),
         }
     })
 }
@@ -133,13 +136,6 @@ fn figures(now: &Progress) -> Vec<(&'static str, Value)> {
     figures
 }
 
-/// Waits until this worker is asked to stop.
-async fn stopped(stop: &crate::stop::Stop) {
-    while !stop.asked() {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-}
-
 /// Everything but domain and shard that determines what is made.
 fn determined_by(work: &SynthesizeWork, strategy: &Registered) -> Result<String, Failure> {
     let spec = &work.strategy;
@@ -149,6 +145,9 @@ fn determined_by(work: &SynthesizeWork, strategy: &Registered) -> Result<String,
     let mut all = json!({
         "parameters": parameters, "seed": spec.parameters.seed, "target": spec.target.accepted,
     });
+    if !work.known.is_empty() {
+        all["known"] = json!(work.known);
+    }
     if spec.name.asks_models() {
         all["models"] = json!(work.models);
         all["evolution"] = json!(work.evolution);
@@ -180,6 +179,23 @@ fn settings(job: &Job, work: &SynthesizeWork) -> Settings {
         decision: work.decision.clone(),
         ..Settings::default()
     }
+}
+
+/// Reads the instances that earlier strategies of the job made.
+fn known(job: &Job, work: &SynthesizeWork) -> Result<Vec<Instance>, Failure> {
+    let mut known = Vec::new();
+    for digest in &work.known {
+        let digest = Digest::parse(digest).map_err(Failure::input)?;
+        let objects = dataset::objects(&job.store, &digest)?.ok_or_else(|| {
+            Failure::Input(format!(
+                "the store has no dataset {digest}, which an earlier strategy made; run the SynthesisJob again"
+            ))
+        })?;
+        for object in &objects {
+            known.extend(dataset::instances(dataset::get(&job.store, object)?));
+        }
+    }
+    Ok(known)
 }
 
 /// Opens the clients of the roles that a strategy asks. Answers are kept in the work folder before they are used.

@@ -2,14 +2,19 @@
 //! `AGOGE_TEST_S3` (see `make test-s3`) the store is that one, else a folder.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use agoge_contract::{SynthesizeWork, Work};
+use agoge_artifacts::provenance::QualificationOrigin;
+use agoge_artifacts::{Qualifications, QualifiedSuite};
+use agoge_contract::{QualifyWork, SynthesizeWork, Work};
+use agoge_crds::checker_suite::{QualificationSpec, SandboxLimits};
 use agoge_crds::shared::Budget;
 use agoge_crds::synthesis_job::Evolution;
+use agoge_store::{Digest, GcOptions, Store};
 use serde_json::{Value, json};
 
 struct Pod {
@@ -45,6 +50,7 @@ impl Pod {
             models: None,
             evolution: None,
             budget: Budget::default(),
+            known: Vec::new(),
             parallelism: None,
             deterministic: false,
             decision: None,
@@ -248,6 +254,7 @@ fn sea(pod: &Pod, endpoint: Option<&str>) -> Value {
             tokens_per_instance: Some(450),
             ..Budget::default()
         },
+        known: Vec::new(),
         parallelism: None,
         deterministic: false,
         decision: None,
@@ -297,4 +304,86 @@ fn a_run_against_replayed_answers_over_http_makes_the_dataset_of_the_run_by_reco
     server.wait().unwrap();
     assert!(by_tape["digest"].is_string(), "{by_tape}");
     assert_eq!(by_http, by_tape);
+}
+
+/// Qualifies a dataset of `sea` in a work folder of its own. Returns the suite without times, and what the worker logged.
+fn qualified(
+    pod: &Pod,
+    (work, dataset): (&str, &Digest),
+    qualification: QualificationSpec,
+    sandbox: SandboxLimits,
+) -> (QualifiedSuite, String) {
+    let spec = Work::Qualify(QualifyWork {
+        suite: "courier".into(),
+        source: serde_json::from_value(json!({"synthesisJob": "courier"})).unwrap(),
+        parts: Some(BTreeMap::from([("sea".into(), dataset.to_string())])),
+        sandbox,
+        qualification,
+    });
+    let assignment = json!({
+        "name": "courier-qualify", "key": "qualify", "attempt": 0, "spec": spec,
+        "owner": {"apiVersion": "agoge.dev/v1alpha1", "kind": "CheckerSuite", "name": "courier", "uid": ""},
+        "domain": courier(), "store": pod.store, "work": pod.path(work), "threads": 2,
+        "shard": 0, "shards": 1, "endpoints": {},
+    });
+    std::fs::write(pod.path("qualify.json"), assignment.to_string()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_agoge-worker"));
+    command
+        .args(["qualify", "--assignment"])
+        .arg(pod.path("qualify.json"))
+        .env("AGOGE_TERMINATION_LOG", pod.path("termination-log"))
+        .env_remove("AGOGE_LOG");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+    let result = std::fs::read(pod.path(work).join("result.json")).unwrap();
+    let result: Value = serde_json::from_slice(&result).unwrap();
+    let store = Store::open(&pod.store).unwrap();
+    let suite = QualifiedSuite::find(&store, result["digest"].as_str().unwrap());
+    let mut suite = suite.unwrap().unwrap();
+    (suite.suite.seconds, suite.suite.p95_ms) = (0.0, 0.0);
+    for one in &mut suite.qualifications {
+        one.p95_ms = 0.0;
+    }
+    (suite, said(&output))
+}
+
+#[test]
+fn a_suite_takes_over_what_sea_qualified_and_is_the_one_that_qualifies_anew() {
+    let pod = Pod::new("suite");
+    let made = sea(&pod, None);
+    let dataset = Digest::parse(made["digest"].as_str().unwrap()).unwrap();
+    let taken_over = |n: &Value| format!("tasks={} taken_over={n}", made["valid"]);
+    let (spec, limits) = (QualificationSpec::default(), SandboxLimits::default());
+    let store = Store::open(&pod.store).unwrap();
+    let at_once = GcOptions {
+        min_age: Duration::ZERO,
+        ..GcOptions::default()
+    };
+    store.gc(&at_once).unwrap();
+    let (suite, log) = qualified(&pod, ("first", &dataset), spec, limits);
+    assert!(log.contains(&taken_over(&made["valid"])), "{log}");
+    assert!(suite.suite.checkers > 0);
+
+    let other_seed = QualificationSpec { seed: 1, ..spec };
+    let (_, log) = qualified(&pod, ("seed", &dataset), other_seed, limits);
+    assert!(log.contains(&taken_over(&json!(0))), "{log}");
+    let other_limit = SandboxLimits {
+        recursion: 199,
+        ..limits
+    };
+    let (_, log) = qualified(&pod, ("limit", &dataset), spec, other_limit);
+    assert!(log.contains(&taken_over(&json!(0))), "{log}");
+
+    let inputs = Qualifications::inputs(&dataset);
+    store
+        .remove_artifact(Qualifications::KIND, &inputs)
+        .unwrap();
+    for done in store.artifacts(QualificationOrigin::KIND).unwrap() {
+        store
+            .remove_artifact(QualificationOrigin::KIND, &done.inputs)
+            .unwrap();
+    }
+    let (anew, log) = qualified(&pod, ("anew", &dataset), spec, limits);
+    assert!(log.contains(&taken_over(&json!(0))), "{log}");
+    assert_eq!(anew, suite);
 }

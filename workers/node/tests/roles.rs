@@ -106,6 +106,7 @@ fn template(target: u64) -> Work {
         models: None,
         evolution: None,
         budget: Budget::default(),
+        known: Vec::new(),
         parallelism: None,
         deterministic: false,
         decision: None,

@@ -5,9 +5,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use agoge_digest::{Digest, canonical_numbers};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// The reason why data cannot be a state.
 #[derive(Debug, thiserror::Error)]
@@ -151,12 +151,8 @@ impl Overlay {
     /// SHA-256 over what differs from the base: equal when the states are.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let text = serde_json::to_vec(&sorted(&serde_json::to_value(self).unwrap_or_default()))
-            .unwrap_or_default();
-        Sha256::digest(text)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let text = canonical_numbers(&serde_json::to_value(self).unwrap_or_default());
+        Digest::of(text.as_bytes()).hex().to_owned()
     }
 
     /// Returns the differences, field by field, in order.
@@ -323,23 +319,6 @@ fn same(a: &Value, b: &Value) -> bool {
                     .all(|(key, value)| y.get(key).is_some_and(|other| same(value, other)))
         }
         _ => a == b,
-    }
-}
-
-/// Keys in order, whole floats as integers: one text for equal values.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let ordered: BTreeMap<&String, Value> =
-                map.iter().map(|(k, v)| (k, sorted(v))).collect();
-            Value::Object(ordered.into_iter().map(|(k, v)| (k.clone(), v)).collect())
-        }
-        Value::Array(items) => items.iter().map(sorted).collect(),
-        Value::Number(number) => match number.as_f64() {
-            Some(float) if float.fract() == 0.0 && float.abs() < 9e15 => Value::from(float as i64),
-            _ => value.clone(),
-        },
-        other => other.clone(),
     }
 }
 

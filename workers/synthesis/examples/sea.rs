@@ -110,6 +110,7 @@ async fn job(
         limits: Limits::default(),
         threads: 2,
         clients: Some(RoleClients::all(&client)),
+        known: Vec::new(),
         store: Store::open(out.join("store"))?,
         ledger: out.join("sea.jsonl"),
     };

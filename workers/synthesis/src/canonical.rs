@@ -4,9 +4,9 @@
 //! value) and the same things must be said: wording makes no new task. Refusals, which need no call, differ by what the
 //! user asks for: the facts of its script.
 
+use agoge_store::Digest;
 use agoge_world::Task;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 /// The digest of a task's canonical form.
 #[must_use]
@@ -35,10 +35,7 @@ pub fn canonical(task: &Task) -> String {
         facts.sort();
         text.push_str(&facts.join("\u{1f}"));
     }
-    Sha256::digest(text.as_bytes())
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Digest::of(text.as_bytes()).hex().to_owned()
 }
 
 fn write(value: &Value, out: &mut String) {

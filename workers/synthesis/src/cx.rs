@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use agoge_checker::{Cause, Judge, qualify_among};
+use agoge_artifacts::{Draft, Gate};
+use agoge_checker::{Cause, Judge, Thresholds, qualification_key, qualify_among};
 use agoge_crds::shared::Part;
 use agoge_dialogue::ToolCall;
 use agoge_llm::{Answer, Request, Spent};
 use agoge_world::{DemoError, Domain, Episode, GoldError, Task, World, demonstrate, replay};
 
 use crate::engine::Bench;
-use crate::instance::{Draft, Gate};
 use crate::plan::PlanPair;
 use crate::random;
 use crate::strategy::{Demonstrated, Item, Qualified, Reject, Stop};
@@ -163,16 +163,19 @@ impl Cx {
     /// # Errors
     /// The reason why it does not qualify.
     pub fn qualify(&self, task: Task) -> Result<Qualified, String> {
-        let settings = &self.bench.settings;
+        let spec = &self.bench.settings.qualification;
+        let (seed, thresholds) = (spec.seed, Thresholds::from(spec));
         let found = self.world(|world| {
             let plausible = &self.bench.plausible;
-            qualify_among(world, &task, plausible, settings.seed, &settings.thresholds)
+            qualify_among(world, &task, plausible, seed, &thresholds)
         });
-        if found.qualified {
-            Ok(Qualified::new(task))
-        } else {
-            Err(found.why())
+        if !found.qualified {
+            return Err(found.why());
         }
+        let (domain, limits) = (&self.domain().digest, &self.bench.limits);
+        let key = qualification_key(domain, &task, seed, &thresholds, limits)
+            .map_err(|error| format!("the task cannot be written as JSON: {error}"))?;
+        Ok(Qualified::new(task, (key, found)))
     }
 
     /// Plays the task by its gold actions and has its checkers judge the result and an empty trajectory. A failure is tried

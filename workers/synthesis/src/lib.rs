@@ -8,7 +8,6 @@ pub mod conversation;
 pub mod cx;
 pub mod engine;
 pub mod evolution;
-pub mod instance;
 pub mod plan;
 pub mod random;
 mod reflect;
@@ -19,4 +18,4 @@ pub mod strategy;
 mod worlds;
 
 pub use agoge_artifacts::funnel::{Stop, funnel};
-pub use instance::{Attempt, Draft, Gate};
+pub use agoge_artifacts::{Attempt, Draft, Gate};

@@ -46,7 +46,7 @@ pub fn fill(prompt: &str, values: &[(&str, &str)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instance::Gate;
+    use agoge_artifacts::Gate;
 
     #[test]
     fn a_child_differs_in_one_prompt_and_in_its_digest() {

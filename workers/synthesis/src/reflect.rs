@@ -1,12 +1,12 @@
 //! Reflection: proposes a child of a plan pair, which differs in one sentence, from what stopped the pair's attempts.
 
 use agoge_artifacts::funnel::funnel;
+use agoge_artifacts::{Attempt, Gate};
 use agoge_dialogue::Message;
 use agoge_llm::{Answer, Client, Finish, LlmError, Request, Spent, json_in_text};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::instance::{Attempt, Gate};
 use crate::plan::{Plan, PlanPair, PlanPart, fill};
 use crate::random::request_seed;
 

@@ -5,17 +5,18 @@
 
 use std::future::Future;
 
-use agoge_checker::{Cause, Verdict};
+use agoge_artifacts::Gate;
+use agoge_checker::{Cause, Qualification, Verdict};
 use agoge_crds::shared::Part;
 use agoge_dialogue::Message;
 use agoge_llm::LlmError;
+use agoge_store::Digest;
 use agoge_world::{Split, Task};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::cx::Cx;
-use crate::instance::Gate;
 use crate::plan::Plan;
 
 /// A way to make instances. The type's fields are the strategy's parameters, as a manifest writes them.
@@ -118,17 +119,19 @@ pub enum Product {
 
 /// A task whose checker passed the fixed qualification; only [`Cx::qualify`] makes one.
 #[derive(Clone, Debug)]
-pub struct Qualified(Task);
+pub struct Qualified {
+    task: Task,
+    found: (Digest, Qualification),
+}
 
 impl Qualified {
-    pub(crate) fn new(task: Task) -> Self {
-        Self(task)
+    pub(crate) fn new(task: Task, found: (Digest, Qualification)) -> Self {
+        Self { task, found }
     }
 
-    /// Returns the task.
-    #[must_use]
-    pub fn into_task(self) -> Task {
-        self.0
+    /// Returns the task, and its qualification with the key.
+    pub(crate) fn into_parts(self) -> (Task, (Digest, Qualification)) {
+        (self.task, self.found)
     }
 }
 

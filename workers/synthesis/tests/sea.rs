@@ -168,6 +168,7 @@ async fn job(config: &Config, client: &Client, dir: &Path) -> Outcome {
         limits: Limits::default(),
         threads: 2,
         clients: Some(RoleClients::all(client)),
+        known: Vec::new(),
         store: Store::open(dir.join("store")).unwrap(),
         ledger: dir.join("work/sea.jsonl"),
     };
@@ -376,6 +377,12 @@ async fn a_job_that_was_stopped_goes_on_and_ends_as_one_that_was_not() {
     assert_eq!(text(&rest.attempts), text(&whole.attempts));
     assert_eq!(rest.plans, whole.plans);
     assert_eq!(rest.report, whole.report);
+    let keys = |outcome: &Outcome| -> Vec<String> {
+        let keys = outcome.qualifications.by_key.keys();
+        keys.map(ToString::to_string).collect()
+    };
+    assert_eq!(keys(&rest), keys(&whole));
+    assert_eq!(keys(&whole).len() as u64, whole.report.valid);
 }
 
 #[tokio::test]

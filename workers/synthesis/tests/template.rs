@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use agoge_crds::synthesis_job::{MixName, SplitName, SplitShare};
+use agoge_artifacts::{Instance, dataset};
+use agoge_crds::synthesis_job::{Mix, Split, SplitShare};
 use agoge_sandbox::Limits;
 use agoge_store::Store;
 use agoge_synthesis::canonical::canonical;
 use agoge_synthesis::engine::{Job, Outcome, Progress, Settings, SynthesisError, run};
 use agoge_synthesis::strategies::template::Template;
 use agoge_synthesis::{Attempt, Gate};
-use agoge_world::{Domain, Split};
+use agoge_world::{Domain, Task};
 
 fn courier() -> Arc<Domain> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/domain");
@@ -23,10 +24,10 @@ fn parts() -> Template {
     let part = |split, mix, share| SplitShare { split, mix, share };
     Template {
         splits: vec![
-            part(SplitName::TrainSft, MixName::Natural, 2),
-            part(SplitName::TrainRl, MixName::EvenBranches, 3),
-            part(SplitName::Heldout, MixName::EvenBranches, 2),
-            part(SplitName::Unseen, MixName::EvenBranches, 1),
+            part(Split::TrainSft, Mix::Natural, 2),
+            part(Split::TrainRl, Mix::EvenBranches, 3),
+            part(Split::Heldout, Mix::EvenBranches, 2),
+            part(Split::Unseen, Mix::EvenBranches, 1),
         ],
     }
 }
@@ -54,12 +55,25 @@ fn run_in(
     (threads, cut): (usize, Option<u32>),
     dir: &Path,
 ) -> Option<Result<Outcome, SynthesisError>> {
+    run_after(&[], domain, strategy, settings, (threads, cut), dir)
+}
+
+/// The same after earlier strategies made these instances.
+fn run_after(
+    known: &[Instance],
+    domain: &Arc<Domain>,
+    strategy: Template,
+    settings: &Settings,
+    (threads, cut): (usize, Option<u32>),
+    dir: &Path,
+) -> Option<Result<Outcome, SynthesisError>> {
     let job = Job {
         settings: settings.clone(),
         domain: domain.clone(),
         limits: Limits::default(),
         threads,
         clients: None,
+        known: known.to_vec(),
         store: Store::open(dir.join("store")).unwrap(),
         ledger: dir.join("template.jsonl"),
     };
@@ -87,6 +101,30 @@ fn run_in(
 fn made(settings: &Settings, threads: usize, dir: &Path) -> Result<Vec<Attempt>, SynthesisError> {
     let made = run_in(&courier(), parts(), settings, (threads, None), dir);
     made.unwrap().map(|outcome| outcome.attempts)
+}
+
+#[test]
+fn what_an_earlier_strategy_made_is_not_made_again() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let known = dataset::instances(made(&settings(40), 2, first.path()).unwrap());
+    let settings = settings(60);
+    let after = run_after(
+        &known,
+        &courier(),
+        parts(),
+        &settings,
+        (2, None),
+        second.path(),
+    );
+    let after = after.unwrap().unwrap().attempts;
+    let form = |task: &Task| canonical(task);
+    let known: BTreeSet<String> = known.iter().map(|one| form(&one.task)).collect();
+    let rejected = after.iter().filter(|a| a.gate == Gate::Novelty).count();
+    assert!(rejected > 0, "both draw from the same templates");
+    let accepted: Vec<&Attempt> = after.iter().filter(|a| a.accepted()).collect();
+    assert_eq!(accepted.len(), 60, "others took their places");
+    let forms = accepted.iter().map(|a| form(a.task.as_ref().unwrap()));
+    assert!(forms.into_iter().all(|form| !known.contains(&form)));
 }
 
 #[test]

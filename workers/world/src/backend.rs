@@ -64,11 +64,36 @@ impl Capabilities {
     }
 }
 
+/// The abilities that a backend lacks for a purpose.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{purpose} needs abilities that this tool backend lacks: {}; use a domain whose tools run in the sandbox",
+    .missing.join(", ")
+)]
+pub struct MissingAbilities {
+    /// The purpose.
+    pub purpose: &'static str,
+    /// The names of the abilities.
+    pub missing: Vec<&'static str>,
+}
+
 /// The tools and data of a domain, wherever they live.
 #[async_trait(?Send)]
 pub trait ToolBackend {
     /// The abilities that every session of this backend has.
     fn capabilities(&self) -> Capabilities;
+
+    /// Checks that this backend has the abilities that a purpose needs.
+    ///
+    /// # Errors
+    /// [`MissingAbilities`], which names those it lacks.
+    fn require(&self, purpose: &'static str, needed: Capabilities) -> Result<(), MissingAbilities> {
+        let missing = self.capabilities().missing(needed);
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(MissingAbilities { purpose, missing }),
+        }
+    }
 
     /// The tools that a party may call.
     fn tools(&self, party: Party) -> &[ToolSpec];

@@ -1,5 +1,6 @@
 //! Baseline agents without a model, which every score is compared with.
 
+use agoge_dialogue::random::Rng;
 use agoge_dialogue::{Message, ToolCall};
 use serde_json::{Map, Value, json};
 
@@ -34,7 +35,7 @@ pub fn always_refuse(domain: &Domain) -> Message {
 /// Calls a random tool with words of the dialogue, or says a random answer.
 #[must_use]
 pub fn random(domain: &Domain, task: &Task, messages: &[Message], seed: u64) -> Message {
-    let mut rng = crate::rng::keyed(seed, &format!("random/{}/{}", task.id, messages.len()));
+    let mut rng = Rng::keyed_le(seed, &format!("random/{}/{}", task.id, messages.len()));
     let branches: Vec<_> = domain
         .templates
         .iter()

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use agoge_dialogue::ToolSpec;
+use agoge_digest::Digest;
 use agoge_sandbox::{Source, State, lint, signatures};
 use serde::Deserialize;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use crate::problem::{Problem, Problems};
 use crate::schema;
@@ -132,7 +133,7 @@ impl Reader<'_> {
             tools_source,
             id_lengths: id_lengths.unwrap_or_default(),
             templates,
-            digest: format!("sha256:{}", hex(&self.hash.clone().finalize())),
+            digest: Digest::of_hash(&self.hash.clone().finalize()).into(),
             dir: self.dir.to_owned(),
         })
     }
@@ -303,8 +304,4 @@ fn yaml_problem(file: &Path, error: &serde_yaml::Error) -> Problem {
         .location()
         .and_then(|at| u32::try_from(at.line()).ok());
     Problem::new(file, error.to_string(), "see docs/domain.md for the format").at(line)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

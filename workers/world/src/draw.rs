@@ -9,11 +9,11 @@
 use serde_json::{Map, Value, json};
 
 use agoge_dialogue::ToolCall;
+use agoge_dialogue::random::Rng;
 
 use crate::bound::{Bound, text};
 use crate::domain::Domain;
 use crate::episode::World;
-use crate::rng::Rng;
 use crate::schema;
 use crate::task::{AgentScript, Fact, Mix, Split, Task, UserScript};
 use crate::template::{Branch, Condition, FactSpec, Template, placeholders};
@@ -79,7 +79,7 @@ pub fn tasks(
     for (cell, count) in cells.iter().zip(quotas(&cells, mix, seed, n)) {
         cell.draw(&domain, split, seed, count, &mut drawn)?;
     }
-    crate::rng::keyed(seed, "order").shuffle(&mut drawn);
+    Rng::keyed_le(seed, "order").shuffle(&mut drawn);
     Ok(drawn)
 }
 
@@ -282,7 +282,7 @@ fn quotas(cells: &[Cell<'_>], mix: Mix, seed: u64, n: usize) -> Vec<usize> {
         let mut members: Vec<usize> = (0..cells.len()).filter(|i| shares[*i].0 == class).collect();
         let whole: f64 = members.iter().map(|i| shares[*i].1).sum();
         let given: usize = members.iter().map(|i| counts[*i]).sum();
-        crate::rng::keyed(seed, "remainders").shuffle(&mut members);
+        Rng::keyed_le(seed, "remainders").shuffle(&mut members);
         members.sort_by(|a, b| shares[*b].1.fract().total_cmp(&shares[*a].1.fract()));
         for i in members
             .iter()
@@ -381,7 +381,7 @@ impl Cell<'_> {
         drawn: &mut Vec<Task>,
     ) -> Result<(), TemplateError> {
         let key = format!("{split:?}/{}", self.name());
-        let mut rng = crate::rng::keyed(seed, &key);
+        let mut rng = Rng::keyed_le(seed, &key);
         let mut wordings = self.wordings.clone();
         rng.shuffle(&mut wordings);
         let primary = self.template.primary();

@@ -8,6 +8,7 @@ use agoge_dialogue::{ToolCall, ToolSpec};
 use agoge_sandbox::{Change, Limits, Outcome, Overlay, Program, Sandbox, SandboxError};
 use serde_json::{Map, Value};
 
+use crate::backend::Capabilities;
 use crate::domain::Domain;
 use crate::schema;
 
@@ -69,6 +70,12 @@ pub struct ToolResult {
 }
 
 impl World {
+    /// The abilities of the sandbox: all of them.
+    pub const CAPABILITIES: Capabilities = Capabilities::FORK
+        .and(Capabilities::DIFF)
+        .and(Capabilities::REPLAY)
+        .and(Capabilities::DETERMINISTIC);
+
     /// Starts the sandbox of a domain, and runs the tools' top level once.
     ///
     /// # Errors

@@ -17,7 +17,6 @@ mod judge;
 mod play;
 mod problem;
 mod replay;
-mod rng;
 mod sampler;
 mod sandboxed;
 mod schema;
@@ -28,7 +27,7 @@ mod template;
 mod user;
 mod words;
 
-pub use backend::{Capabilities, Party, Session, StateView, ToolBackend};
+pub use backend::{Capabilities, MissingAbilities, Party, Session, StateView, ToolBackend};
 pub use demonstrate::{DemoError, Demonstration, demonstrate};
 pub use domain::Domain;
 pub use draw::{TemplateError, more, possible, split_of_record, tasks};

@@ -1,10 +1,11 @@
 //! The sandbox as a tool backend: the domain's Python tools over shared data, a copy-on-write overlay for each session.
 
 use std::borrow::BorrowMut;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use agoge_dialogue::{ToolCall, ToolSpec};
 use async_trait::async_trait;
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::backend::{Capabilities, Party, Session, StateView, ToolBackend};
 use crate::domain::Domain;
@@ -45,17 +46,14 @@ impl<W: BorrowMut<World>> SandboxBackend<W> {
 
     /// Locks the world, for a checker over a finished episode or a replay.
     pub fn lock(&self) -> MutexGuard<'_, W> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+        self.world.lock()
     }
 }
 
 #[async_trait(?Send)]
 impl<W: BorrowMut<World>> ToolBackend for SandboxBackend<W> {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::FORK
-            .and(Capabilities::DIFF)
-            .and(Capabilities::REPLAY)
-            .and(Capabilities::DETERMINISTIC)
+        World::CAPABILITIES
     }
 
     fn tools(&self, party: Party) -> &[ToolSpec] {

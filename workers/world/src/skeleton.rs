@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use agoge_dialogue::random::Rng;
 use serde_json::{Map, Value, json};
 
 use crate::domain::Domain;
@@ -96,7 +97,7 @@ impl Domain {
 }
 
 fn state() -> Value {
-    let mut rng = crate::rng::keyed(1, "members");
+    let mut rng = Rng::keyed_le(1, "members");
     let mut members = Map::new();
     while members.len() < MEMBERS {
         let id = (10_000 + rng.below(90_000)).to_string();

@@ -2,35 +2,12 @@
 
 use std::collections::BTreeMap;
 
+pub use agoge_crds::synthesis_job::{Mix, Split};
 use agoge_dialogue::ToolCall;
 use serde::{Deserialize, Serialize};
 
 /// The token by which a user closes a dialogue.
 pub const DONE: &str = "###";
-
-/// The part of the data a task belongs to. The module `draw` says how the splits are disjoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Split {
-    /// Demonstrations.
-    TrainSft,
-    /// Tasks of reinforcement learning.
-    TrainRl,
-    /// Evaluation: other records, other combinations of intent, condition and wording.
-    Heldout,
-    /// Evaluation: templates that occur nowhere else.
-    Unseen,
-}
-
-/// The frequencies of the policy's branches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Mix {
-    /// As in real life: branches by their weights, corners together at most 15 %.
-    Natural,
-    /// Every branch as often as every other, refusals together at most 15 %.
-    EvenBranches,
-}
 
 /// A task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -101,6 +101,24 @@ impl Session for Elsewhere {
     }
 }
 
+/// A backend of such tools, whose state lies elsewhere, too.
+struct Remote(Vec<ToolSpec>);
+
+#[async_trait(?Send)]
+impl ToolBackend for Remote {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::REPLAY
+    }
+
+    fn tools(&self, _: Party) -> &[ToolSpec] {
+        &self.0
+    }
+
+    async fn open(&self, _: &Task) -> Result<Box<dyn Session + '_>, Fault> {
+        Ok(Box::new(Elsewhere::new()))
+    }
+}
+
 async fn against(user: Turns, agent: impl IntoIterator<Item = Turn>, rules: &Rules) -> Played {
     let mut user = user;
     play(
@@ -148,6 +166,36 @@ async fn gold_by_the_loop_is_the_demonstration_with_its_state() {
     assert_eq!(state.diff, shown.episode.diff(backend.domain()));
     let episode = session.episode().unwrap();
     assert_eq!(episode.overlay, shown.episode.overlay);
+}
+
+#[test]
+fn a_backend_that_shows_no_state_is_refused_by_name_where_an_episode_is_judged() {
+    let judging = Capabilities::DIFF.and(Capabilities::REPLAY);
+    let refused = Remote(Vec::new()).require("scoring", judging).unwrap_err();
+    assert_eq!(refused.missing, ["diff"]);
+    assert_eq!(
+        refused.to_string(),
+        "scoring needs abilities that this tool backend lacks: diff; use a domain whose tools run in the sandbox"
+    );
+    let backend = SandboxBackend::new(world());
+    assert_eq!(backend.require("scoring", judging), Ok(()));
+}
+
+#[test]
+fn a_demonstration_names_the_first_thing_that_goes_wrong() {
+    let mut world = world();
+    let good = task(&mut world);
+    let mut error = |change: fn(&mut Task)| {
+        let mut task = good.clone();
+        change(&mut task);
+        demonstrate(&mut world, &task).unwrap_err().to_string()
+    };
+    let failed = error(|task| task.gold[1].name = "fly".into());
+    assert!(failed.starts_with("call 2 (fly): "), "{failed}");
+    let open = error(|task| task.agent.answer = "what is your name?".into());
+    assert!(open.contains("does not end the dialogue"), "{open}");
+    let early = error(|task| task.user.opening.push_str(DONE));
+    assert_eq!(early, "the opening closes the dialogue");
 }
 
 #[tokio::test]

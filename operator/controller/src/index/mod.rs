@@ -8,7 +8,7 @@
 mod children;
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures::{Stream, StreamExt};
@@ -16,6 +16,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event as CoreEvent, Pod};
 use kube::ResourceExt;
 use kube::runtime::watcher::{self, Event};
+use parking_lot::RwLock;
 
 use crate::names::{Kind, Target};
 use crate::observe::{JobFacts, PodFacts};
@@ -63,62 +64,52 @@ impl Index {
         }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Children> {
-        self.children.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn write(&self) -> RwLockWriteGuard<'_, Children> {
-        self.children
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns true once both watches have listed everything: before that, an absent child may merely be unknown.
     #[must_use]
     pub fn ready(&self) -> bool {
-        self.read().ready()
+        self.children.read().ready()
     }
 
     /// Returns the newest attempt of each child of an owner with this uid.
     #[must_use]
     pub fn children(&self, owner: &Target, uid: &str) -> Vec<ChildFacts> {
-        self.read().newest_attempts(owner, uid)
+        self.children.read().newest_attempts(owner, uid)
     }
 
     /// Returns the pod of this name if it may report progress: it belongs to a child and has not ended.
     #[must_use]
     pub fn reporter(&self, namespace: &str, pod: &str) -> Option<Reporter> {
-        self.read().reporter(namespace, pod)
+        self.children.read().reporter(namespace, pod)
     }
 
     /// Counts children by kind, component and state, for metrics.
     #[must_use]
     pub fn tally(&self) -> BTreeMap<(Kind, String, &'static str), usize> {
-        self.read().tally()
+        self.children.read().tally()
     }
 
     /// Records a Job that this process has just written, as the API server answered it.
     pub fn wrote(&self, job: &Job) {
         if let Some(facts) = JobFacts::of(job) {
-            self.write().put_unconfirmed(facts);
+            self.children.write().put_unconfirmed(facts);
         }
     }
 
     /// Records that this process has just requested the deletion of a Job.
     pub fn deleting(&self, uid: &str) {
-        self.write().mark_deleting(uid);
+        self.children.write().mark_deleting(uid);
     }
 
     /// Updates the index from one event of the Job watch. Returns the Jobs that are gone.
     pub fn update_jobs(&self, event: &Event<Job>) -> Vec<JobFacts> {
-        let (owners, gone) = self.write().update_jobs(event, Instant::now());
+        let (owners, gone) = self.children.write().update_jobs(event, Instant::now());
         self.requests.request_all(&owners);
         gone
     }
 
     /// Updates the index from one event of the pod watch.
     pub fn update_pods(&self, event: &Event<Pod>) {
-        let owners = self.write().update_pods(event);
+        let owners = self.children.write().update_pods(event);
         self.requests.request_all(&owners);
     }
 
@@ -130,14 +121,14 @@ impl Index {
         let (Some(uid), Some(message)) = (&refusal.involved_object.uid, &refusal.message) else {
             return;
         };
-        let owner = self.write().refuse(uid, message, Instant::now());
+        let owner = self.children.write().refuse(uid, message, Instant::now());
         self.requests.request_all(&owner);
     }
 
     /// Returns the number of entries in all maps.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
-        self.read().entries()
+        self.children.read().entries()
     }
 }
 

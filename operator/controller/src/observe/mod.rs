@@ -6,10 +6,9 @@ pub mod facts;
 
 use std::collections::BTreeMap;
 
-use agoge_contract::{ChildState, Exit, Role, Termination, apply_rules, classify, stopped};
+use agoge_contract::{ChildState, Exit, Role, apply_rules, classify, result_of, stopped};
 use agoge_crds::conditions::shorten;
 use agoge_crds::shared::FailureRule;
-use agoge_plan::together;
 use serde_json::Value;
 
 pub use facts::{Ended, JobFacts, PodFacts};
@@ -26,31 +25,26 @@ pub fn state(
     let alive = pods.iter().any(|pod| pod.ended.is_none());
     if job.deleting {
         return if alive {
-            ChildState::Running {
-                progress: Value::Null,
-            }
+            ChildState::Running { progress: None }
         } else {
             // The Job still exists: another of its name cannot be created before it is gone.
             pending("Terminating", "its Job is being deleted")
         };
     }
     if let Some((reason, message)) = &job.failed {
-        return failed(reason, message, pods, rules);
+        return failed(job, (reason, message), pods, rules);
     }
     if job.complete {
         return succeeded(job, pods);
     }
     if pods.iter().any(|pod| pod.running) {
-        let reports = reports.values().cloned().collect();
-        return ChildState::Running {
-            progress: together(job.role(), reports),
-        };
+        let role = job.role();
+        let reports = reports.values().filter_map(|report| role?.progress(report));
+        return ChildState::running(reports.collect());
     }
     if all_ended(job, pods) {
         // The Job reports their outcome in a moment.
-        return ChildState::Running {
-            progress: Value::Null,
-        };
+        return ChildState::Running { progress: None };
     }
     if job.suspended {
         return pending("Queued", "its Job is suspended until a queue admits it");
@@ -115,22 +109,17 @@ fn succeeded(job: &JobFacts, pods: &[&PodFacts]) -> ChildState {
     let mut results = BTreeMap::new();
     for pod in pods {
         if let Some(ended) = pod.ended.as_ref().filter(|ended| ended.exit_code == 0)
-            && let Some(Termination::Done { result, .. }) = Termination::parse(&ended.message)
+            && let Some(result) = result_of(job.role(), &ended.message)
         {
             results.insert(pod.index, result);
         }
     }
     if results.len() == job.shards as usize {
-        let results = results.into_values().collect();
-        return ChildState::Succeeded {
-            result: together(job.role(), results),
-        };
+        return ChildState::succeeded(results.into_values().collect());
     }
     if pods.iter().any(|pod| pod.ended.is_none()) {
         // The Job's end was seen before its pods'.
-        return ChildState::Running {
-            progress: Value::Null,
-        };
+        return ChildState::Running { progress: None };
     }
     // What it made lies in the store: another attempt finds it and says so again.
     ChildState::Failed {
@@ -146,7 +135,13 @@ fn succeeded(job: &JobFacts, pods: &[&PodFacts]) -> ChildState {
     }
 }
 
-fn failed(reason: &str, message: &str, pods: &[&PodFacts], rules: &[FailureRule]) -> ChildState {
+/// Returns the state of a Job that failed with a reason and a message.
+fn failed(
+    job: &JobFacts,
+    (reason, message): (&str, &str),
+    pods: &[&PodFacts],
+    rules: &[FailureRule],
+) -> ChildState {
     // The first that ended badly by itself; those that the Job ended afterwards only followed. Where the Job says that an
     // exit code failed it, none before it did: they were replaced.
     let other = |ended: &Ended| reason == "PodFailurePolicy" && !matches!(ended.exit_code, 2 | 4);
@@ -166,7 +161,7 @@ fn failed(reason: &str, message: &str, pods: &[&PodFacts], rules: &[FailureRule]
         disrupted: pod.disrupted,
         place: format!("pod {}", pod.name),
     };
-    classify(&exit, &ended.message, rules)
+    classify(job.role(), &exit, &ended.message, rules)
 }
 
 #[cfg(test)]

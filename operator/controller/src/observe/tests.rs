@@ -1,5 +1,6 @@
 use super::*;
 use crate::names::{Kind, Target};
+use agoge_contract::Termination;
 use agoge_crds::lineage::Generation;
 use agoge_crds::report::SynthesisReport;
 use agoge_crds::shared::FailureRule;
@@ -191,7 +192,8 @@ fn a_result_is_read_whole_or_packed_and_a_lost_one_is_made_again() {
         else {
             panic!("{message}")
         };
-        let report: SynthesisReport = agoge_crds::report::read(&result).unwrap();
+        let result = result.unwrap();
+        let report = result.synthesis().unwrap();
         assert_eq!((report.accepted, report.lineage.len()), (7, generations));
         assert!(report.lineage.last().is_none_or(|g| g.generation == 99));
     }

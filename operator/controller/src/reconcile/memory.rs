@@ -5,11 +5,12 @@
 //! [`Memory::retain`] those that a new list does not contain.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use agoge_plan::ChildState;
 use kube::ResourceExt as _;
+use parking_lot::Mutex;
 
 use crate::kinds::AgogeResource;
 use crate::names::Target;
@@ -86,10 +87,6 @@ impl<K> std::ops::Deref for Newest<'_, K> {
 }
 
 impl<K> Memory<K> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Target, ObjectMemory<K>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Changes the memory of an object; there is no entry as long as it is empty.
     fn update<R>(
         &self,
@@ -97,7 +94,7 @@ impl<K> Memory<K> {
         uid: &str,
         change: impl FnOnce(&mut ObjectMemory<K>) -> R,
     ) -> R {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         let mut memory = all
             .remove(target)
             .filter(|memory| memory.uid == uid)
@@ -116,23 +113,23 @@ impl<K> Memory<K> {
         uid: &str,
         read: impl FnOnce(&ObjectMemory<K>) -> R,
     ) -> Option<R> {
-        let all = self.lock();
+        let all = self.0.lock();
         all.get(target).filter(|memory| memory.uid == uid).map(read)
     }
 
     /// Drops the memory of a deleted object.
     pub fn forget(&self, target: &Target) {
-        self.lock().remove(target);
+        self.0.lock().remove(target);
     }
 
     /// Drops the memory of all objects that do not exist.
     pub fn retain(&self, exists: impl Fn(&Target) -> bool) {
-        self.lock().retain(|target, _| exists(target));
+        self.0.lock().retain(|target, _| exists(target));
     }
 
     /// Drops the memory of an object if the object does not exist: it was deleted while it was being reconciled.
     pub fn forget_unless(&self, target: &Target, exists: impl FnOnce() -> bool) {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         if all.contains_key(target) && !exists() {
             all.remove(target);
         }
@@ -210,7 +207,7 @@ impl<K> Memory<K> {
     /// Returns the number of objects that something is remembered about.
     #[cfg(test)]
     pub fn entries(&self) -> usize {
-        self.lock().len()
+        self.0.lock().len()
     }
 }
 

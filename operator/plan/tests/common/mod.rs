@@ -1,6 +1,7 @@
 //! Objects, observations and times for the tests of plans.
 #![allow(dead_code)]
 
+use agoge_contract::Role;
 use agoge_crds::conditions as c;
 use agoge_crds::{
     CheckerSuite, Condition, GRPORun, Manifest, Phase, SynthesisJob, Timestamp, check,
@@ -67,12 +68,16 @@ pub fn seen(states: &[(&str, u32, ChildState)]) -> Observed {
     }
 }
 
-pub fn running(progress: Value) -> ChildState {
-    ChildState::Running { progress }
+pub fn running_as(role: Role, progress: &Value) -> ChildState {
+    ChildState::Running {
+        progress: role.progress(progress),
+    }
 }
 
-pub fn done(result: Value) -> ChildState {
-    ChildState::Succeeded { result }
+pub fn done_as(role: Role, result: &Value) -> ChildState {
+    ChildState::Succeeded {
+        result: role.report(result).map_err(|error| error.to_string()),
+    }
 }
 
 pub fn failed(reason: &str, retryable: bool) -> ChildState {

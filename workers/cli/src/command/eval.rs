@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use agoge_checker::Judge;
 use agoge_checker::passk::{Estimate, Trials, by_branch, copies, pass_hat_k};
+use agoge_checker::{JUDGING, Judge};
 use agoge_contract::Endpoint;
 use agoge_llm::Client;
 use agoge_sandbox::Limits;
 use agoge_store::write_atomic;
 use agoge_synthesis::rollout::{Calls, Players, Rollout, Settings, User};
-use agoge_world::{Domain, Mix, SandboxBackend, Split, Task, World, tasks};
+use agoge_world::{Domain, Mix, SandboxBackend, Split, Task, ToolBackend as _, World, tasks};
 use clap::Args;
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -99,6 +99,9 @@ pub fn eval(eval: &Eval) -> Result<(), Failure> {
         .map_err(Failure::input)?;
     let world = World::open(Arc::new(domain), Limits::default()).map_err(Failure::input)?;
     let backend = SandboxBackend::new(world);
+    backend
+        .require("evaluation", JUDGING)
+        .map_err(Failure::input)?;
     let played = runtime.block_on(play_all(eval, temperature, &backend, &chosen, &client))?;
     let figures = figures(eval, &chosen, &played, client.meter().spent().tokens());
     show(&figures);

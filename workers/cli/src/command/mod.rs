@@ -6,6 +6,7 @@ pub mod domain;
 pub mod eval;
 pub mod export;
 pub mod gc;
+pub mod model;
 #[cfg(feature = "cluster")]
 pub mod operator;
 pub mod probe;

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use agoge_contract::{ChildState, Resolved, Role};
-use agoge_plan::{Child, Seen, together};
-use serde_json::Value;
+use agoge_contract::{ChildState, ProgressReport, Resolved, Role};
+use agoge_plan::{Child, Seen};
 
 use super::show::clock;
 use super::worker::{End, NotStarted, Programs, Worker};
@@ -182,16 +181,11 @@ impl Children {
         Ok(told)
     }
 
-    /// Threads of one worker: what its weight makes of the cores among the siblings that run at the same time, and no
-    /// more than its manifest asks for.
+    /// Threads of one worker: an equal part of the cores among the workers that run at the same time, and no more than its
+    /// manifest asks for.
     fn share(&self, child: &Child, siblings: &[Child]) -> u32 {
-        let weight =
-            |child: &Child| u64::from(child.needs.weight.max(1)) * u64::from(child.shards.max(1));
-        let all: u64 = siblings.iter().map(weight).sum();
-        let part = u64::from(self.cores) * u64::from(child.needs.weight.max(1)) / all.max(1);
-        let part = u32::try_from(part)
-            .unwrap_or(self.cores)
-            .clamp(1, self.cores);
+        let workers: u32 = siblings.iter().map(|child| child.shards.max(1)).sum();
+        let part = (self.cores / workers.max(1)).max(1);
         let asked = child.needs.resources.cpu.as_deref().and_then(whole_cores);
         asked.map_or(part, |asked| part.min(asked))
     }
@@ -222,8 +216,8 @@ impl Children {
         Worker::start(&self.programs, &assignment, rules, &log, folder, meeting)
     }
 
-    /// Children whose work goes on, with their last report.
-    pub fn running(&mut self) -> Vec<(String, Value)> {
+    /// Children whose work goes on, with their progress.
+    pub fn running(&mut self) -> Vec<(String, ProgressReport)> {
         let mut running = vec![];
         for slot in self.slots.values_mut() {
             if slot
@@ -231,7 +225,7 @@ impl Children {
                 .iter_mut()
                 .any(|worker| worker.poll().is_none())
             {
-                running.push((slot.child.name.clone(), slot.progress()));
+                running.push((slot.child.name.clone(), slot.shown()));
             }
         }
         running
@@ -341,22 +335,27 @@ impl Slot {
             self.workers.iter_mut().for_each(Worker::ask_to_stop);
         }
         if runs {
-            return Ok(ChildState::Running {
-                progress: self.progress(),
-            });
+            let reports = self.workers.iter().filter_map(Worker::progress);
+            return Ok(ChildState::running(reports.collect()));
         }
         Ok(match failed {
             Some((_, failed)) => failed,
             None if stopped => ChildState::Absent,
-            None => ChildState::Succeeded {
-                result: together(Some(self.child.role()), results),
-            },
+            None => ChildState::succeeded(results),
         })
     }
 
-    fn progress(&self) -> Value {
-        let reports = self.workers.iter().map(Worker::progress).collect();
-        together(Some(self.child.role()), reports)
+    /// Returns its progress as it is shown: the sum of all shards for synthesis, the first shard's for everything else.
+    fn shown(&self) -> ProgressReport {
+        let mut shards = self.workers.iter().map(Worker::shown);
+        let mut shown = shards.next().unwrap_or_default();
+        if self.child.role() == Role::Synthesize {
+            for shard in shards {
+                shown.done = shown.done.saturating_add(shard.done);
+                shown.total = shown.total.saturating_add(shard.total);
+            }
+        }
+        shown
     }
 }
 

@@ -97,22 +97,7 @@ pub fn read(file: &Path) -> Result<Option<Object>, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Failure::file("read", file)(error)),
     };
-    let parsed = || -> Result<Manifest, String> {
-        let value: Value = serde_json::from_slice(&text).map_err(|e| e.to_string())?;
-        let kind = value
-            .get("kind")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned();
-        let wrong = |e: serde_json::Error| e.to_string();
-        Ok(match kind.as_str() {
-            "SynthesisJob" => Manifest::SynthesisJob(serde_json::from_value(value).map_err(wrong)?),
-            "CheckerSuite" => Manifest::CheckerSuite(serde_json::from_value(value).map_err(wrong)?),
-            "GRPORun" => Manifest::GRPORun(serde_json::from_value(value).map_err(wrong)?),
-            other => return Err(format!("the kind {other:?} is unknown")),
-        })
-    };
-    match parsed() {
+    match parse(&text) {
         Ok(manifest) => Ok(Some(Object {
             manifest,
             file: file.to_owned(),
@@ -122,6 +107,26 @@ pub fn read(file: &Path) -> Result<Option<Object>, Failure> {
             file.display()
         ))),
     }
+}
+
+/// Parses an object as its file holds it.
+///
+/// # Errors
+/// The reason, for a person.
+pub fn parse(text: &[u8]) -> Result<Manifest, String> {
+    let value: Value = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    let kind = value
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    let wrong = |e: serde_json::Error| e.to_string();
+    Ok(match kind.as_str() {
+        "SynthesisJob" => Manifest::SynthesisJob(serde_json::from_value(value).map_err(wrong)?),
+        "CheckerSuite" => Manifest::CheckerSuite(serde_json::from_value(value).map_err(wrong)?),
+        "GRPORun" => Manifest::GRPORun(serde_json::from_value(value).map_err(wrong)?),
+        other => return Err(format!("the kind {other:?} is unknown")),
+    })
 }
 
 impl Object {

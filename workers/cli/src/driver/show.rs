@@ -4,23 +4,12 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use agoge_contract::ProgressReport;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// A plain line for a child at most this often.
 const EVERY: Duration = Duration::from_secs(5);
-
-/// The part of a worker's report that is shown.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Report {
-    stage: String,
-    done: u64,
-    total: u64,
-    unit: String,
-    figures: Map<String, Value>,
-}
 
 /// The display.
 pub struct Show {
@@ -33,7 +22,7 @@ pub struct Show {
 struct Line {
     bar: Option<ProgressBar>,
     pace: Pace,
-    report: Report,
+    report: ProgressReport,
     said: Option<Instant>,
 }
 
@@ -76,7 +65,7 @@ impl Show {
     }
 
     /// Shows the children that run with their reports, and takes away the others.
-    pub fn update(&mut self, running: &[(String, Value)]) {
+    pub fn update(&mut self, running: &[(String, ProgressReport)]) {
         if self.quiet {
             return;
         }
@@ -89,7 +78,6 @@ impl Show {
             stays
         });
         for (name, report) in running {
-            let report: Report = Report::deserialize(report).unwrap_or_default();
             if !self.lines.contains_key(name) {
                 let bar = self.bars.as_ref().map(|bars| bars.add(bar(name)));
                 let pace = Pace {
@@ -102,7 +90,7 @@ impl Show {
                     Line {
                         bar,
                         pace,
-                        report: Report::default(),
+                        report: ProgressReport::default(),
                         said: None,
                     },
                 );
@@ -120,7 +108,7 @@ impl Show {
 }
 
 impl Line {
-    fn take(&mut self, name: &str, report: Report, now: Instant) {
+    fn take(&mut self, name: &str, report: &ProgressReport, now: Instant) {
         if report.stage != self.pace.stage || report.done < self.pace.from {
             self.pace = Pace {
                 stage: report.stage.clone(),
@@ -128,7 +116,7 @@ impl Line {
                 since: now,
             };
         }
-        let text = words(&report, self.pace.rate(report.done, now));
+        let text = words(report, self.pace.rate(report.done, now));
         match &self.bar {
             Some(bar) => {
                 bar.set_length(report.total.max(report.done).max(1));
@@ -136,7 +124,7 @@ impl Line {
                 bar.set_message(text);
                 bar.tick();
             }
-            None if report != self.report
+            None if *report != self.report
                 && (!report.stage.is_empty() || report.done > 0)
                 && self
                     .said
@@ -147,12 +135,12 @@ impl Line {
             }
             None => {}
         }
-        self.report = report;
+        self.report.clone_from(report);
     }
 }
 
 /// `agent SFT 3/40 epochs, 1.2/s, 31s to go, loss 0.412`.
-fn words(report: &Report, rate: Option<f64>) -> String {
+fn words(report: &ProgressReport, rate: Option<f64>) -> String {
     let count = match report.total {
         0 if report.done == 0 => String::new(),
         0 => format!(" {} {}", report.done, report.unit),
@@ -213,19 +201,19 @@ mod tests {
 
     #[test]
     fn a_line_says_how_far_how_fast_and_how_long() {
-        let report = Report {
+        let report = ProgressReport {
             stage: "GRPO".into(),
             done: 30,
             total: 90,
             unit: "steps".into(),
-            figures: Map::from_iter([("reward".to_owned(), Value::from(0.5))]),
+            figures: serde_json::Map::from_iter([("reward".to_owned(), Value::from(0.5))]),
         };
         assert_eq!(
             words(&report, Some(0.5)),
             "GRPO 30/90 steps, 30.0/min, 2m00s to go, reward 0.500"
         );
         assert_eq!(
-            words(&Report { total: 0, ..report }, None),
+            words(&ProgressReport { total: 0, ..report }, None),
             "GRPO 30 steps, reward 0.500"
         );
     }

@@ -6,8 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
-use agoge_contract::{Assignment, ChildState, Exit, Reason, classify, exit_code};
+use agoge_contract::{
+    Assignment, ChildState, Exit, ProgressReport, Reason, Role, classify, exit_code,
+};
+use agoge_crds::report::Report;
 use agoge_crds::shared::FailureRule;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::spawn;
@@ -49,12 +53,14 @@ impl Programs {
 
 /// File in the work folder to which a worker writes its termination message.
 const TERMINATION: &str = "termination.json";
+/// File in the work folder to which a worker writes its progress.
+const PROGRESS: &str = "progress.json";
 
 /// The end of a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum End {
-    /// It is done, with its report.
-    Done(Value),
+    /// It is done, with its report or the reason why that cannot be read.
+    Done(Result<Report, String>),
     /// It stopped because it was asked to.
     Stopped,
     /// It failed, and when that was seen.
@@ -67,6 +73,7 @@ pub enum End {
 #[derive(Debug)]
 pub struct Worker {
     process: Child,
+    role: Role,
     /// Where it keeps what a resume needs.
     work: PathBuf,
     /// Its log.
@@ -133,7 +140,7 @@ impl Worker {
                 return Err(failed(Failure::file("lock", &lock_path)(e)));
             }
         }
-        for stale in ["progress.json", "result.json", TERMINATION] {
+        for stale in [PROGRESS, "result.json", TERMINATION] {
             let stale = work.join(stale);
             if let Err(e) = std::fs::remove_file(&stale)
                 && e.kind() != std::io::ErrorKind::NotFound
@@ -178,6 +185,7 @@ impl Worker {
             .map_err(|e| failed(Failure::file("start", &programs.worker)(e)))?;
         Ok(Self {
             process,
+            role: assignment.spec.role(),
             work,
             log: log.to_owned(),
             log_start,
@@ -200,10 +208,17 @@ impl Worker {
         self.end.as_ref()
     }
 
-    /// Returns its last report, or null.
+    /// Returns its last report, where there is one that can be read.
     #[must_use]
-    pub fn progress(&self) -> Value {
-        read_json(&self.work.join("progress.json")).unwrap_or(Value::Null)
+    pub fn progress(&self) -> Option<Report> {
+        let written: Value = read_json(&self.work.join(PROGRESS))?;
+        self.role.progress(&written)
+    }
+
+    /// Returns its progress as it is shown to a person.
+    #[must_use]
+    pub fn shown(&self) -> ProgressReport {
+        read_json(&self.work.join(PROGRESS)).unwrap_or_default()
     }
 
     /// Asks it to stop, once.
@@ -233,7 +248,7 @@ impl Worker {
     /// Returns the time since its report, its log or its processor time last changed.
     pub fn quiet(&mut self) -> Duration {
         let pulse = Pulse {
-            report: std::fs::read(self.work.join("progress.json")).unwrap_or_default(),
+            report: std::fs::read(self.work.join(PROGRESS)).unwrap_or_default(),
             log: std::fs::metadata(&self.log).map_or(0, |meta| meta.len()),
             cpu: cpu_ticks(self.process.id()),
         };
@@ -261,7 +276,7 @@ impl Worker {
             disrupted: false,
             place: format!("log {}", self.log.display()),
         };
-        match classify(&exit, &message, &self.rules) {
+        match classify(Some(self.role), &exit, &message, &self.rules) {
             ChildState::Succeeded { result } => End::Done(result),
             _ if self.asked.is_some() && !self.hung => End::Stopped,
             ChildState::Failed {
@@ -288,7 +303,7 @@ impl Worker {
     }
 }
 
-fn read_json(path: &Path) -> Option<Value> {
+fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use agoge_contract::Assignment;
 use agoge_controller::kinds::AgogeResource;
 use agoge_controller::names::{KIND, OWNER};
 use agoge_controller::render::StoreFrom;
@@ -32,8 +33,8 @@ pub struct Report {
 
 /// The objects that the API server has.
 pub struct Fetched {
-    objects: Vec<Value>,
-    assignments: Vec<Value>,
+    objects: Vec<Manifest>,
+    assignments: Vec<Assignment>,
     store: StoreFrom,
 }
 
@@ -66,7 +67,7 @@ pub async fn fetch(report: &Report, at: &Where) -> Result<Fetched, Failure> {
     let assignments = jobs
         .iter()
         .filter(ours)
-        .filter_map(store::assignment)
+        .filter_map(|job| serde_json::from_value(store::assignment(job)?).ok())
         .collect();
     let name = objects.iter().find_map(|object| match object {
         Manifest::SynthesisJob(object) => object.store(),
@@ -75,19 +76,10 @@ pub async fn fetch(report: &Report, at: &Where) -> Result<Fetched, Failure> {
     });
     let store = store::find(&cluster, report.store.as_deref(), name).await?;
     Ok(Fetched {
-        objects: objects.iter().map(value).collect(),
+        objects,
         assignments,
         store,
     })
-}
-
-fn value(object: &Manifest) -> Value {
-    let value = match object {
-        Manifest::SynthesisJob(object) => serde_json::to_value(object),
-        Manifest::CheckerSuite(object) => serde_json::to_value(object),
-        Manifest::GRPORun(object) => serde_json::to_value(object),
-    };
-    value.unwrap_or_default()
 }
 
 /// An object with the suite it trains on, and the job that made the suite's tasks.

@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use agoge_crds::Manifest;
 use agoge_store::Store;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
 
 use super::Material;
-use super::run::Kind;
-use super::text::text;
+use crate::driver::objects;
 
 impl Material {
     /// Reads the folder; `None` when it is not one of a run.
@@ -39,32 +39,23 @@ impl Material {
         Some(material)
     }
 
-    /// An object's file: the whole object, or its status alone under a name of `<kind>-<name>.json`.
-    fn object(&mut self, path: &Path) -> Option<Value> {
+    /// Reads an object's file.
+    fn object(&mut self, path: &Path) -> Option<Manifest> {
         let stem = path.file_stem()?.to_str()?;
         if path.extension()? != "json" || stem.starts_with('.') {
             return None;
         }
-        let Some(mut value) = read_json(path) else {
-            self.notes
-                .push(format!("the status {} cannot be read", path.display()));
-            return None;
-        };
-        let (from_name, rest) = stem.split_once('-').unwrap_or((stem, ""));
-        let kind = Kind::parse(text(&value, "kind")).or_else(|| Kind::parse(from_name))?;
-        let whole =
-            value.get("status").is_some_and(Value::is_object) || value.get("spec").is_some();
-        if !whole {
-            value = json!({ "metadata": value["metadata"].clone(), "status": value });
-        }
-        value["kind"] = json!(kind.name());
-        if text(&value["metadata"], "name").is_empty() {
-            value["metadata"] = json!({ "name": rest });
-        }
-        Some(value)
+        let text = fs::read(path).map_err(|e| e.to_string());
+        text.and_then(|text| objects::parse(&text))
+            .map_err(|error| {
+                let path = path.display();
+                self.notes
+                    .push(format!("the status {path} cannot be read: {error}"));
+            })
+            .ok()
     }
 }
 
-fn read_json(path: &Path) -> Option<Value> {
+fn read_json<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }

@@ -17,6 +17,8 @@ mod training;
 
 use std::path::{Path, PathBuf};
 
+use agoge_contract::Assignment;
+use agoge_crds::Manifest;
 use agoge_store::{Store, WriteError, write_atomic};
 use serde_json::{Value, json};
 
@@ -67,10 +69,10 @@ pub fn write(out: &Path) -> Result<PathBuf, ReportError> {
 /// The input of a page, wherever it lies.
 #[derive(Default)]
 pub struct Material {
-    /// Objects with their statuses, as JSON.
-    pub objects: Vec<Value>,
+    /// Objects with their statuses.
+    pub objects: Vec<Manifest>,
     /// The workers' assignments.
-    pub assignments: Vec<Value>,
+    pub assignments: Vec<Assignment>,
     /// The driver's `result.json`, or null.
     pub result: Value,
     /// The store.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use agoge_contract::{Assignment, RecordingMode, Work};
+use agoge_crds::Manifest;
 use serde_json::{Value, json};
 
-use super::run::{Kind, Run};
-use super::text::{members, text};
+use super::run::Run;
 
 /// Artifacts listed at most, the newest.
 const MAX_ARTIFACTS: usize = 80;
@@ -27,15 +28,15 @@ pub(super) fn part(run: &Run) -> Value {
     let specs: Vec<Value> = run
         .objects
         .iter()
-        .map(|o| json!({ "kind": o.kind.name(), "name": o.name, "spec": o.spec }))
+        .map(|o| json!({ "kind": o.kind(), "name": o.name(), "spec": spec(o) }))
         .collect();
-    let training = run.of(Kind::GrpoRun).next();
-    let job = run.of(Kind::SynthesisJob).next();
+    let training = run.trainings().next();
+    let job = run.jobs().next();
     json!({
         "answers": answers(run),
-        "models": job.map(|job| &job.spec["models"]),
-        "seed": training.map(|run| &run.spec["seed"]),
-        "deterministic": training.map(|run| &run.spec["deterministic"]),
+        "models": job.and_then(|job| job.spec.models.as_ref()),
+        "seed": training.map(|run| run.spec.seed),
+        "deterministic": training.map(|run| run.spec.deterministic),
         "digests": digests(run),
         "artifacts": artifacts,
         "artifactsOf": run.artifacts.len(),
@@ -44,21 +45,30 @@ pub(super) fn part(run: &Run) -> Value {
     })
 }
 
+fn spec(object: &Manifest) -> Value {
+    match object {
+        Manifest::SynthesisJob(job) => json!(job.spec),
+        Manifest::CheckerSuite(suite) => json!(suite.spec),
+        Manifest::GRPORun(run) => json!(run.spec),
+    }
+}
+
 /// Says, by the assignments of the workers that ask a model, that model answers were live or replayed; `null` when none
 /// was asked.
 fn answers(run: &Run) -> Value {
-    let asked = |a: &&Value| {
-        let strategy = a["spec"]["strategy"]["name"].as_str();
-        strategy.is_some_and(|s| s != "template") || a["spec"]["role"] == "score"
+    let asked = |a: &&Assignment| match &a.spec {
+        Work::Synthesize(work) => work.strategy.name.as_str() != "template",
+        Work::Score(_) => true,
+        _ => false,
     };
     let modes: BTreeSet<&str> = run
         .assignments
         .iter()
         .filter(asked)
-        .map(|a| match text(&a["recordings"], "mode") {
-            "replay" => "replayed",
-            "record" => "live, recorded",
-            _ => "live",
+        .map(|a| match a.recordings.as_ref().map(|kept| kept.mode) {
+            Some(RecordingMode::Replay) => "replayed",
+            Some(RecordingMode::Record) => "live, recorded",
+            None => "live",
         })
         .collect();
     if !modes.is_empty() {
@@ -76,29 +86,40 @@ fn answers(run: &Run) -> Value {
 /// Returns the digests that the statuses name.
 fn digests(run: &Run) -> Vec<Value> {
     let mut found = Vec::new();
-    let mut add = |what: String, digest: &Value| {
-        if let Some(digest) = digest.as_str() {
+    let mut add = |what: String, digest: Option<&String>| {
+        if let Some(digest) = digest {
             found.push(json!({ "what": what, "digest": digest }));
         }
     };
     for object in &run.objects {
-        let what = match object.kind {
-            Kind::SynthesisJob => "dataset",
-            Kind::CheckerSuite => "suite",
-            Kind::GrpoRun => "trained policy",
-        };
-        add(format!("{what} {}", object.name), &object.status["digest"]);
-        add("plan pair in use".to_owned(), &object.status["plan"]);
-        for (strategy, status) in members(&object.status["strategies"]) {
-            add(format!("instances of {strategy}"), &status["digest"]);
-        }
-        for (stage, status) in members(&object.status["stages"]) {
-            add(format!("record of {stage}"), &status["digest"]);
+        let name = object.name();
+        match object {
+            Manifest::SynthesisJob(job) => {
+                let Some(status) = &job.status else { continue };
+                add(format!("dataset {name}"), status.digest.as_ref());
+                add("plan pair in use".to_owned(), status.plan.as_ref());
+                for (strategy, status) in &status.strategies {
+                    add(format!("instances of {strategy}"), status.digest.as_ref());
+                }
+            }
+            Manifest::CheckerSuite(suite) => {
+                let digest = suite.status.as_ref().and_then(|s| s.digest.as_ref());
+                add(format!("suite {name}"), digest);
+            }
+            Manifest::GRPORun(training) => {
+                let Some(status) = &training.status else {
+                    continue;
+                };
+                add(format!("trained policy {name}"), status.digest.as_ref());
+                for (stage, status) in &status.stages {
+                    add(format!("record of {stage}"), status.digest.as_ref());
+                }
+            }
         }
     }
     for key in ["domain", "code"] {
         let all = run.artifacts.iter().rev().find_map(|a| a.inputs.get(key));
-        add(key.to_owned(), &json!(all));
+        add(key.to_owned(), all);
     }
     found
 }

@@ -3,55 +3,26 @@
 use std::cell::RefCell;
 
 use agoge_artifacts::{Attempt, PlanRecord, Plans, StageRecord, Stored, dataset};
+use agoge_contract::Assignment;
+use agoge_crds::synthesis_job::StrategyStatus;
+use agoge_crds::{CheckerSuite, GRPORun, Manifest, SynthesisJob};
 use agoge_store::{Artifact, Digest, Store};
+use kube::ResourceExt as _;
 use serde_json::Value;
 
 use super::Material;
-use super::text::{members, text};
 
 /// Attempts of one strategy that are read at most.
 const MAX_ATTEMPTS: usize = 200_000;
 
-/// One object: what was asked, and what became of it.
-pub(super) struct Object {
-    pub kind: Kind,
-    pub name: String,
-    pub spec: Value,
-    pub status: Value,
-}
-
-/// The three kinds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
-    SynthesisJob,
-    CheckerSuite,
-    GrpoRun,
-}
-
-impl Kind {
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::SynthesisJob => "SynthesisJob",
-            Self::CheckerSuite => "CheckerSuite",
-            Self::GrpoRun => "GRPORun",
-        }
-    }
-
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::SynthesisJob, Self::CheckerSuite, Self::GrpoRun]
-            .into_iter()
-            .find(|kind| kind.name().eq_ignore_ascii_case(word))
-    }
-}
-
 /// Everything a page is made from.
 pub(super) struct Run {
     /// In the order synthesis, suite, run; then by name.
-    pub objects: Vec<Object>,
+    pub objects: Vec<Manifest>,
     /// The driver's `result.json`, where there is one.
     pub result: Value,
     /// The workers' assignments.
-    pub assignments: Vec<Value>,
+    pub assignments: Vec<Assignment>,
     /// Artifacts, oldest first.
     pub artifacts: Vec<Artifact>,
     /// Attempts by strategy.
@@ -66,15 +37,15 @@ pub(super) struct Run {
 pub(super) struct Attempts {
     pub job: String,
     pub strategy: String,
-    pub status: Value,
+    pub status: StrategyStatus,
     pub attempts: Vec<Attempt>,
 }
 
 impl Run {
     /// Reads what the material names in its store.
     pub fn read(material: Material) -> Self {
-        let mut objects: Vec<Object> = material.objects.into_iter().filter_map(object).collect();
-        objects.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+        let mut objects = material.objects;
+        objects.sort_by_cached_key(|object| (rank(object), object.name()));
         let mut run = Self {
             objects,
             result: material.result,
@@ -110,9 +81,28 @@ impl Run {
         self.notes.borrow().clone()
     }
 
-    /// The objects of a kind.
-    pub fn of(&self, kind: Kind) -> impl Iterator<Item = &Object> {
-        self.objects.iter().filter(move |o| o.kind == kind)
+    /// The SynthesisJobs.
+    pub fn jobs(&self) -> impl Iterator<Item = &SynthesisJob> {
+        self.objects.iter().filter_map(|object| match object {
+            Manifest::SynthesisJob(job) => Some(job.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// The CheckerSuites.
+    pub fn suites(&self) -> impl Iterator<Item = &CheckerSuite> {
+        self.objects.iter().filter_map(|object| match object {
+            Manifest::CheckerSuite(suite) => Some(suite.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// The GRPORuns.
+    pub fn trainings(&self) -> impl Iterator<Item = &GRPORun> {
+        self.objects.iter().filter_map(|object| match object {
+            Manifest::GRPORun(run) => Some(run.as_ref()),
+            _ => None,
+        })
     }
 
     /// Artifacts of a kind, newest first.
@@ -149,10 +139,10 @@ impl Run {
 
     fn read_attempts(&self) -> Vec<Attempts> {
         let mut found = Vec::new();
-        for job in self.of(Kind::SynthesisJob) {
-            for (strategy, status) in members(&job.status["strategies"]) {
+        for job in self.jobs() {
+            for (strategy, status) in job.status.iter().flat_map(|status| &status.strategies) {
                 let what = format!("the instances of strategy {strategy}");
-                let attempts = match status["digest"].as_str() {
+                let attempts = match status.digest.as_deref() {
                     Some(digest) if self.has(digest) => self.attempts_of(digest, &what),
                     // Shards: the digest is one over all of theirs.
                     Some(_) => self
@@ -163,7 +153,7 @@ impl Run {
                     None => Vec::new(),
                 };
                 found.push(Attempts {
-                    job: job.name.clone(),
+                    job: job.name_any(),
                     strategy: strategy.clone(),
                     status: status.clone(),
                     attempts,
@@ -196,16 +186,17 @@ impl Run {
 
     fn read_stages(&self) -> Vec<(String, String, StageRecord)> {
         let mut found = Vec::new();
-        for run in self.of(Kind::GrpoRun) {
-            for (stage, status) in members(&run.status["stages"]) {
-                if let Some(digest) = status["digest"].as_str() {
+        for run in self.trainings() {
+            for (stage, status) in run.status.iter().flat_map(|status| &status.stages) {
+                if let Some(digest) = &status.digest {
                     let record = self.stored(digest, &format!("the record of stage {stage}"));
-                    found.extend(record.map(|r| (run.name.clone(), stage.clone(), r)));
+                    found.extend(record.map(|r| (run.name_any(), stage.clone(), r)));
                 }
             }
             // What ended after the last status was written, such as a certification that failed its run. A store outlives
             // its runs: only what was made from this run's suite.
-            let suite = text(&run.status, "suiteDigest");
+            let suite = run.status.as_ref().and_then(|s| s.suite_digest.as_deref());
+            let suite = suite.unwrap_or_default();
             for artifact in self.newest(StageRecord::KIND) {
                 let input = |key: &str| artifact.inputs.get(key).map_or("", String::as_str);
                 let stage = input("stage");
@@ -213,7 +204,7 @@ impl Run {
                 if ours && !found.iter().any(|(_, s, _)| s == stage) {
                     let what = format!("the record of stage {stage}");
                     let record = self.stored(&artifact.digest.to_string(), &what);
-                    found.extend(record.map(|r| (run.name.clone(), stage.to_owned(), r)));
+                    found.extend(record.map(|r| (run.name_any(), stage.to_owned(), r)));
                 }
             }
         }
@@ -228,12 +219,11 @@ impl Run {
     }
 }
 
-/// An object; `None` when it is none of the three kinds.
-fn object(value: Value) -> Option<Object> {
-    Some(Object {
-        kind: Kind::parse(text(&value, "kind"))?,
-        name: text(&value["metadata"], "name").to_owned(),
-        spec: value.get("spec").cloned().unwrap_or_default(),
-        status: value.get("status").cloned().unwrap_or_default(),
-    })
+/// The place of an object's kind on the page.
+const fn rank(object: &Manifest) -> u8 {
+    match object {
+        Manifest::SynthesisJob(_) => 0,
+        Manifest::CheckerSuite(_) => 1,
+        Manifest::GRPORun(_) => 2,
+    }
 }

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agoge_artifacts::reason::general;
 use agoge_artifacts::{Attempt, Token, Trajectory};
+use agoge_dialogue::{Message, ToolCall};
 use serde_json::{Map, Value, json};
 
-use super::run::{Attempts, Kind, Run};
+use super::run::{Attempts, Run};
 use super::suite;
-use super::text::{clip, clip_value, list, text};
+use super::text::{clip, clip_value};
 
 /// Tokens of a rollout shown at most.
 const MAX_TOKENS: usize = 2000;
@@ -81,9 +82,7 @@ pub(super) fn samples(run: &Run, limits: Limits) -> Value {
 
 /// Ids of tasks whose checker is not trusted, with the reason.
 fn quarantined(run: &Run) -> BTreeMap<String, String> {
-    let suites = run
-        .of(Kind::CheckerSuite)
-        .filter_map(|object| suite::stored(run, object));
+    let suites = run.suites().filter_map(|one| suite::stored(run, one));
     let all = suites.flat_map(|found| found.suite.quarantined);
     all.map(|one| (one.task, clip(&one.reason))).collect()
 }
@@ -120,8 +119,7 @@ fn instances(
 }
 
 fn instance(attempt: &Attempt, outcome: &str, quarantined: &BTreeMap<String, String>) -> Value {
-    let attempt = &json!(attempt);
-    let task = &attempt["task"];
+    let task = attempt.task.as_ref();
     let mut entry = Map::new();
     let mut put = |key: &str, value: Value| {
         if !value.is_null() && value != "" && value != json!([]) {
@@ -130,29 +128,30 @@ fn instance(attempt: &Attempt, outcome: &str, quarantined: &BTreeMap<String, Str
     };
     put("type", json!("instance"));
     put("outcome", json!(outcome));
-    for key in [
-        "id",
-        "strategy",
-        "generation",
-        "gate",
-        "cause",
-        "split",
-        "tokens",
-    ] {
-        put(key, attempt[key].clone());
+    put("id", json!(attempt.id));
+    put("strategy", json!(attempt.strategy));
+    put("generation", json!(attempt.generation));
+    put("gate", json!(attempt.gate));
+    put("cause", json!(attempt.cause));
+    put("split", json!(attempt.split));
+    put("tokens", json!(attempt.tokens));
+    put("reason", json!(attempt.reason.as_deref().map(clip)));
+    let held = task.and_then(|task| quarantined.get(&task.id));
+    put("quarantined", json!(held));
+    if let Some(task) = task {
+        put("intent", json!(task.intent));
+        put("branch", json!(task.branch));
+        put("condition", json!(task.condition));
+        put("refusal", json!(task.refusal));
+        put("corner", json!(task.corner));
+        put("gold", clip_value(&json!(task.gold)));
+        put("outputs", clip_value(&json!(task.outputs)));
+        put("checker", json!(task.checker.as_deref().map(clip)));
+        put("instruction", json!(clip(&task.user.instruction)));
     }
-    put("reason", clip_value(&attempt["reason"]));
-    put("quarantined", json!(quarantined.get(text(task, "id"))));
-    for key in ["intent", "branch", "condition", "refusal", "corner"] {
-        put(key, task[key].clone());
-    }
-    for key in ["gold", "outputs", "checker"] {
-        put(key, clip_value(&task[key]));
-    }
-    put("instruction", clip_value(&task["user"]["instruction"]));
-    put("messages", messages(&attempt["messages"]));
-    put("verdict", clip_value(&attempt["verdict"]));
-    put("drafts", clip_value(&attempt["drafts"]));
+    put("messages", messages(&attempt.messages));
+    put("verdict", clip_value(&json!(attempt.verdict)));
+    put("drafts", clip_value(&json!(attempt.drafts)));
     Value::Object(entry)
 }
 
@@ -167,7 +166,7 @@ fn rollout(stage: &str, sample: &Trajectory) -> Value {
         "reward": sample.reward,
         "end": sample.end,
         "verdict": clip_value(&json!(sample.verdict)),
-        "messages": messages(&json!(sample.messages)),
+        "messages": messages(&sample.messages),
         "tokens": tokens.iter().take(MAX_TOKENS).map(token).collect::<Vec<_>>(),
         "tokensLeftOut": tokens.len().saturating_sub(MAX_TOKENS),
         "userFaults": clip_value(&json!(sample.user_faults)),
@@ -180,19 +179,20 @@ fn token((text, trained, logprob): &Token) -> Value {
 }
 
 /// Messages in the fewest keys.
-fn messages(messages: &Value) -> Value {
-    let one = |message: &Value| {
-        let mut out =
-            json!({ "role": message["role"], "content": clip_value(&message["content"]) });
-        let calls = list(&message["tool_calls"]);
+fn messages(messages: &[Message]) -> Value {
+    let one = |message: &Message| {
+        let mut out = json!({ "role": message.role, "content": clip(&message.content) });
+        let calls = &message.tool_calls;
         if !calls.is_empty() {
-            let call =
-                |c: &Value| json!({ "name": c["name"], "arguments": clip_value(&c["arguments"]) });
+            let call = |c: &ToolCall| {
+                let arguments = clip_value(&json!(c.arguments));
+                json!({ "name": c.name, "arguments": arguments })
+            };
             out["calls"] = calls.iter().take(40).map(call).collect();
         }
         out
     };
-    list(messages).iter().take(120).map(one).collect()
+    messages.iter().take(120).map(one).collect()
 }
 
 /// At most `limit` items: in turn one of each group, groups in the order they come. The order of the items stays.

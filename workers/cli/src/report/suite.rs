@@ -5,24 +5,25 @@ use std::collections::BTreeMap;
 use agoge_artifacts::QualifiedSuite;
 use agoge_artifacts::reason::{Alike, by_reason};
 use agoge_checker::{Qualification, Quarantined, Suite};
+use agoge_crds::checker_suite::Quarantine;
+use agoge_crds::{CheckerSuite, CheckerSuiteStatus};
+use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
-use super::run::{Kind, Object, Run};
-use super::text::{clip, list};
+use super::run::Run;
+use super::text::clip;
 
 /// Quarantined tasks and survivors shown at most.
 const MAX_SHOWN: usize = 60;
 
 /// One part for each suite.
 pub(super) fn part(run: &Run) -> Value {
-    run.of(Kind::CheckerSuite)
-        .map(|suite| one(run, suite))
-        .collect()
+    run.suites().map(|suite| one(run, suite)).collect()
 }
 
 /// Returns the stored suite that a status names, or the newest one while it names none.
-pub(super) fn stored(run: &Run, suite: &Object) -> Option<QualifiedSuite> {
-    let digest = suite.status["digest"].as_str();
+pub(super) fn stored(run: &Run, suite: &CheckerSuite) -> Option<QualifiedSuite> {
+    let digest = suite.status.as_ref().and_then(|s| s.digest.as_deref());
     let artifact = match digest {
         Some(digest) => run
             .newest(QualifiedSuite::KIND)
@@ -31,55 +32,48 @@ pub(super) fn stored(run: &Run, suite: &Object) -> Option<QualifiedSuite> {
     }?;
     run.stored(
         &artifact.digest.to_string(),
-        &format!("the suite {}", suite.name),
+        &format!("the suite {}", suite.name_any()),
     )
 }
 
-fn one(run: &Run, object: &Object) -> Value {
-    let status = &object.status;
+fn one(run: &Run, object: &CheckerSuite) -> Value {
+    let status = object.status.as_ref();
     let (suite, instances, qualifications) = match stored(run, object) {
         Some(found) => (Some(found.suite), found.instances, found.qualifications),
         None => (None, vec![], vec![]),
     };
     let mut splits: BTreeMap<String, usize> = BTreeMap::new();
     for instance in &instances {
-        let split = json!(instance.split);
-        let split = split.as_str().unwrap_or_default();
+        let split = instance.split.as_str();
         *splits
             .entry(format!("{} {split}", instance.strategy))
             .or_default() += 1;
     }
-    let figure = |of: fn(&Suite) -> Value, known: &Value| match &suite {
+    let figure = |of: fn(&Suite) -> Value, known: fn(&CheckerSuiteStatus) -> Value| match &suite {
         Some(suite) => of(suite),
-        None => known.clone(),
+        None => json!(status.map(known)),
     };
     let quarantine = suite.as_ref().map_or(&[][..], |suite| &suite.quarantined);
+    let digest = status.and_then(|s| s.digest.as_ref());
     json!({
-        "name": object.name,
-        "thresholds": object.spec["qualification"],
-        "checkers": figure(|s| json!(s.checkers), &status["checkers"]),
-        "qualified": figure(|s| json!(s.qualified), &status["qualified"]),
-        "mutationScore": figure(|s| json!(s.mutation_score), &status["mutationScore"]),
+        "name": object.name_any(),
+        "thresholds": object.spec.qualification,
+        "checkers": figure(|s| json!(s.checkers), |s| json!(s.checkers)),
+        "qualified": figure(|s| json!(s.qualified), |s| json!(s.qualified)),
+        "mutationScore": figure(|s| json!(s.mutation_score), |s| json!(s.mutation_score)),
         "mutationScoreBefore": suite.as_ref().map(|s| s.mutation_score_before),
         "mutants": suite.as_ref().map(|s| s.mutants),
         "checks": suite.as_ref().map(|s| s.checks),
         "seconds": suite.as_ref().map(|s| s.seconds),
-        "flake": figure(|s| json!(s.flake), &status["flake"]),
-        "p95Ms": figure(|s| json!(s.p95_ms), &status["p95"]),
-        "digest": either(&status["digest"], suite.as_ref().map(|s| s.digest.as_str())),
+        "flake": figure(|s| json!(s.flake), |s| json!(s.flake)),
+        "p95Ms": figure(|s| json!(s.p95_ms), |s| json!(s.p95)),
+        "digest": digest.or_else(|| suite.as_ref().map(|s| &s.digest)),
         "splits": splits,
         "times": times(&qualifications),
         "scores": scores(&qualifications),
-        "quarantined": quarantined(quarantine, status),
+        "quarantined": quarantined(quarantine, status.map_or(&[][..], |s| &s.quarantined)),
         "survivors": survivors(&qualifications),
     })
-}
-
-fn either(one: &Value, other: Option<&str>) -> Value {
-    match one {
-        Value::Null => json!(other),
-        one => one.clone(),
-    }
 }
 
 /// Returns the p95 times of the tasks' checks, sorted and thinned to 200.
@@ -109,13 +103,13 @@ fn scores(qualifications: &[Qualification]) -> Value {
     json!({ "all": all, "most": most, "less": less, "none": none })
 }
 
-/// Returns reasons with their counts, and the tasks behind them.
-fn quarantined(tasks: &[Quarantined], status: &Value) -> Value {
+/// Returns reasons with their counts, and the tasks behind them; without tasks the reasons that a status has.
+fn quarantined(tasks: &[Quarantined], known: &[Quarantine]) -> Value {
     let reasons = by_reason(tasks.iter().map(|task| (task.reason.as_str(), task)));
     if reasons.is_empty() {
-        let counted = list(&status["quarantined"]).iter();
-        return counted
-            .map(|q| json!({ "reason": q["reason"], "count": q["count"], "tasks": [] }))
+        return known
+            .iter()
+            .map(|q| json!({ "reason": q.reason, "count": q.count, "tasks": [] }))
             .collect();
     }
     let share = (MAX_SHOWN / reasons.len().max(1)).max(1);

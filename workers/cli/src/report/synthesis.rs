@@ -2,10 +2,11 @@
 
 use agoge_artifacts::funnel::{Reason, Stop, funnel};
 use agoge_artifacts::{Attempt, Gate, PlanRecord, Prompts};
+use agoge_crds::synthesis_job::StrategyStatus;
 use serde_json::{Value, json};
 
-use super::run::{Attempts, Kind, Run};
-use super::text::{clip, clip_value, list};
+use super::run::{Attempts, Run};
+use super::text::{clip, clip_value};
 
 /// Reasons shown of one gate at most.
 const MAX_REASONS: usize = 12;
@@ -16,9 +17,9 @@ const MAX_PLANS: usize = 16;
 pub(super) fn part(run: &Run) -> Value {
     let strategies: Vec<Value> = run.attempts.iter().map(strategy).collect();
     let generations: Vec<Value> = run
-        .of(Kind::SynthesisJob)
-        .flat_map(|job| list(&job.status["lineage"]).to_vec())
-        .map(|g| clip_value(&g))
+        .jobs()
+        .flat_map(|job| job.status.iter().flat_map(|status| &status.lineage))
+        .map(|generation| clip_value(&json!(generation)))
         .collect();
     let plans: Vec<Value> = run.plans().iter().take(MAX_PLANS).map(plan).collect();
     json!({ "strategies": strategies, "generations": generations, "plans": plans })
@@ -29,14 +30,14 @@ fn strategy(of: &Attempts) -> Value {
     json!({
         "name": of.strategy,
         "job": of.job,
-        "ended": status["ended"],
-        "target": status["target"],
-        "attempted": status["attempted"],
-        "valid": status["valid"],
-        "accepted": status["accepted"],
-        "tokens": status["tokens"],
-        "cost": status["cost"],
-        "attribution": status["attribution"],
+        "ended": status.ended,
+        "target": status.target,
+        "attempted": status.attempted,
+        "valid": status.valid,
+        "accepted": status.accepted,
+        "tokens": status.tokens,
+        "cost": status.cost,
+        "attribution": status.attribution,
         "funnel": if of.attempts.is_empty() { from_counts(status) } else { counted(&of.attempts) },
     })
 }
@@ -67,14 +68,14 @@ fn reason(reason: &Reason) -> Value {
 }
 
 /// The funnel of a status, while there are no attempts to read: counts without reasons.
-fn from_counts(status: &Value) -> Value {
-    let count = |gate: &str| match gate {
-        "accepted" => status["accepted"].as_u64().unwrap_or(0),
-        _ => status["rejected"][gate].as_u64().unwrap_or(0),
+fn from_counts(status: &StrategyStatus) -> Value {
+    let count = |gate: Gate| match gate {
+        Gate::Accepted => status.accepted,
+        _ => status.rejected.get(gate.name()).copied().unwrap_or(0),
     };
     let known = Gate::ALL
         .iter()
-        .map(|gate| json!({ "gate": gate, "count": count(gate.name()), "reasons": [] }));
+        .map(|gate| json!({ "gate": gate, "count": count(*gate), "reasons": [] }));
     known.collect()
 }
 

@@ -1,4 +1,4 @@
-//! Texts cut to a length, and values read leniently.
+//! Texts cut to a length.
 
 use serde_json::Value;
 
@@ -30,21 +30,6 @@ pub(super) fn clip_value(value: &Value) -> Value {
         ),
         other => other.clone(),
     }
-}
-
-/// The text at a path of keys, or nothing.
-pub(super) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value[key].as_str().unwrap_or_default()
-}
-
-/// A list, or none.
-pub(super) fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-/// The members of an object, or none.
-pub(super) fn members(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    value.as_object().into_iter().flatten()
 }
 
 #[cfg(test)]

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use agoge_artifacts::Columns;
 use agoge_checker::passk::paired_difference;
+use agoge_crds::grpo_run::{ArmStatus, UserSpec};
 use serde_json::{Value, json};
 
-use super::run::{Kind, Run};
-use super::text::{clip_value, list, members};
+use super::run::Run;
+use super::text::clip_value;
 
 /// Points of a curve at most.
 const MAX_POINTS: usize = 400;
@@ -33,16 +35,16 @@ const STAGES: [&str; 7] = [
 
 /// The table, the comparisons, the stages and the certification.
 pub(super) fn part(run: &Run) -> Value {
-    let arms = arms(run);
+    let evaluated = run.stage("evaluate").map(|record| &record.arms);
     let comparisons: Vec<Value> = [
         ("grpo", "sftContinued"),
         ("grpo", "sft"),
         ("grpo", "grpoUnfiltered"),
     ]
     .into_iter()
-    .filter_map(|(a, b)| compare(&arms, a, b))
+    .filter_map(|(a, b)| compare(evaluated?, a, b))
     .collect();
-    let arms: Vec<Value> = arms
+    let arms: Vec<Value> = arms(run)
         .into_iter()
         .map(|(arm, mut columns)| {
             // What paired comparisons needed.
@@ -55,11 +57,11 @@ pub(super) fn part(run: &Run) -> Value {
             json!({ "arm": arm, "columns": columns })
         })
         .collect();
-    let spec = run.of(Kind::GrpoRun).next().map(|run| &run.spec);
+    let spec = run.trainings().next().map(|run| &run.spec);
     json!({
         "arms": arms,
         "comparisons": comparisons,
-        "samples": spec.map(|s| &s["stages"]["evaluation"]["samples"]),
+        "samples": spec.map(|spec| spec.stages.evaluation.samples),
         "stages": stages(run),
         "certification": certification(run),
     })
@@ -72,21 +74,18 @@ fn arms(run: &Run) -> Vec<(String, Value)> {
         found.insert(arm.clone(), json!(columns));
     }
     // What only a status knows: a record that is lost, and endpoints scored by their driver.
-    for object in run.of(Kind::GrpoRun) {
-        for (arm, row) in members(&object.status["arms"]) {
-            found
-                .entry(arm.clone())
-                .or_insert_with(|| json!({ "heldout": row_card(row) }));
-        }
+    let trained = run.trainings().filter_map(|run| run.status.as_ref());
+    for (arm, row) in trained.flat_map(|status| &status.arms) {
+        found
+            .entry(arm.clone())
+            .or_insert_with(|| json!({ "heldout": row_card(row) }));
     }
-    for object in run.of(Kind::CheckerSuite) {
-        for score in list(&object.status["endpoints"]) {
-            let name = score["endpoint"].as_str().unwrap_or("endpoint").to_owned();
-            let pass = json!([{ "value": score["pass1"], "n": score["tasks"] }]);
-            found
-                .entry(name)
-                .or_insert_with(|| json!({ "heldout": { "pass": pass } }));
-        }
+    let suites = run.suites().filter_map(|suite| suite.status.as_ref());
+    for score in suites.flat_map(|status| &status.endpoints) {
+        let pass = json!([{ "value": score.pass1, "n": score.tasks }]);
+        found
+            .entry(score.endpoint.clone())
+            .or_insert_with(|| json!({ "heldout": { "pass": pass } }));
     }
     let rank = |arm: &str| ARMS.iter().position(|a| *a == arm).unwrap_or(ARMS.len());
     let mut found: Vec<(String, Value)> = found.into_iter().collect();
@@ -95,41 +94,33 @@ fn arms(run: &Run) -> Vec<(String, Value)> {
 }
 
 /// A status' row in the shape of a scorecard: only pass^1 has its interval.
-fn row_card(row: &Value) -> Value {
-    let estimate = |(k, value): (usize, &Value)| match k {
-        0 => json!({ "value": value, "low": row["low"], "high": row["high"], "n": row["tasks"] }),
-        _ => json!({ "value": value, "n": row["tasks"] }),
+fn row_card(row: &ArmStatus) -> Value {
+    let estimate = |(k, value): (usize, &f64)| match k {
+        0 => json!({ "value": value, "low": row.low, "high": row.high, "n": row.tasks }),
+        _ => json!({ "value": value, "n": row.tasks }),
     };
-    let pass: Vec<Value> = list(&row["pass"])
-        .iter()
-        .enumerate()
-        .map(estimate)
-        .collect();
+    let pass: Vec<Value> = row.pass.iter().enumerate().map(estimate).collect();
     json!({ "pass": pass })
 }
 
 /// The mean paired difference of pass^1 over the same held-out tasks, with its 95 % interval clustered by branch. Tasks on
 /// which an arm came to no verdict are left out.
-fn compare(arms: &[(String, Value)], a: &str, b: &str) -> Option<Value> {
-    let heldout = |arm: &str| {
-        let (_, columns) = arms.iter().find(|(name, _)| name == arm)?;
-        Some(&columns["heldout"])
-    };
-    let (ours, theirs) = (heldout(a)?, heldout(b)?);
-    let (left, right) = (list(&ours["perTask"]), list(&theirs["perTask"]));
+fn compare(arms: &BTreeMap<String, Columns>, a: &str, b: &str) -> Option<Value> {
+    let (ours, theirs) = (&arms.get(a)?.heldout, &arms.get(b)?.heldout);
+    let (left, right) = (&ours.per_task, &theirs.per_task);
     if left.len() != right.len() || left.len() < 2 {
         return None;
     }
     // Records without branches count each task as its own cluster.
-    let cluster = |at: usize| match ours["clusters"][at].as_str() {
-        Some(branch) => branch.to_owned(),
+    let cluster = |at: usize| match ours.clusters.get(at) {
+        Some(branch) => branch.clone(),
         None => at.to_string(),
     };
     let differences: Vec<(String, f64)> = left
         .iter()
         .zip(right)
         .enumerate()
-        .filter_map(|(at, (a, b))| Some((cluster(at), a.as_f64()? - b.as_f64()?)))
+        .filter_map(|(at, (a, b))| Some((cluster(at), (*a)? - (*b)?)))
         .collect();
     let named: Vec<(&str, f64)> = differences.iter().map(|(c, d)| (c.as_str(), *d)).collect();
     let found = paired_difference(&named);
@@ -139,17 +130,15 @@ fn compare(arms: &[(String, Value)], a: &str, b: &str) -> Option<Value> {
 }
 
 fn stages(run: &Run) -> Vec<Value> {
-    let status = run
-        .of(Kind::GrpoRun)
-        .next()
-        .map_or(&Value::Null, |run| &run.status);
+    let status = run.trainings().next().and_then(|run| run.status.as_ref());
     let rank = |stage: &str| {
         STAGES
             .iter()
             .position(|s| *s == stage)
             .unwrap_or(STAGES.len())
     };
-    let mut names: Vec<&String> = members(&status["stages"]).map(|(name, _)| name).collect();
+    let done = status.into_iter().flat_map(|status| status.stages.keys());
+    let mut names: Vec<&String> = done.collect();
     names.extend(run.stages.iter().map(|(_, name, _)| name));
     names.sort_by_key(|name| (rank(name), *name));
     names.dedup();
@@ -157,26 +146,22 @@ fn stages(run: &Run) -> Vec<Value> {
         .into_iter()
         .map(|name| {
             let record = run.stage(name);
-            let known = &status["stages"][name];
+            let known = status.and_then(|status| status.stages.get(name));
             let curve = record.map_or(&[][..], |record| &record.curve);
             // A deterministic record has no time in it.
             let seconds = record.map(|r| r.seconds).filter(|s| *s > 0.0);
             json!({
                 "stage": name,
-                "seconds": seconds.or_else(|| known["seconds"].as_f64()),
-                "steps": record.map_or_else(|| known["steps"].clone(), |r| json!(r.steps)),
-                "trainedTokens": record.map_or_else(|| known["trainedTokens"].clone(), |r| json!(r.trained_tokens)),
-                "digest": known["digest"],
+                "seconds": seconds.or_else(|| known.map(|k| k.seconds)),
+                "steps": record.map(|r| r.steps).or_else(|| known.map(|k| k.steps)),
+                "trainedTokens": record.map(|r| r.trained_tokens).or_else(|| known.map(|k| k.trained_tokens)),
+                "digest": known.and_then(|k| k.digest.as_ref()),
                 "model": record.and_then(|r| r.model.as_ref()),
                 "points": curve.len(),
                 "curve": thin(curve),
             })
         })
         .collect()
-}
-
-fn first<'a>(one: &'a Value, other: &'a Value) -> &'a Value {
-    if one.is_null() { other } else { one }
 }
 
 /// Every n-th point, and the last.
@@ -191,49 +176,48 @@ fn thin<T>(curve: &[T]) -> Vec<&T> {
 }
 
 fn certification(run: &Run) -> Value {
-    let object = run.of(Kind::GrpoRun).next();
-    let user = object.map_or(&Value::Null, |run| &run.spec["user"]);
+    let object = run.trainings().next();
+    let user = object.map_or_else(UserSpec::default, |run| run.spec.user.clone());
     let record = run.stage("certifyUser");
-    let rate = object.map_or(
-        &Value::Null,
-        |run| &run.status["stages"]["certifyUser"]["errorRate"],
-    );
+    let status = object.and_then(|run| run.status.as_ref());
+    let stage = status.and_then(|status| status.stages.get("certifyUser"));
     json!({
-        "user": first(&user["model"], &Value::from("sft")),
-        "bar": first(&user["maxErrorRate"], &Value::from(0.05)),
+        "user": user.model,
+        "bar": user.max_error_rate,
         "before": clip_value(&json!(record.and_then(|r| r.before.as_ref()))),
         "after": clip_value(&json!(record.and_then(|r| r.after.as_ref()))),
-        "errorRate": rate,
+        "errorRate": stage.and_then(|stage| stage.error_rate),
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use agoge_artifacts::Scorecard;
+
     use super::*;
 
     #[test]
     fn a_comparison_is_paired_and_needs_the_same_tasks() {
         let arm = |name: &str, per_task: &[f64]| {
-            (
-                name.to_owned(),
-                json!({ "heldout": { "perTask": per_task } }),
-            )
+            let heldout = Scorecard {
+                per_task: per_task.iter().copied().map(Some).collect(),
+                ..Scorecard::default()
+            };
+            let columns = Columns {
+                heldout,
+                ..Columns::default()
+            };
+            (name.to_owned(), columns)
         };
-        let arms = [
+        let arms = BTreeMap::from([
             arm("grpo", &[1.0, 1.0, 0.5, 1.0]),
             arm("sft", &[0.5, 1.0, 0.0, 0.5]),
-        ];
+        ]);
         let found = compare(&arms, "grpo", "sft").unwrap();
         let value = |key: &str| found[key].as_f64().unwrap();
         assert!((value("value") - 0.375).abs() < 1e-12 && value("low") < 0.375);
-        assert!(
-            compare(
-                &[arm("grpo", &[1.0]), arm("sft", &[1.0, 0.0])],
-                "grpo",
-                "sft"
-            )
-            .is_none()
-        );
+        let unequal = BTreeMap::from([arm("grpo", &[1.0]), arm("sft", &[1.0, 0.0])]);
+        assert!(compare(&unequal, "grpo", "sft").is_none());
     }
 
     #[test]

@@ -110,7 +110,7 @@ pub fn finished(out: &Path) {
     object(
         out,
         "CheckerSuite",
-        json!({ "domain": "courier", "qualification": { "mutants": 20, "minMutationScore": 0.9, "repeats": 3 } }),
+        json!({ "domain": "courier", "source": { "synthesisJob": "courier" }, "qualification": { "mutants": 20, "minMutationScore": 0.9, "repeats": 3 } }),
         &json!({
             "phase": "Complete", "activeSeconds": 14, "startTime": "2031-05-04T09:15:02Z", "completionTime": "2031-05-04T09:15:16Z",
             "conditions": [done("Qualified", "298 of 306 checkers qualified")],
@@ -122,7 +122,7 @@ pub fn finished(out: &Path) {
         out,
         "GRPORun",
         json!({
-            "domain": "courier", "suite": { "name": "courier" }, "seed": 1, "deterministic": false,
+            "domain": "courier", "suite": { "name": "courier" }, "policy": { "fresh": {} }, "seed": 1, "deterministic": false,
             "user": { "model": "sft", "maxErrorRate": 0.05 }, "stages": { "evaluation": { "samples": 4, "tasks": 200 } },
         }),
         &json!({
@@ -133,7 +133,14 @@ pub fn finished(out: &Path) {
     );
     let work = out.join("work/SynthesisJob-courier-sea");
     fs::create_dir_all(&work).unwrap();
-    let assignment = json!({ "spec": { "role": "synthesize", "strategy": { "name": "sea" } }, "endpoints": { "qwen": { "url": "http://127.0.0.1:8080" } }, "recordings": { "mode": "replay", "folder": "r" } });
+    let assignment = json!({
+        "name": "courier-synthesize-sea", "key": "synthesize-sea", "attempt": 0, "shard": 0, "shards": 1, "threads": 2,
+        "owner": { "apiVersion": "agoge.dev/v1alpha1", "kind": "SynthesisJob", "name": "courier", "uid": "" },
+        "spec": { "role": "synthesize", "dataset": "courier", "strategy": { "name": "sea", "target": { "accepted": 4 } },
+                  "budget": {}, "known": [], "deterministic": false },
+        "domain": "domain", "store": "store", "work": "work", "endpoints": { "qwen": { "url": "http://127.0.0.1:8080" } },
+        "recordings": { "mode": "replay", "folder": "r" },
+    });
     fs::write(work.join("assignment.json"), assignment.to_string()).unwrap();
 }
 
@@ -144,17 +151,18 @@ pub fn failed(out: &Path) {
         "SynthesisJob",
         job_spec(),
         &json!({
-            "phase": "Running", "conditions": [{ "type": "Progressing", "status": "True", "reason": "Running", "message": "1 child runs" }],
+            "phase": "Running", "conditions": [{ "type": "Progressing", "status": "True", "reason": "Running", "message": "1 child runs",
+                                                 "lastTransitionTime": "2031-05-04T09:00:00Z" }],
             "strategies": { "template": { "target": 300, "attempted": 40, "valid": 30, "accepted": 30, "rejected": { "novelty": 10 } } },
         }),
     );
     object(
         out,
         "GRPORun",
-        json!({ "domain": "courier" }),
+        json!({ "domain": "courier", "suite": { "name": "courier" }, "policy": { "fresh": {} } }),
         &json!({
             "phase": "Failed",
-            "conditions": [{ "type": "Failed", "status": "True", "reason": "UserModelNotCertified",
+            "conditions": [{ "type": "Failed", "status": "True", "reason": "UserModelNotCertified", "lastTransitionTime": "2031-05-04T09:15:01Z",
                              "message": "9.1 % of the user model's turns are faulty, 5 % are allowed; give it more demonstrations, or choose user.model: scripted" }],
             "stages": { "certifyUser": { "digest": format!("sha256:{}", "ab".repeat(32)), "seconds": 3.0, "steps": 500, "errorRate": 0.091 } },
         }),
@@ -179,7 +187,7 @@ fn done(reason: &str, message: &str) -> Value {
 
 fn job_spec() -> Value {
     json!({
-        "domain": "courier", "strategies": [{ "name": "template" }, { "name": "sea" }],
+        "domain": "courier", "strategies": [{ "name": "template", "target": { "accepted": 300 } }, { "name": "sea", "target": { "accepted": 4 } }],
         "models": { "default": { "endpoint": "qwen", "model": "qwen2.5-coder-1.5b-instruct" } },
     })
 }

@@ -29,6 +29,7 @@ pub fn suite(options: &Options, stop: &Stop) -> Result<String, Failure> {
         models: None,
         evolution: None,
         budget: job.spec.budget.clone(),
+        known: Vec::new(),
         parallelism: job.spec.parallelism,
         deterministic: job.spec.deterministic,
         decision: None,

@@ -186,6 +186,7 @@ impl<'a> Run<'a> {
             settings,
             inputs: self.inputs.clone(),
             deterministic: false,
+            lanes: None,
             seed: self.seed,
             rollouts: None,
         };

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use agoge_artifacts::Point;
+use agoge_checker::passk::{Estimate, paired_difference};
 use agoge_contract::TrainStage;
 use agoge_crds::report::TrainReport;
-use agoge_learner::passk::{Estimate, paired_difference};
 use agoge_store::{Digest, Store};
 use serde_json::{Map, Value, json};
 

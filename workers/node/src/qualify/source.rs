@@ -9,12 +9,22 @@ use agoge_world::Split;
 
 use crate::failure::Failure;
 
-/// Reads the instances of a source, and returns them with a text that determines them.
+/// The tasks of a suite.
+pub struct Loaded {
+    /// The valid instances.
+    pub instances: Vec<Instance>,
+    /// A text that determines them.
+    pub text: String,
+    /// The datasets that hold them; none when they are written in the manifest.
+    pub datasets: Vec<Digest>,
+}
+
+/// Reads the instances of a source.
 pub fn load(
     store: &Store,
     source: &Source,
     parts: Option<&BTreeMap<String, String>>,
-) -> Result<(Vec<Instance>, String), Failure> {
+) -> Result<Loaded, Failure> {
     if let Some(tasks) = &source.inline {
         let text = serde_json::json!(tasks).to_string();
         let instances = tasks.iter().enumerate().map(|(n, task)| {
@@ -27,9 +37,13 @@ pub fn load(
                 messages: Vec::new(),
             })
         });
-        return Ok((instances.collect::<Result<_, Failure>>()?, text));
+        return Ok(Loaded {
+            instances: instances.collect::<Result<_, Failure>>()?,
+            text,
+            datasets: Vec::new(),
+        });
     }
-    let digests: Vec<Digest> = match (&source.path, parts) {
+    let datasets: Vec<Digest> = match (&source.path, parts) {
         (Some(path), _) => vec![named(store, path)?],
         (None, Some(parts)) => {
             let mut digests = Vec::new();
@@ -47,15 +61,19 @@ pub fn load(
         }
     };
     let mut instances = Vec::new();
-    for digest in &digests {
+    for digest in &datasets {
         instances.extend(dataset::instances(dataset::get(store, digest)?));
     }
     if instances.is_empty() {
         let message = "the source has no valid instance; see why in the SynthesisJob's status";
         return Err(Failure::Input(message.into()));
     }
-    let came: Vec<&str> = digests.iter().map(Digest::as_str).collect();
-    Ok((instances, came.join(" ")))
+    let came: Vec<&str> = datasets.iter().map(Digest::as_str).collect();
+    Ok(Loaded {
+        instances,
+        text: came.join(" "),
+        datasets,
+    })
 }
 
 /// Returns the objects of a strategy's dataset: itself, or its shards.

@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use agoge_dialogue::{Renderer, ToolSpec, renderer};
 use agoge_model::{Decoder, ModelConfig, Tokenizer};
@@ -74,13 +74,8 @@ pub fn run(options: &Options, stop: Stop) -> Result<(), Failure> {
         })?;
         let bound = listener.local_addr().map_err(Failure::infra)?;
         println!("serving {} on http://{bound}/v1", service.name);
-        let asked = async move {
-            while !stop.asked() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
         axum::serve(listener, routes(Arc::new(service)))
-            .with_graceful_shutdown(asked)
+            .with_graceful_shutdown(async move { stop.requested().await })
             .await
             .map_err(Failure::infra)
     });

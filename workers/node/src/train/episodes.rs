@@ -12,7 +12,7 @@ pub fn rules(spec: &GrpoSpec) -> Rules {
     )
 }
 
-/// Returns the number of live episodes at a time: those of a step without refills.
+/// Returns the number of live episodes at a time at most: those of a step without refills.
 pub fn slots(spec: &GrpoSpec) -> usize {
     spec.group_size as usize * spec.groups_per_step as usize
 }

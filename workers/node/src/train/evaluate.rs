@@ -25,7 +25,7 @@ use crate::failure::Failure;
 use crate::job::Job;
 use crate::score;
 
-/// Episodes at a time.
+/// Episodes at a time at most.
 const SLOTS: usize = 256;
 /// Held-out tasks that a model behind an endpoint plays at most: on two cores each takes some ten seconds.
 const ENDPOINT_TASKS: usize = 16;

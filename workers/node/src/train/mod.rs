@@ -26,10 +26,10 @@ use std::time::Instant;
 use agoge_artifacts::{Point, Scorecard, Step};
 use agoge_c10d::Ranks;
 use agoge_contract::{StageSettings, TrainStage, TrainWork};
-use agoge_crds::grpo_run::{ArmStatus, UserModel};
+use agoge_crds::grpo_run::{ArmStatus, DEFAULT_LANES, UserModel};
 use agoge_crds::report::TrainReport;
 use agoge_learner::arena::Arena;
-use agoge_learner::parallel::{DEFAULT_PIECES, Parallelism};
+use agoge_learner::parallel::Parallelism;
 use agoge_sandbox::Limits;
 use agoge_store::{Digest, Folder};
 use agoge_world::{Domain, Rules, World};
@@ -173,10 +173,11 @@ impl Stage {
         }
     }
 
-    /// Returns the pieces that work is cut into: a constant in a deterministic run, else as many as threads.
+    /// Returns the pieces that work is cut into: the lanes that a deterministic run names, else as many as threads.
     fn parallelism(&self, job: &Job) -> Parallelism {
+        let lanes = self.arguments.lanes.unwrap_or(DEFAULT_LANES) as usize;
         match self.arguments.deterministic {
-            true => Parallelism::repeatable(job.threads(), DEFAULT_PIECES),
+            true => Parallelism::repeatable(job.threads(), lanes),
             false => Parallelism::of_cores(job.threads()),
         }
     }

@@ -75,7 +75,7 @@ fn missing(path: &str, why: &str) -> Failure {
     Failure::Input(format!(
         "policy.path: {path} is not a model that this worker can read ({why}); name a folder of config.json, safetensors \
          and tokenizer.json (on a cluster one in the worker's image or on a volume that spec.worker mounts), or a model \
-         in the store as {STORED}sha256:…, such as the digest of a GRPORun"
+         in the store as {STORED}sha256:…, which `agoge model push` puts there"
     ))
 }
 

@@ -2,7 +2,6 @@
 //! the store and fetched again.
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use agoge_crds::grpo_run::FreshModel;
 use agoge_dialogue::{Message, Renderer, Role, Transcript, Vocab, renderer, supervise, user_view};
@@ -11,6 +10,7 @@ use agoge_learner::rollout::{Player, system};
 use agoge_model::{ChatFiles, Decoder, ModelConfig, Tokenizer};
 use agoge_store::{Folder, Store};
 use agoge_world::Domain;
+use parking_lot::Mutex;
 
 use super::suite::Instance;
 use crate::failure::Failure;
@@ -45,10 +45,7 @@ impl Policy {
             let _ = agent_side(renderer.as_ref(), &corpus, domain, &instance.messages);
             let _ = user_side(renderer.as_ref(), &corpus, &as_user(instance));
         }
-        let texts = corpus
-            .0
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner);
+        let texts = corpus.0.into_inner();
         let size = shape.vocab_size as usize;
         let tokenizer =
             Tokenizer::train(&texts, size, renderer.specials()).map_err(Failure::input)?;
@@ -194,10 +191,7 @@ struct Corpus(Mutex<Vec<String>>);
 
 impl Vocab for Corpus {
     fn encode(&self, text: &str) -> Vec<u32> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(text.to_owned());
+        self.0.lock().push(text.to_owned());
         Vec::new()
     }
 

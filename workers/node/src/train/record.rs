@@ -29,13 +29,17 @@ pub fn inputs(
         Some(path) => json!({ "files": model::files(store, path)? }),
         None => json!(arguments.policy),
     };
-    let determined = json!({
+    let mut determined = json!({
         "settings": settings,
         "policy": policy,
         "user": arguments.user,
         "inputs": arguments.inputs,
         "deterministic": arguments.deterministic,
     });
+    // Records from before there were lanes have none in their inputs, and are found again.
+    if let Some(lanes) = arguments.lanes {
+        determined["lanes"] = json!(lanes);
+    }
     Ok(BTreeMap::from([
         ("format".into(), Record::FORMAT.to_string()),
         ("code".into(), env!("CARGO_PKG_VERSION").into()),

@@ -10,13 +10,13 @@
 
 use std::sync::Arc;
 
+use agoge_artifacts::Attempt;
 use agoge_crds::lineage;
 use agoge_store::{Digest, Store};
 use agoge_world::Split;
 
 use super::ledger::Finished;
 use super::{AtWork, Ended, Engine, Exhausted, SynthesisError, decide};
-use crate::instance::Attempt;
 use crate::plan::{Plan, PlanPair, PlanRecord};
 use crate::reflect::{Proposal, reflect};
 use crate::strategy::{Item, Refused, Strategy};

@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use agoge_artifacts::{Attempt, Qualifications};
+use agoge_checker::Qualification;
 use agoge_llm::Spent;
-use agoge_store::{Ledger, LedgerError};
+use agoge_store::{Digest, Ledger, LedgerError};
 use serde::{Deserialize, Serialize};
 
 use super::tally::Tally;
-use crate::instance::Attempt;
 use crate::reflect::Proposal;
 
 /// A finished attempt with its cost.
@@ -22,6 +23,9 @@ pub(crate) struct Finished {
     pub stage_tokens: u64,
     /// Everything it cost, the rollout included.
     pub spent: Spent,
+    /// The qualification of its task with the key, where the strategy had it qualified. The ledgers of 0.2.0 have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qualification: Option<(Digest, Qualification)>,
 }
 
 /// The ledger of a job.
@@ -75,6 +79,14 @@ impl JobLedger {
     /// Returns all attempts so far, in the order of items.
     pub fn items(&self) -> &[Finished] {
         &self.items
+    }
+
+    /// Returns the qualifications of all items so far.
+    pub fn qualifications(&self) -> Qualifications {
+        let found = self.items.iter().filter_map(|i| i.qualification.clone());
+        Qualifications {
+            by_key: found.collect(),
+        }
     }
 
     /// Returns the attempt of this id.

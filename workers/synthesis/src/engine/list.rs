@@ -96,7 +96,7 @@ impl<S: Strategy> Engine<'_, S> {
         let items = self.strategy.items(&self.shared, target);
         let mut listing = Listing {
             items: Vec::with_capacity(items.len()),
-            novelty: Novelty::default(),
+            novelty: self.known.clone(),
             taken: HashMap::new(),
             listed: items.len(),
         };

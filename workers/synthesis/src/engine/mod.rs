@@ -25,15 +25,16 @@ mod tally;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
-use agoge_checker::{Cause, Judge, Plausible};
+use agoge_artifacts::{Attempt, Gate};
+use agoge_checker::{Cause, JUDGING, Judge, Plausible};
 use agoge_crds::report::SynthesisReport;
 use agoge_llm::{LlmError, Spent};
-use agoge_world::{SandboxBackend, World};
+use agoge_sandbox::Limits;
+use agoge_world::{SandboxBackend, ToolBackend as _, World};
 use futures::future::RemoteHandle;
 use futures::{FutureExt, StreamExt};
 
 use crate::cx::Cx;
-use crate::instance::{Attempt, Gate};
 use crate::plan::{PlanPair, PlanRecord};
 use crate::strategy::{Item, Product, Reject, Stop, Strategy};
 use crate::worlds::Worlds;
@@ -52,6 +53,7 @@ const COMMIT: usize = 256;
 pub(crate) struct Bench {
     pub settings: Settings,
     pub worlds: Worlds,
+    pub limits: Limits,
     pub plausible: Plausible,
     pub clients: Option<RoleClients>,
     /// Where rollouts are played, for strategies that ask models.
@@ -62,6 +64,19 @@ pub(crate) struct Bench {
 pub(crate) struct Stage {
     pub backend: SandboxBackend<World>,
     pub judge: Mutex<Judge>,
+}
+
+impl Stage {
+    fn open(job: &Job) -> Result<Self, SynthesisError> {
+        let backend = SandboxBackend::new(World::open(job.domain.clone(), job.limits.clone())?);
+        backend
+            .require("a strategy with rollouts", JUDGING)
+            .map_err(|lacks| crate::strategy::Refused(lacks.to_string()))?;
+        Ok(Self {
+            backend,
+            judge: Mutex::new(Judge::new()),
+        })
+    }
 }
 
 /// The reason a job ends before or at its target.
@@ -90,6 +105,9 @@ struct Engine<'a, S: Strategy> {
     bench: Arc<Bench>,
     store: agoge_store::Store,
     ledger: JobLedger,
+    /// The instances of earlier strategies.
+    known: Novelty,
+    /// Those and this strategy's own.
     novelty: Novelty,
     plans: Vec<PlanRecord>,
     progress: &'a dyn Fn(&Progress),
@@ -116,15 +134,13 @@ pub async fn run<S: Strategy>(
     }
     let stage = match &job.clients {
         None => None,
-        Some(_) => Some(Stage {
-            backend: SandboxBackend::new(World::open(job.domain.clone(), job.limits.clone())?),
-            judge: Mutex::new(Judge::new()),
-        }),
+        Some(_) => Some(Stage::open(&job)?),
     };
     let bench = Arc::new(Bench {
         stage,
         plausible: Plausible::of(&job.domain),
         worlds: Worlds::open(&job.domain, &job.limits, job.threads)?,
+        limits: job.limits,
         clients: job.clients,
         settings: job.settings,
     });
@@ -142,11 +158,14 @@ pub async fn run<S: Strategy>(
                 report,
                 attempts: items.map(|item| item.attempt.clone()).collect(),
                 plans: Vec::new(),
+                qualifications: ledger.qualifications(),
             });
         }
     };
+    let known = Novelty::of(&job.known);
     let mut engine = Engine {
-        novelty: Novelty::of(ledger.items()),
+        novelty: known.clone().with(ledger.items()),
+        known,
         in_flight: in_flight::<S>(&bench, job.threads),
         strategy,
         shared: Arc::new(shared),
@@ -226,6 +245,7 @@ async fn attempt<S: Strategy>(
             attempt,
             stage_tokens: 0,
             spent,
+            qualification: None,
         }));
     }
     let mut tries = 0;
@@ -266,10 +286,13 @@ fn finished(
     let mut attempt = blank(strategy, item, at_work);
     attempt.tokens = spent.tokens();
     attempt.drafts = cx.drafts;
+    let mut qualification = None;
     let shown = match made {
         Ok(Product::Task(task)) => {
             attempt.gate = Gate::Novelty;
-            attempt.task = Some(task.into_task());
+            let (task, found) = task.into_parts();
+            attempt.task = Some(task);
+            qualification = Some(found);
             None
         }
         Ok(Product::Trajectory(shown)) => {
@@ -292,6 +315,7 @@ fn finished(
         attempt,
         stage_tokens: spent.tokens(),
         spent,
+        qualification,
     }
 }
 
@@ -423,6 +447,7 @@ impl<S: Strategy> Engine<'_, S> {
             report,
             attempts: items.map(|item| item.attempt.clone()).collect(),
             plans: self.plans,
+            qualifications: self.ledger.qualifications(),
         }
     }
 }

@@ -1,30 +1,41 @@
-//! The novelty gate: an instance that asks for the same as an earlier one is no new instance.
+//! The novelty gate: an instance that asks for the same as an earlier one, of this strategy or of those that ran before it,
+//! is no new instance.
 
 use std::collections::HashMap;
 
+use agoge_artifacts::{Attempt, Gate, Instance};
 use agoge_checker::Cause;
 use agoge_world::Task;
 
 use super::ledger::Finished;
 use crate::canonical::canonical;
-use crate::instance::{Attempt, Gate};
 
 /// The canonical forms of all instances so far, with the id of the first item of each.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Novelty {
     known: HashMap<String, String>,
 }
 
 impl Novelty {
-    /// The instances of a ledger.
-    pub fn of(items: &[Finished]) -> Self {
+    /// The instances of earlier strategies.
+    pub fn of(known: &[Instance]) -> Self {
         let mut novelty = Self::default();
+        for instance in known {
+            let id = format!("{} of {}", instance.task.id, instance.strategy);
+            novelty.take(&instance.task, &id);
+        }
+        novelty
+    }
+
+    /// Adds the instances of a ledger.
+    pub fn with(mut self, items: &[Finished]) -> Self {
+        let novelty = &mut self;
         for item in items.iter().filter(|item| item.attempt.valid()) {
             if let Some(task) = &item.attempt.task {
                 novelty.take(task, &item.attempt.id);
             }
         }
-        novelty
+        self
     }
 
     /// Notes the task of an item; returns the earlier item that asks for the same, if there is one.

@@ -1,10 +1,11 @@
 //! The outcome of a job: its report, all attempts, all plan pairs, and the artifacts they become.
 
-use agoge_artifacts::{ArtifactError, DatasetOrigin, Plans, Stored as _, dataset};
+use agoge_artifacts::{
+    ArtifactError, Attempt, DatasetOrigin, Plans, Qualifications, Stored as _, dataset,
+};
 use agoge_crds::report::SynthesisReport;
 use agoge_store::{Artifact, Store};
 
-use crate::instance::Attempt;
 use crate::plan::PlanRecord;
 
 /// The progress of a job.
@@ -29,11 +30,13 @@ pub struct Outcome {
     pub attempts: Vec<Attempt>,
     /// The plan pair of every generation; empty for strategies that do not evolve.
     pub plans: Vec<PlanRecord>,
+    /// The qualifications of the tasks that the strategy had qualified.
+    pub qualifications: Qualifications,
 }
 
 impl Outcome {
-    /// Puts attempts and plan pairs into the store under this origin, and the digest of the attempts into the report. A job
-    /// that awaits a person's decision publishes nothing, because it is not done.
+    /// Puts attempts and plan pairs into the store under this origin, the qualifications under the digest of the attempts, and
+    /// that digest into the report. A job that awaits a person's decision publishes nothing, because it is not done.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -54,6 +57,7 @@ impl Outcome {
             store.put_artifact(&Artifact::new(Plans::KIND, name, object, origin.inputs()))?;
         }
         let digest = dataset::publish(store, name, origin, &self.attempts)?;
+        self.qualifications.publish(store, name, &digest)?;
         self.report.digest = Some(digest.to_string());
         Ok(())
     }

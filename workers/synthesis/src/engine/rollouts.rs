@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
+use agoge_artifacts::Gate;
 use agoge_world::End;
 use futures::StreamExt;
 
 use super::ledger::Finished;
 use super::{Bench, Engine, Exhausted, SynthesisError, TRIES};
-use crate::instance::Gate;
 use crate::random::request_seed;
 use crate::rollout::{Players, Settings, User};
 use crate::strategy::{Refused, Strategy};

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use agoge_checker::Thresholds;
+use agoge_artifacts::Instance;
+use agoge_crds::checker_suite::QualificationSpec;
 use agoge_crds::lineage::Decision;
 use agoge_crds::shared::{Budget, Part};
 use agoge_crds::synthesis_job::Evolution;
@@ -43,8 +44,8 @@ pub struct Settings {
     pub deadline: Option<Instant>,
     /// The decision of a person about a plan pair that was awaiting one.
     pub decision: Option<Decision>,
-    /// The qualification, fixed for all plans of the job.
-    pub thresholds: Thresholds,
+    /// The qualification, fixed for all plans of the job: by default that of a CheckerSuite, which then need not repeat it.
+    pub qualification: QualificationSpec,
     /// Sampling temperature of writer and reflector.
     pub temperature: f64,
 }
@@ -63,7 +64,7 @@ impl Default for Settings {
             evolution: Evolution::default(),
             deadline: None,
             decision: None,
-            thresholds: Thresholds::default(),
+            qualification: QualificationSpec::default(),
             temperature: 0.4,
         }
     }
@@ -118,6 +119,8 @@ pub struct Job {
     pub threads: usize,
     /// The clients, for strategies that ask models.
     pub clients: Option<RoleClients>,
+    /// The instances that earlier strategies of the job made: none of them is new.
+    pub known: Vec<Instance>,
     /// The store, for plan pairs.
     pub store: Store,
     /// The ledger file of finished items.

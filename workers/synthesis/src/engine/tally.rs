@@ -178,7 +178,7 @@ fn field(attribution: &mut Attribution, cause: Cause) -> &mut u64 {
 mod tests {
     use super::*;
     use crate::engine::ledger::JobLedger;
-    use crate::instance::{Attempt, Gate};
+    use agoge_artifacts::{Attempt, Gate};
     use agoge_world::Split;
 
     fn item(n: u32, gate: Gate, cause: Option<Cause>) -> Finished {
@@ -206,6 +206,7 @@ mod tests {
             },
             stage_tokens: spent.tokens(),
             spent,
+            qualification: None,
         }
     }
 

@@ -3,6 +3,7 @@
 //!
 //! The answers of a plan are never completed by code.
 
+use agoge_artifacts::Gate;
 use agoge_crds::shared::Part as Role;
 use agoge_dialogue::ToolCall;
 use agoge_llm::{Answer, Format};
@@ -16,7 +17,6 @@ use crate::answers::{self, has_words, object_schema};
 use crate::context::PromptContext;
 use crate::conversation::{Conversation, PartRequest};
 use crate::cx::Cx;
-use crate::instance::Gate;
 use crate::plan::{Plan, PlanPair, PlanPart, fill};
 use crate::rollout::tool_list;
 use crate::strategy::{Product, Qualified, Stop, Strategy};

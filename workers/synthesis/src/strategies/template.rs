@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use agoge_crds::synthesis_job::{MixName, SplitName, SplitShare};
-use agoge_world::{Domain, Mix, Split, Task, World, more, possible, tasks};
+use agoge_crds::synthesis_job::{Mix, Split, SplitShare};
+use agoge_world::{Domain, Task, World, more, possible, tasks};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +92,7 @@ impl Strategy for Template {
         let (split, branch) = (rejected.split, &task.branch);
         let from = drawn.used.get(&rejected.kind).copied().unwrap_or_default() + nth;
         let next = more(&drawn.domain, split, drawn.seed, branch, from, 1).map_err(|source| {
-            let split = split_name(split);
+            let split = split.as_str();
             DrawError::Draw { split, source }
         })?;
         Ok(next.into_iter().next().map(|task| item(split, task)))
@@ -117,7 +117,7 @@ impl Template {
         };
         for (part, n) in divide(target, &parts) {
             let found = tasks(world, part.split, part.mix, seed, n).map_err(|source| {
-                let split = split_name(part.split);
+                let split = part.split.as_str();
                 match source {
                     agoge_world::TemplateError::TooMany { asked, possible } => DrawError::Target {
                         target,
@@ -140,37 +140,21 @@ impl Template {
 
     /// Returns the parts of the data with their shares.
     #[must_use]
-    pub fn parts(&self) -> Vec<Part> {
-        let part = |share: &SplitShare| Part {
-            split: split(share.split),
-            mix: mix(share.mix),
-            share: share.share as usize,
-        };
+    pub fn parts(&self) -> Vec<SplitShare> {
         if self.splits.is_empty() {
-            vec![Part {
+            vec![SplitShare {
                 split: Split::TrainRl,
                 mix: Mix::EvenBranches,
                 share: 1,
             }]
         } else {
-            self.splits.iter().map(part).collect()
+            self.splits.clone()
         }
     }
 }
 
-/// A part of the data and its share of the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// The part.
-    pub split: Split,
-    /// The frequency of each branch of the policy.
-    pub mix: Mix,
-    /// Its share of the sum over all parts.
-    pub share: usize,
-}
-
 fn item(split: Split, task: Task) -> Item {
-    let name = split_name(split);
+    let name = split.as_str();
     Item {
         id: format!("{name}/{}", task.id),
         number: 0,
@@ -180,43 +164,16 @@ fn item(split: Split, task: Task) -> Item {
     }
 }
 
-fn split(name: SplitName) -> Split {
-    match name {
-        SplitName::TrainSft => Split::TrainSft,
-        SplitName::TrainRl => Split::TrainRl,
-        SplitName::Heldout => Split::Heldout,
-        SplitName::Unseen => Split::Unseen,
-    }
-}
-
-fn mix(name: MixName) -> Mix {
-    match name {
-        MixName::Natural => Mix::Natural,
-        MixName::EvenBranches => Mix::EvenBranches,
-    }
-}
-
-/// Returns the name of a split, as manifests write it.
-#[must_use]
-pub fn split_name(split: Split) -> &'static str {
-    match split {
-        Split::TrainSft => "trainSft",
-        Split::TrainRl => "trainRl",
-        Split::Heldout => "heldout",
-        Split::Unseen => "unseen",
-    }
-}
-
 /// Divides the target over parts by largest remainders; earlier parts come first where remainders are equal.
 #[must_use]
-pub fn divide(target: usize, parts: &[Part]) -> Vec<(Part, usize)> {
-    let sum: usize = parts.iter().map(|part| part.share).sum::<usize>().max(1);
-    let mut counts: Vec<(Part, usize)> = parts
-        .iter()
-        .map(|part| (*part, target * part.share / sum))
-        .collect();
+pub fn divide(target: usize, parts: &[SplitShare]) -> Vec<(SplitShare, usize)> {
+    let sum: usize = parts.iter().map(|part| part.share as usize).sum();
+    let sum = sum.max(1);
+    let of = |part: &SplitShare| target * part.share as usize;
+    let mut counts: Vec<(SplitShare, usize)> =
+        parts.iter().map(|part| (*part, of(part) / sum)).collect();
     let mut order: Vec<usize> = (0..parts.len()).collect();
-    order.sort_by_key(|i| std::cmp::Reverse(target * parts[*i].share % sum));
+    order.sort_by_key(|i| std::cmp::Reverse(of(&parts[*i]) % sum));
     let left = target.saturating_sub(counts.iter().map(|(_, n)| n).sum());
     for i in order.into_iter().take(left) {
         counts[i].1 += 1;
@@ -225,7 +182,7 @@ pub fn divide(target: usize, parts: &[Part]) -> Vec<(Part, usize)> {
 }
 
 /// Returns the largest target below `target` that every part can fill.
-fn most(world: &mut World, target: usize, parts: &[Part]) -> usize {
+fn most(world: &mut World, target: usize, parts: &[SplitShare]) -> usize {
     let bounds: Vec<usize> = parts
         .iter()
         .map(|part| possible(world, part.split, part.mix))

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use agoge_contract::RolloutHosts;
 use agoge_crds::grpo_run::GrpoSpec;
 use agoge_learner::LearnerError;
+use agoge_learner::arena::table_slots;
 use agoge_learner::parallel::Parallelism;
 use agoge_learner::players::{OnProgress, Players};
 use agoge_learner::rollout::{Seat, Trajectory};
@@ -48,7 +49,7 @@ pub struct RemoteRollouts<'a> {
     deal: Deal,
     weights: Option<Weights>,
     requester: Requester,
-    /// Live episodes at a time, over all pieces.
+    /// Live episodes at a time at most, over all pieces.
     slots: usize,
     parallelism: Parallelism,
     servers: usize,
@@ -141,6 +142,15 @@ impl<'a> RemoteRollouts<'a> {
         }
     }
 
+    /// Returns the live episodes of each of so many pieces: in a repeatable run as many as in an arena in this process.
+    fn slots_of(&self, pieces: usize) -> usize {
+        let wanted = self.slots.div_ceil(pieces).max(1);
+        match self.parallelism.is_repeatable() {
+            true => wanted,
+            false => table_slots(wanted, self.decoder.parameter_count()),
+        }
+    }
+
     /// Returns the weights of this step, and whether they are new. Within a step they do not change.
     fn weights(&mut self, step: u64) -> Result<(Weights, bool), LearnerError> {
         if let Some(weights) = self.weights.as_ref().filter(|known| known.step == step) {
@@ -166,13 +176,14 @@ impl Players for RemoteRollouts<'_> {
     ) -> Result<Vec<Trajectory>, LearnerError> {
         let (weights, new) = self.weights(step)?;
         let pieces = self.pieces();
+        let slots = self.slots_of(pieces);
         let plays: Vec<Play> = shares(seats.len(), pieces)
             .map(|share| Play {
                 setup: self.requester.setup.clone(),
                 weights: weights.digest.clone(),
                 step,
                 temperature: self.temperature,
-                slots: self.slots.div_ceil(pieces).max(1),
+                slots,
                 seats: seats[share].iter().map(SeatId::of).collect(),
             })
             .collect();

@@ -86,11 +86,6 @@ async fn serve(
     let bound = listener.local_addr().map_err(Failure::infra)?;
     tracing::info!(%bound, "playing rollouts");
     let stop = job.stop.clone();
-    let asked = async move {
-        while !stop.asked() {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    };
     let watched = service.clone();
     let report = async {
         let mut played = 0;
@@ -106,7 +101,8 @@ async fn serve(
             }
         }
     };
-    let serve = axum::serve(listener, routes(service, weights)).with_graceful_shutdown(asked);
+    let serve = axum::serve(listener, routes(service, weights))
+        .with_graceful_shutdown(async move { stop.requested().await });
     tokio::select! {
         served = async { serve.await } => served.map_err(Failure::infra),
         failure = report => Err(failure),

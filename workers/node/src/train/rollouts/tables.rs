@@ -1,9 +1,9 @@
 //! The threads of a rollout server: each plays one piece at a time at a table of its own, all with the same weights.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use agoge_dialogue::Renderer;
@@ -12,6 +12,7 @@ use agoge_learner::players::{LocalRollouts, Players as _};
 use agoge_learner::rollout::{Player, Seat, Trajectory, User};
 use agoge_model::{Decoder, Tokenizer};
 use agoge_world::Task;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
 use super::wire::Play;
@@ -125,15 +126,12 @@ impl Tables {
     /// # Errors
     /// When they do not fit; the old ones then stay.
     pub fn load(&self, digest: &str, content: &[u8]) -> Result<(), String> {
-        let _nobody_plays = self
-            .shared
-            .playing
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        lock(&self.decoder)
+        let _nobody_plays = self.shared.playing.write();
+        self.decoder
+            .lock()
             .take_over(content)
             .map_err(|e| e.to_string())?;
-        *lock(&self.shared.held) = Some(digest.to_owned());
+        *self.shared.held.lock() = Some(digest.to_owned());
         Ok(())
     }
 
@@ -144,7 +142,7 @@ impl Tables {
 
     /// Returns the digest of the loaded weights.
     pub fn held(&self) -> Option<String> {
-        lock(&self.shared.held).clone()
+        self.shared.held.lock().clone()
     }
 
     /// Returns the number of episodes played.
@@ -216,7 +214,7 @@ struct Table {
 impl Table {
     fn serve(&mut self, pieces: &Mutex<Receiver<Piece>>) {
         loop {
-            let next = lock(pieces).recv();
+            let next = pieces.lock().recv();
             let Ok(Piece { play, reply }) = next else {
                 return;
             };
@@ -232,11 +230,8 @@ impl Table {
         if shared.stop.asked() {
             return Answer::Failed("the server is stopping".into());
         }
-        let _weights_stay = shared
-            .playing
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        if lock(&shared.held).as_ref() != Some(&play.weights) {
+        let _weights_stay = shared.playing.read();
+        if shared.held.lock().as_ref() != Some(&play.weights) {
             return Answer::Stale;
         }
         let seats: Option<Vec<Seat<'_>>> = play
@@ -271,8 +266,4 @@ impl Table {
             Err(error) => Answer::Failed(error.to_string()),
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,3 +1,0 @@
-//! pass^k, as the checkers' crate defines it.
-
-pub use agoge_checker::passk::*;
