@@ -89,9 +89,10 @@ images: ## The operator's and the CPU worker's images, as OCI archives in out/im
 .PHONY: charts test-charts
 charts: ## Print the CRDs into charts/agoge-crds, and what the operator's plans write for the tests of GitOps tools
 	@mkdir -p out
-	cargo run --release -q -p agoge-crds --example crds > out/crds.yaml
+	cargo build --release -q --workspace --example crds
+	target/release/examples/crds > out/crds.yaml
 	mv out/crds.yaml charts/agoge-crds/templates/crds.yaml
-	UPDATE=1 cargo test --release -q -p agoge-plan --test recorded_statuses
+	UPDATE=1 cargo test --release -q --workspace --test recorded_statuses
 
 test-charts: ## Lint, schema, golden renders, dashboards, and health checks of Argo CD and Flux (UPDATE=1 accepts the renders)
 	@tests/charts/run
