@@ -270,11 +270,11 @@ fn the_active_deadline_counts_active_time_only() {
         reason: Some("Unschedulable".into()),
         message: "0/3 nodes fit".into(),
     };
-    let plan = step(&mut job, &seen(&[("synthesize-sea", 0, queued)]), 0);
+    let plan = step(&mut job, &seen(&[("synthesize-template", 0, queued)]), 0);
     let progressing = condition(&plan.status.run.conditions, c::PROGRESSING);
     assert_eq!(progressing.reason, "Unschedulable");
     assert!(progressing.message.contains("0/3 nodes"));
-    let busy = seen(&[("synthesize-sea", 0, running(Value::Null))]);
+    let busy = seen(&[("synthesize-template", 0, running(Value::Null))]);
     step(&mut job, &busy, 5000);
     let plan = step(&mut job, &busy, 5059);
     assert_eq!(

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use agoge_crds::Phase;
 use agoge_crds::grpo_run::StageStatus;
+use agoge_crds::synthesis_job::StrategyStatus;
 use agoge_crds::{Manifest, Timestamp, check};
 use agoge_plan::{Child, Observed, Plannable as _, SuiteSeen, SynthesisSeen};
 
@@ -114,7 +115,19 @@ fn plans(manifests: &str, gang: &str, queue: &str) -> Vec<Child> {
     manifests
         .iter()
         .flat_map(|manifest| match manifest {
-            Manifest::SynthesisJob(object) => object.plan(&observed, now).children,
+            Manifest::SynthesisJob(object) => {
+                let mut all = object.plan(&observed, now).children;
+                // Its strategies run one after another.
+                let mut object = (**object).clone();
+                let over = StrategyStatus {
+                    ended: Some("TargetsReached".into()),
+                    ..StrategyStatus::default()
+                };
+                let status = object.status.get_or_insert_default();
+                status.strategies.insert("template".into(), over);
+                all.extend(object.plan(&observed, now).children);
+                all
+            }
             Manifest::CheckerSuite(object) => object.plan(&observed, now).children,
             Manifest::GRPORun(object) => object.plan(&observed, now).children,
         })
