@@ -113,6 +113,12 @@ impl StrategyEntry {
 #[serde(transparent)]
 pub struct StrategyName(&'static str);
 
+/// Returns true when a name is that of a strategy that asks models.
+#[must_use]
+pub fn asks_models(name: &str) -> bool {
+    StrategyName::of(name).is_some_and(StrategyName::asks_models)
+}
+
 impl StrategyName {
     /// Returns the strategy of this name, if there is one.
     #[must_use]

@@ -136,11 +136,6 @@ impl Life {
         format!("{}/{:?}", self.kind, self.story).to_lowercase()
     }
 
-    /// The number of children that begin together.
-    fn first_children(&self) -> usize {
-        if self.kind == "synthesisjob" { 2 } else { 1 }
-    }
-
     /// Lives it to its end, with a cut or without.
     pub async fn live(&self, world: &World, cut: Option<Cut>) -> anyhow::Result<Ended> {
         let began = Instant::now();
@@ -356,7 +351,6 @@ impl Stage {
             return Ok(false);
         }
         let mut jobs = self.jobs.list(&ListParams::default()).await?.items;
-        let all_made = jobs.len() >= self.life.first_children();
         jobs.retain(|job| !ended(job) && job.metadata.deletion_timestamp.is_none());
         jobs.sort_by_key(ResourceExt::name_any);
         let mut running = vec![];
@@ -386,9 +380,9 @@ impl Stage {
                 }
             }
         }
-        // Nothing ends before all that begin together run: in every life the same child is the first.
+        // Nothing ends before every pod of every Job runs: in every life the same one is the first.
         match running.first() {
-            Some((job, pod)) if all_made && all_run => self.end(acts, job, pod).await,
+            Some((job, pod)) if all_run => self.end(acts, job, pod).await,
             _ => Ok(false),
         }
     }

@@ -8,6 +8,8 @@ use std::path::Path;
 use agoge_artifacts::StageRecord;
 use agoge_crds::Manifest;
 use agoge_crds::grpo_run::{Arm, ArmStatus, GRPORun};
+use agoge_crds::strategies::asks_models;
+use agoge_crds::synthesis_job::{StrategyName, StrategyStatus, SynthesisJobStatus};
 use agoge_store::{Digest, Store, write_atomic};
 use serde_json::{Map, Value, json};
 
@@ -45,18 +47,7 @@ pub fn figures(manifests: &[&Manifest], out: &Path, seconds: f64, replayed: bool
         match manifest {
             Manifest::SynthesisJob(job) => {
                 let Some(status) = &job.status else { continue };
-                for (name, strategy) in &status.strategies {
-                    let asks = name == "sea";
-                    let generations = if asks {
-                        json!(status.lineage)
-                    } else {
-                        json!([])
-                    };
-                    let mut figures = json!(strategy);
-                    figures["generations"] = generations;
-                    figures["source"] = json!(if asks { asked } else { LIVE });
-                    synthesis.insert(name.clone(), figures);
-                }
+                synthesis.extend(strategy_figures(status, asked));
                 times.insert("synthesis".to_owned(), json!(run.active_seconds));
             }
             Manifest::CheckerSuite(checkers) => {
@@ -110,6 +101,22 @@ pub fn figures(manifests: &[&Manifest], out: &Path, seconds: f64, replayed: bool
         "objects": objects,
         "version": env!("CARGO_PKG_VERSION"),
     })
+}
+
+/// The figures of each strategy, with its generations where its prompts evolve.
+fn strategy_figures(status: &SynthesisJobStatus, asked: &str) -> Map<String, Value> {
+    let of = |(name, strategy): (&String, &StrategyStatus)| {
+        let evolves = StrategyName::of(name).is_some_and(StrategyName::evolves);
+        let source = if asks_models(name) { asked } else { LIVE };
+        let mut figures = json!(strategy);
+        figures["generations"] = match evolves {
+            true => json!(status.lineage),
+            false => json!([]),
+        };
+        figures["source"] = json!(source);
+        (name.clone(), figures)
+    };
+    status.strategies.iter().map(of).collect()
 }
 
 /// pass^1 to pass^k of one arm, with the 95 % interval of pass^1 over its `n` tasks.

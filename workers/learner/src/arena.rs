@@ -6,11 +6,11 @@
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use agoge_checker::Judge;
 use agoge_dialogue::SampleKey;
 use agoge_world::{Rules, SandboxBackend, World, WorldError};
+use parking_lot::Mutex;
 
 use crate::LearnerError;
 use crate::parallel::{self, Parallelism};
@@ -173,7 +173,7 @@ impl Arena {
         let watch = || {
             if let Err(error) = progress(shared.finished.load(Ordering::Relaxed)) {
                 shared.cancelled.store(true, Ordering::Relaxed);
-                *lock(&stopped) = Some(error);
+                *stopped.lock() = Some(error);
             }
         };
         let threads = self.parallelism.threads();
@@ -183,7 +183,7 @@ impl Arena {
             |(number, world, judge, agent, user)| run.table(number, world, judge, agent, user),
             watch,
         );
-        if let Some(error) = lock(&stopped).take() {
+        if let Some(error) = stopped.lock().take() {
             return Err(error);
         }
         let mut finished = Vec::with_capacity(seats.len());
@@ -306,10 +306,6 @@ fn length(rules: &Rules, player: Player<'_>) -> usize {
     let all = rules.max_trajectory_tokens.map(|tokens| tokens as usize);
     let all = all.unwrap_or_else(|| player.decoder.config().max_position_embeddings);
     all + rules.max_agent_tokens as usize
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

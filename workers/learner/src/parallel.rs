@@ -5,10 +5,10 @@
 //! therefore fixes the number of pieces ([`Parallelism::repeatable`]); any other follows the cores.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use agoge_crds::grpo_run::DEFAULT_LANES;
+use parking_lot::Mutex;
 
 /// Time between two calls of `watch` in [`run_watched`] at most.
 const TICK: Duration = Duration::from_millis(100);
@@ -112,7 +112,7 @@ pub fn run_watched<T: Send, R: Send>(
         tch::set_num_threads(1);
         let mut done = Vec::new();
         loop {
-            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let next = queue.lock().next();
             match next {
                 Some((index, item)) => done.push((index, work(item))),
                 None => return done,

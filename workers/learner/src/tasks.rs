@@ -9,11 +9,13 @@
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
+
+use parking_lot::Mutex;
 
 /// Time that a thread sleeps at most before it looks for woken tasks again.
 const NAP: Duration = Duration::from_millis(50);
@@ -179,26 +181,19 @@ impl Queues {
     /// Takes the next item of a piece.
     #[must_use]
     pub fn next(&self, piece: usize) -> Option<usize> {
-        let lock = |queue: &'_ Mutex<VecDeque<usize>>| -> usize {
-            queue.lock().unwrap_or_else(PoisonError::into_inner).len()
-        };
         let own = self.queues.get(piece)?;
-        let item = own
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front();
+        let item = own.lock().pop_front();
         if item.is_some() || !self.steal {
             return item;
         }
         loop {
-            let longest = self.queues.iter().max_by_key(|queue| lock(queue))?;
-            let mut longest = longest.lock().unwrap_or_else(PoisonError::into_inner);
+            let longest = self.queues.iter().max_by_key(|queue| queue.lock().len())?;
             // Another piece may have emptied it meanwhile.
-            match longest.pop_back() {
-                Some(item) => return Some(item),
-                None => drop(longest),
+            let item = longest.lock().pop_back();
+            if item.is_some() {
+                return item;
             }
-            if self.queues.iter().all(|queue| lock(queue) == 0) {
+            if self.queues.iter().all(|queue| queue.lock().is_empty()) {
                 return None;
             }
         }

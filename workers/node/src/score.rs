@@ -1,7 +1,5 @@
 //! The role `score`: how well models behind endpoints do on a qualified suite's held-out tasks, with the scripted user.
 
-use std::sync::Mutex;
-
 use agoge_artifacts::QualifiedSuite;
 use agoge_checker::{JUDGING, Judge};
 use agoge_contract::ScoreWork;
@@ -14,6 +12,7 @@ use agoge_store::Ledger;
 use agoge_synthesis::rollout::{Players, Settings, User};
 use agoge_world::{SandboxBackend, Split, Task, ToolBackend as _, World};
 use futures::StreamExt;
+use parking_lot::Mutex;
 
 use crate::endpoints::Endpoints;
 use crate::failure::Failure;

@@ -1,10 +1,11 @@
 //! A pool of worlds: attempts that run at once execute tools in different interpreters.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use agoge_sandbox::Limits;
 use agoge_world::{Domain, World, WorldError};
+use parking_lot::Mutex;
 
 /// Worlds of one domain. Results do not depend on which of them is used.
 pub struct Worlds {
@@ -38,14 +39,12 @@ impl Worlds {
     /// Calls `work` with a world that nobody uses, or with the next one when it is free.
     pub fn with<T>(&self, work: impl FnOnce(&mut World) -> T) -> T {
         for world in &self.all {
-            match world.try_lock() {
-                Ok(mut world) => return work(&mut world),
-                Err(TryLockError::Poisoned(world)) => return work(&mut world.into_inner()),
-                Err(TryLockError::WouldBlock) => {}
+            if let Some(mut world) = world.try_lock() {
+                return work(&mut world);
             }
         }
         let turn = self.next.fetch_add(1, Ordering::Relaxed);
         let world = &self.all[turn % self.all.len()];
-        work(&mut world.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut world.lock())
     }
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use agoge_checker::{Cause, Judge};
 use agoge_dialogue::{Message, ToolCall};
@@ -10,6 +10,7 @@ use agoge_llm::{Client, Endpoint, LlmError, Meter, Request};
 use agoge_sandbox::Limits;
 use agoge_synthesis::rollout::{Players, Rollout, Settings, User};
 use agoge_world::{DONE, Domain, End, Mix, SandboxBackend, Split, Task, World, tasks};
+use parking_lot::Mutex;
 
 fn world() -> World {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/domain");

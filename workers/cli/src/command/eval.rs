@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agoge_checker::passk::{Estimate, Trials, by_branch, copies, pass_hat_k};
@@ -16,6 +16,7 @@ use agoge_world::{Domain, Mix, SandboxBackend, Split, Task, ToolBackend as _, Wo
 use clap::Args;
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::export;

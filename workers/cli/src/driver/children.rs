@@ -103,21 +103,8 @@ impl Children {
         resolved: &Resolved,
         folder: &Path,
     ) -> Result<Vec<Told>, Failure> {
+        self.stop_others(owner, wanted);
         let mut told = vec![];
-        for ((of, key), slot) in &mut self.slots {
-            let runs = slot
-                .workers
-                .iter_mut()
-                .any(|worker| worker.poll().is_none());
-            if of == owner
-                && runs
-                && !wanted
-                    .iter()
-                    .any(|c| c.key == *key && c.attempt == slot.child.attempt)
-            {
-                slot.workers.iter_mut().for_each(Worker::ask_to_stop);
-            }
-        }
         for child in wanted {
             let key = (owner.to_owned(), child.key.clone());
             if self
@@ -128,23 +115,7 @@ impl Children {
                 continue;
             }
             let threads = self.share(child, wanted);
-            let meeting = meeting(child)?;
-            let mut workers = vec![];
-            for shard in 0..child.shards {
-                match self.start(child, shard, threads, meeting, resolved, folder) {
-                    Ok(worker) => workers.push(worker),
-                    Err(NotStarted::Failed(failure)) => {
-                        workers.iter_mut().for_each(Worker::kill);
-                        return Err(failure);
-                    }
-                    Err(NotStarted::Busy) => {
-                        workers.iter_mut().for_each(Worker::kill);
-                        workers.clear();
-                        break;
-                    }
-                }
-            }
-            if workers.is_empty() {
+            let Some(workers) = self.start_all(child, threads, resolved, folder)? else {
                 let since = *self.busy.entry(key).or_insert_with(Instant::now);
                 if since.elapsed() > BUSY {
                     self.busy.retain(|_, at| *at != since);
@@ -155,7 +126,7 @@ impl Children {
                     told.push(Told::Warning(what));
                 }
                 continue;
-            }
+            };
             self.busy.remove(&key);
             let again = if child.attempt > 0 {
                 format!(", attempt {}", child.attempt + 1)
@@ -179,6 +150,44 @@ impl Children {
             );
         }
         Ok(told)
+    }
+
+    /// Asks the owner's workers to stop that are not wanted any more.
+    fn stop_others(&mut self, owner: &str, wanted: &[Child]) {
+        for ((of, key), slot) in &mut self.slots {
+            let is_wanted = wanted
+                .iter()
+                .any(|c| c.key == *key && c.attempt == slot.child.attempt);
+            let runs = |slot: &mut Slot| slot.workers.iter_mut().any(|w| w.poll().is_none());
+            if of == owner && !is_wanted && runs(slot) {
+                slot.workers.iter_mut().for_each(Worker::ask_to_stop);
+            }
+        }
+    }
+
+    /// Starts the workers of all shards of a child, or none while one of an earlier run still holds a folder of theirs.
+    fn start_all(
+        &self,
+        child: &Child,
+        threads: u32,
+        resolved: &Resolved,
+        folder: &Path,
+    ) -> Result<Option<Vec<Worker>>, Failure> {
+        let meeting = meeting(child)?;
+        let mut workers = vec![];
+        for shard in 0..child.shards {
+            match self.start(child, shard, threads, meeting, resolved, folder) {
+                Ok(worker) => workers.push(worker),
+                Err(not_started) => {
+                    workers.iter_mut().for_each(Worker::kill);
+                    return match not_started {
+                        NotStarted::Busy => Ok(None),
+                        NotStarted::Failed(failure) => Err(failure),
+                    };
+                }
+            }
+        }
+        Ok(Some(workers))
     }
 
     /// Threads of one worker: an equal part of the cores among the workers that run at the same time, and no more than its

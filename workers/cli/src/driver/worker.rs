@@ -106,6 +106,20 @@ pub enum NotStarted {
     Failed(Failure),
 }
 
+/// Takes the lock of a work folder.
+fn hold(work: &Path) -> Result<File, NotStarted> {
+    let path = work.join(".lock");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    let failed = |doing, error| NotStarted::Failed(Failure::file(doing, &path)(error));
+    let lock = options.open(&path).map_err(|error| failed("open", error))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(std::fs::TryLockError::WouldBlock) => Err(NotStarted::Busy),
+        Err(std::fs::TryLockError::Error(error)) => Err(failed("lock", error)),
+    }
+}
+
 impl Worker {
     /// Starts the work of an assignment in `folder`, where relative names of a manifest begin. `meeting` is the port on which
     /// rank 0 of several trainers listens.
@@ -124,22 +138,7 @@ impl Worker {
         let work = assignment.work.clone();
         std::fs::create_dir_all(&work)
             .map_err(|e| failed(Failure::file("make the folder", &work)(e)))?;
-        let lock_path = work.join(".lock");
-        let mut options = OpenOptions::new();
-        let lock = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&lock_path);
-        let lock = lock.map_err(|e| failed(Failure::file("open", &lock_path)(e)))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Err(NotStarted::Busy),
-            Err(std::fs::TryLockError::Error(e)) => {
-                return Err(failed(Failure::file("lock", &lock_path)(e)));
-            }
-        }
+        let lock = hold(&work)?;
         for stale in [PROGRESS, "result.json", TERMINATION] {
             let stale = work.join(stale);
             if let Err(e) = std::fs::remove_file(&stale)

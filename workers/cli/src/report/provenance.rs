@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use agoge_contract::{Assignment, RecordingMode, Work};
 use agoge_crds::Manifest;
+use agoge_crds::strategies::asks_models;
 use serde_json::{Value, json};
 
 use super::run::Run;
@@ -57,7 +58,7 @@ fn spec(object: &Manifest) -> Value {
 /// was asked.
 fn answers(run: &Run) -> Value {
     let asked = |a: &&Assignment| match &a.spec {
-        Work::Synthesize(work) => work.strategy.name.as_str() != "template",
+        Work::Synthesize(work) => work.strategy.name.asks_models(),
         Work::Score(_) => true,
         _ => false,
     };
@@ -75,7 +76,7 @@ fn answers(run: &Run) -> Value {
         return json!(modes.into_iter().collect::<Vec<_>>().join(" and "));
     }
     // Without the work folders the driver's own word, if a strategy is there that asks a model.
-    let asks = run.attempts.iter().any(|of| of.strategy != "template");
+    let asks = run.attempts.iter().any(|of| asks_models(&of.strategy));
     if asks {
         run.result["modelAnswers"].clone()
     } else {

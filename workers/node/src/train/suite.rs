@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use agoge_artifacts::QualifiedSuite;
 use agoge_contract::TrainWork;
+use agoge_crds::synthesis_job::StrategyName;
 use agoge_learner::certify::Dialogue;
 use agoge_store::Store;
 use agoge_world::{Split, Task};
@@ -33,17 +34,14 @@ impl Suite {
         Ok(suite.for_model(arguments.policy.fresh.is_some()))
     }
 
-    /// A fresh model knows no more of language than its domain's templates teach it: where there are any, it gets no
-    /// instance of another strategy.
+    /// A fresh model knows no more of language than its domain's templates teach it: where there are instances that no model
+    /// wrote, it gets no others.
     fn for_model(mut self, fresh: bool) -> Self {
-        if fresh
-            && self
-                .instances
-                .iter()
-                .any(|instance| instance.strategy == "template")
-        {
-            self.instances
-                .retain(|instance| instance.strategy == "template");
+        let plain = |instance: &Instance| {
+            StrategyName::of(&instance.strategy).is_some_and(|strategy| !strategy.asks_models())
+        };
+        if fresh && self.instances.iter().any(plain) {
+            self.instances.retain(plain);
         }
         self
     }

@@ -23,7 +23,7 @@ mod settings;
 mod tally;
 
 use std::future::Future;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use agoge_artifacts::{Attempt, Gate};
 use agoge_checker::{Cause, JUDGING, Judge, Plausible};
@@ -40,6 +40,7 @@ use crate::strategy::{Item, Product, Reject, Stop, Strategy};
 use crate::worlds::Worlds;
 use ledger::{Finished, JobLedger};
 use novelty::Novelty;
+use parking_lot::Mutex;
 
 pub use outcome::{Outcome, Progress};
 pub use settings::{Job, RoleClients, Settings, SynthesisError, TOKENS_PER_INSTANCE};

@@ -7,7 +7,6 @@
 mod speakers;
 
 use std::borrow::BorrowMut;
-use std::sync::{Mutex, PoisonError};
 
 use agoge_checker::{Cause, Evidence, Judge, Qualification, Verdict, attribute};
 use agoge_dialogue::Message;
@@ -15,6 +14,7 @@ use agoge_llm::{Client, LlmError, Request, Spent};
 use agoge_world::{
     End, Episode, Rules, SandboxBackend, ScriptedUser, Speaker, Task, UserFault, World, user_faults,
 };
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 pub use speakers::{Asker, EndpointAgent, EndpointUser, agent_prompt, tool_list};
@@ -223,7 +223,7 @@ impl<W: BorrowMut<World>> Players<'_, W> {
 
     fn verdict(&self, task: &Task, rollout: &Rollout) -> Verdict {
         let mut world = self.backend.lock();
-        let mut judge = self.judge.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut judge = self.judge.lock();
         let world = (*world).borrow_mut();
         judge.check(world, task, &rollout.episode, &rollout.messages)
     }
