@@ -87,7 +87,7 @@ def faults(domain):
         end("stranger", "an image that is no worker", [synthesis("stranger", worker={"image": "localhost/coredns:dev"}, **ONCE)], 1, "Crashed", "extra command line arguments"),
         end("format", "a program of another machine", [synthesis("format", worker={"image": "localhost/broken:dev"}, **ONCE)], 1, "Crashed", "exec format error"),
         end("start", "a container that cannot start", [synthesis("start", worker={"overlay": nowhere}, **ONCE)], 128, "StartError", "/dev/null"),
-        end("input", "a domain whose tools are no Python", [broken, synthesis("input", domain="broken")], 2, "tools.py:", "no Python", reason="BadInput"),
+        end("input", "a domain whose tools are no Python", [broken, synthesis("input", domain="broken")], 2, "tools.py:", "not Python", reason="BadInput"),
         end("endpoint", "an endpoint that refuses", [config("closed", "endpoint", url=CLOSED), objects.sea("endpoint", "closed", runPolicy={"backoffLimit": 1})], 3, "EndpointDown", CLOSED),
         end("store", "a store that does not answer", [store("dead", "s3", CLOSED), synthesis("store", store="dead", **ONCE)], 3, "StoreUnreachable", "s3://agoge/e2e"),
     ]
