@@ -337,13 +337,16 @@ struct Share {
 
 impl Share {
     fn of(spec: &SynthesisJobSpec, status: &SynthesisJobStatus, strategy: &StrategySpec) -> Self {
-        let asking = open(spec, status)
-            .into_iter()
-            .filter(|s| s.name.asks_models());
-        let sum: u64 = asking.map(|s| u64::from(s.weight)).sum();
-        Self {
-            weight: u64::from(strategy.weight),
-            sum: sum.max(1),
+        let weight = |s: &StrategySpec| match s.name.asks_models() {
+            true => u64::from(s.weight),
+            false => 0,
+        };
+        match open(spec, status).into_iter().map(weight).sum() {
+            0 => Self { weight: 1, sum: 1 },
+            sum => Self {
+                weight: weight(strategy),
+                sum,
+            },
         }
     }
 
@@ -369,9 +372,8 @@ fn share_of_budget(
     strategy: &StrategySpec,
 ) -> Budget {
     let share = Share::of(spec, status, strategy);
-    let over = || status.strategies.values().filter(|s| s.ended.is_some());
-    let tokens = over().map(|s| s.tokens).fold(0, u64::saturating_add);
-    let cost: f64 = over().map(|s| s.cost).sum();
+    let tokens = over(status).map(|s| s.tokens).fold(0, u64::saturating_add);
+    let cost: f64 = over(status).map(|s| s.cost).sum();
     Budget {
         tokens: spec
             .budget
@@ -401,8 +403,12 @@ fn time_left(
 
 /// Returns the digests of what the strategies that have ended have made.
 fn known(status: &SynthesisJobStatus) -> Vec<String> {
-    let over = status.strategies.values().filter(|s| s.ended.is_some());
-    over.filter_map(|s| s.digest.clone()).collect()
+    over(status).filter_map(|s| s.digest.clone()).collect()
+}
+
+/// Returns the strategies that have ended.
+fn over(status: &SynthesisJobStatus) -> impl Iterator<Item = &StrategyStatus> {
+    status.strategies.values().filter(|s| s.ended.is_some())
 }
 
 fn synthesize(

@@ -475,6 +475,12 @@ fn weights_divide_what_is_left_of_the_budget_over_the_strategies_that_ask_models
     let mut second = job.spec.strategies[1].clone();
     second.weight = 3;
     job.spec.strategies.push(second);
+    let plan = step(&mut job, &Observed::default(), 0);
+    assert_eq!(
+        work(&plan.children[0]).budget.tokens,
+        Some(0),
+        "template asks no model"
+    );
     let template = ("synthesize-template", 0, done(json!({ "accepted": 300 })));
     let plan = step(&mut job, &seen(&[template]), 0);
     let share = work(&plan.children[0]).budget.clone();
