@@ -2,6 +2,7 @@
 //!
 //! Exit code, termination message and the last line on stderr tell how it ended; see `failure`.
 
+mod datasets;
 mod domain;
 mod endpoints;
 mod failure;

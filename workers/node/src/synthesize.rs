@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use agoge_artifacts::{DatasetOrigin, Instance, Shard, dataset};
+use agoge_artifacts::{DatasetOrigin, Shard};
 use agoge_contract::SynthesizeWork;
 use agoge_crds::report::SynthesisReport;
 use agoge_crds::shared::Part;
@@ -17,6 +17,7 @@ use agoge_synthesis::registry::{self, Registered};
 use agoge_world::WorldError;
 use serde_json::{Value, json};
 
+use crate::datasets;
 use crate::endpoints::Endpoints;
 use crate::failure::Failure;
 use crate::job::Job;
@@ -62,13 +63,14 @@ pub fn run(job: &mut Job, work: &SynthesizeWork) -> Result<(), Failure> {
     )?;
     let key = Digest::of(format!("{}\n{undecided}\n{shard:?}", domain.digest).as_bytes());
     let ledger = format!("{name}-{}.jsonl", key.short());
+    let known = datasets::objects(&job.store, &work.known)?;
     let synthesis = Synthesis {
         settings,
         domain,
         limits: Limits::default(),
         threads: job.threads(),
         clients,
-        known: known(job, work)?,
+        known: datasets::instances(&job.store, &known)?,
         store: job.store.clone(),
         ledger: job.assignment.work.join(ledger),
     };
@@ -179,23 +181,6 @@ fn settings(job: &Job, work: &SynthesizeWork) -> Settings {
         decision: work.decision.clone(),
         ..Settings::default()
     }
-}
-
-/// Reads the instances that earlier strategies of the job made.
-fn known(job: &Job, work: &SynthesizeWork) -> Result<Vec<Instance>, Failure> {
-    let mut known = Vec::new();
-    for digest in &work.known {
-        let digest = Digest::parse(digest).map_err(Failure::input)?;
-        let objects = dataset::objects(&job.store, &digest)?.ok_or_else(|| {
-            Failure::Input(format!(
-                "the store has no dataset {digest}, which an earlier strategy made; run the SynthesisJob again"
-            ))
-        })?;
-        for object in &objects {
-            known.extend(dataset::instances(dataset::get(&job.store, object)?));
-        }
-    }
-    Ok(known)
 }
 
 /// Opens the clients of the roles that a strategy asks. Answers are kept in the work folder before they are used.

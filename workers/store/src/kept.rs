@@ -194,13 +194,13 @@ impl Kept {
     /// When the store cannot be written.
     pub fn clear(self) -> Result<(), StoreError> {
         self.store.delete(&self.head())?;
-        for file in self.store.list(&self.prefix)? {
-            self.store.delete(&file.path)?;
-        }
-        // A worker that was killed while it wrote leaves a staged file, which no listing shows.
         let Some(root) = self.store.folder() else {
+            for file in self.store.list(&self.prefix)? {
+                self.store.delete(&file.path)?;
+            }
             return Ok(());
         };
+        // A worker that was killed while it wrote leaves a staged file, which no listing shows: the folder goes whole.
         let folder = root.join(&self.prefix);
         match std::fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -4,7 +4,7 @@
 //! value) and the same things must be said: wording makes no new task. Refusals, which need no call, differ by what the
 //! user asks for: the facts of its script.
 
-use agoge_store::Digest;
+use agoge_digest::{Digest, canonical_numbers};
 use agoge_world::Task;
 use serde_json::Value;
 
@@ -14,7 +14,7 @@ pub fn canonical(task: &Task) -> String {
     let mut text = String::new();
     for call in &task.gold {
         text.push_str(&call.name);
-        write(&Value::Object(call.arguments.clone()), &mut text);
+        text.push_str(&canonical_numbers(&Value::Object(call.arguments.clone())));
         text.push('\n');
     }
     let mut outputs: Vec<String> = task
@@ -36,36 +36,4 @@ pub fn canonical(task: &Task) -> String {
         text.push_str(&facts.join("\u{1f}"));
     }
     Digest::of(text.as_bytes()).hex().to_owned()
-}
-
-fn write(value: &Value, out: &mut String) {
-    match value {
-        Value::Object(map) => {
-            let mut keys: Vec<&String> = map.keys().collect();
-            keys.sort();
-            out.push('{');
-            for key in keys {
-                out.push_str(key);
-                out.push(':');
-                write(&map[key], out);
-                out.push(',');
-            }
-            out.push('}');
-        }
-        Value::Array(items) => {
-            out.push('[');
-            for item in items {
-                write(item, out);
-                out.push(',');
-            }
-            out.push(']');
-        }
-        Value::Number(number) => match number.as_f64() {
-            Some(float) if float.fract() == 0.0 && float.abs() < 1e15 => {
-                out.push_str(&format!("{float:.0}"))
-            }
-            _ => out.push_str(&number.to_string()),
-        },
-        other => out.push_str(&other.to_string()),
-    }
 }

@@ -1,13 +1,13 @@
 //! `agoge domain`: a new domain that runs as it is, the problems of one there is, and its way into a cluster.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use agoge_store::{Artifact, Store};
+use agoge_store::Store;
 use agoge_world::Domain;
 use base64::Engine as _;
 use clap::Subcommand;
 
+use super::push::push;
 use crate::failure::Failure;
 
 /// Makes a new domain, checks one, or packs one for a cluster.
@@ -91,13 +91,8 @@ pub fn domain(command: &DomainCommand) -> Result<(), Failure> {
             let dir = inside(dir);
             let domain = Domain::load(&dir).map_err(Failure::input)?;
             let store = Store::open(store)?;
-            let folder = store.put_folder(&dir)?;
-            let digest = store.put_json(&folder)?;
             let name = name.as_deref().unwrap_or(&domain.name);
-            let inputs = BTreeMap::from([("domain".to_owned(), domain.digest.clone())]);
-            let mut artifact = Artifact::new("domain", name, digest.clone(), inputs);
-            artifact.meta = serde_json::json!({ "files": folder });
-            store.put_artifact(&artifact)?;
+            let digest = push(&store, &dir, ("domain", name), Some(&domain.digest))?;
             print!("{}data:\n  store: {digest}\n", head(name));
             Ok(())
         }

@@ -10,6 +10,7 @@ pub mod model;
 #[cfg(feature = "cluster")]
 pub mod operator;
 pub mod probe;
+pub mod push;
 pub mod report;
 pub mod status;
 pub mod up;

@@ -1,11 +1,11 @@
 //! `agoge model`: a model's way into a store, from where a run on any machine can begin with it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use agoge_store::{Artifact, Store};
+use agoge_store::Store;
 use clap::Subcommand;
 
+use super::push::push;
 use crate::failure::Failure;
 
 /// Puts a model into a store.
@@ -32,13 +32,13 @@ pub enum ModelCommand {
 /// A folder that is not a model's, or a store that cannot be written.
 pub fn model(command: &ModelCommand) -> Result<(), Failure> {
     let ModelCommand::Push { dir, store, name } = command;
-    let path = push(dir, &Store::open(store)?, name.as_deref())?;
+    let path = path_of(dir, &Store::open(store)?, name.as_deref())?;
     println!("{path}");
     Ok(())
 }
 
-/// Returns the `policy.path` of the pushed model.
-fn push(dir: &Path, store: &Store, name: Option<&str>) -> Result<String, Failure> {
+/// Pushes a model, and returns its `policy.path`.
+fn path_of(dir: &Path, store: &Store, name: Option<&str>) -> Result<String, Failure> {
     for file in ["config.json", "tokenizer.json"] {
         if !dir.join(file).is_file() {
             return Err(Failure::Input(format!(
@@ -47,14 +47,9 @@ fn push(dir: &Path, store: &Store, name: Option<&str>) -> Result<String, Failure
             )));
         }
     }
-    let folder = store.put_folder(dir)?;
-    let digest = store.put_json(&folder)?;
     let called = dir.file_name().map(|name| name.to_string_lossy());
     let name = name.or(called.as_deref()).unwrap_or("model");
-    let inputs = BTreeMap::from([("model".to_owned(), digest.to_string())]);
-    let mut artifact = Artifact::new("model", name, digest.clone(), inputs);
-    artifact.meta = serde_json::json!({ "files": folder });
-    store.put_artifact(&artifact)?;
+    let digest = push(store, dir, ("model", name), None)?;
     Ok(format!("store:{digest}"))
 }
 
@@ -68,19 +63,19 @@ mod tests {
         let store = Store::open(dir.path().join("store")).unwrap();
         let model = dir.path().join("tiny");
         std::fs::create_dir(&model).unwrap();
-        let refused = push(&model, &store, None).unwrap_err().to_string();
+        let refused = path_of(&model, &store, None).unwrap_err().to_string();
         assert!(refused.contains("config.json"), "{refused}");
         for file in ["config.json", "tokenizer.json", "model.safetensors"] {
             std::fs::write(model.join(file), file).unwrap();
         }
-        let path = push(&model, &store, None).unwrap();
-        assert_eq!(path, push(&model, &store, Some("again")).unwrap());
+        let path = path_of(&model, &store, None).unwrap();
+        assert_eq!(path, path_of(&model, &store, Some("again")).unwrap());
         let now = agoge_store::GcOptions {
             min_age: std::time::Duration::ZERO,
             ..Default::default()
         };
         assert_eq!(store.gc(&now).unwrap().removed, 0);
         std::fs::write(model.join("model.safetensors"), "other weights").unwrap();
-        assert_ne!(path, push(&model, &store, None).unwrap());
+        assert_ne!(path, path_of(&model, &store, None).unwrap());
     }
 }

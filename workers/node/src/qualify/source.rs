@@ -7,6 +7,7 @@ use agoge_crds::checker_suite::Source;
 use agoge_store::{Digest, Store};
 use agoge_world::Split;
 
+use crate::datasets;
 use crate::failure::Failure;
 
 /// The tasks of a suite.
@@ -43,45 +44,24 @@ pub fn load(
             datasets: Vec::new(),
         });
     }
-    let datasets: Vec<Digest> = match (&source.path, parts) {
+    let objects: Vec<Digest> = match (&source.path, parts) {
         (Some(path), _) => vec![named(store, path)?],
-        (None, Some(parts)) => {
-            let mut digests = Vec::new();
-            for digest in parts.values() {
-                digests.extend(objects(
-                    store,
-                    &Digest::parse(digest).map_err(Failure::input)?,
-                )?);
-            }
-            digests
-        }
+        (None, Some(parts)) => datasets::objects(store, parts.values())?,
         (None, None) => {
             let message = "spec.source names nothing that was made; name a SynthesisJob that accepted an instance";
             return Err(Failure::Input(message.into()));
         }
     };
-    let mut instances = Vec::new();
-    for digest in &datasets {
-        instances.extend(dataset::instances(dataset::get(store, digest)?));
-    }
+    let instances = datasets::instances(store, &objects)?;
     if instances.is_empty() {
         let message = "the source has no valid instance; see why in the SynthesisJob's status";
         return Err(Failure::Input(message.into()));
     }
-    let came: Vec<&str> = datasets.iter().map(Digest::as_str).collect();
+    let came: Vec<&str> = objects.iter().map(Digest::as_str).collect();
     Ok(Loaded {
         instances,
         text: came.join(" "),
-        datasets,
-    })
-}
-
-/// Returns the objects of a strategy's dataset: itself, or its shards.
-fn objects(store: &Store, digest: &Digest) -> Result<Vec<Digest>, Failure> {
-    dataset::objects(store, digest)?.ok_or_else(|| {
-        Failure::Input(format!(
-            "the store has no dataset {digest}; run the SynthesisJob again"
-        ))
+        datasets: objects,
     })
 }
 
