@@ -137,3 +137,10 @@ e2e-netpol: build ## The chart's NetworkPolicies, enforced on a real Kubernetes:
 
 e2e-upgrade: build ## The operator and the charts of the version before, replaced during a run: out/e2e-upgrade/result.json
 	@tests/e2e/upgrade/run
+
+.PHONY: cases chaos
+cases: build ## Inputs that must hold, from the folder CASES (skipped without it): out/cases/result.json
+	@$(ENV) tests/cases/run $(ONLY)
+
+chaos: build ## An evaluation, a job and a run under faults, and the same undisturbed (ONLY=names): out/chaos/result.json
+	@$(ENV) tests/chaos/run $(ONLY)

@@ -1,4 +1,5 @@
-# Source this before building or running anything that links libtorch: it says where hack/setup put it.
+# Source this before building or testing what links libtorch: it says where hack/setup put it. Programs that were built find it
+# by themselves.
 AGOGE_CACHE="${AGOGE_CACHE:-$HOME/.cache/agoge}"
 export AGOGE_CACHE
 export LIBTORCH="$AGOGE_CACHE/libtorch" LIBTORCH_INCLUDE="$AGOGE_CACHE/libtorch" LIBTORCH_LIB="$AGOGE_CACHE/libtorch"

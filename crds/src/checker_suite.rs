@@ -5,7 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::quantity::{Size, Span};
+use crate::quantity::Span;
+use crate::resource::Size;
 use crate::rules::{DIGEST, NAME, cel};
 use crate::shared::{EndpointBinding, RunPolicy, WorkerTemplate};
 use crate::status::RunStatus;
@@ -26,7 +27,7 @@ use crate::status::RunStatus;
     printcolumn(name = "Digest", type_ = "string", json_path = ".status.digest"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     cel,
-    validation = Rule::new("size(self.metadata.name) <= 40").message("the name is too long for its children's names; use at most 40 characters")
+    validation = Rule::new("size(self.metadata.name) <= 63").message("the name is longer than the value of a label may be; use at most 63 characters")
 )]
 #[x_kube(
     validation = Rule::new("has(self.digest) == has(oldSelf.digest) && (!has(self.digest) || self.digest == oldSelf.digest)")
@@ -103,7 +104,7 @@ fn tasks(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct SandboxLimits {
-    /// Wall clock.
+    /// Processor time. On the clock a run may take ten times as long, so that a busy machine fails none.
     pub wall: Span,
     /// Address space of the process.
     pub memory: Size,
@@ -142,7 +143,7 @@ pub struct QualificationSpec {
     /// Replays of gold that must agree.
     #[schemars(range(min = 1, max = 100))]
     pub repeats: u32,
-    /// Time in which 95 of 100 checks end.
+    /// Processor time in which 95 of 100 checks end.
     pub p95: Span,
     /// Share of checkers that must qualify; the others are quarantined.
     #[schemars(range(min = 0.0, max = 1.0))]
@@ -184,7 +185,7 @@ pub struct CheckerSuiteStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub flake: Option<String>,
-    /// Time in which 95 of 100 checks ended, such as `3.2ms`.
+    /// Processor time in which 95 of 100 checks ended, such as `3.2ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub p95: Option<String>,
@@ -195,22 +196,30 @@ pub struct CheckerSuiteStatus {
     /// The eight most frequent reasons of quarantine.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
-    pub quarantined: Vec<Quarantine>,
+    pub quarantined: Vec<Finding>,
+    /// The eight most frequent weaknesses for which a checker is not quarantined, such as a gold call that leaves no trace.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub warnings: Vec<Finding>,
     /// Endpoints that were scored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub endpoints: Vec<EndpointScore>,
 }
 
-/// The number of checkers quarantined for one reason.
+/// The number of checkers of which qualification found the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
-pub struct Quarantine {
-    /// The reason.
+pub struct Finding {
+    /// The finding.
     #[schemars(length(max = 160))]
     pub reason: String,
     /// The number of checkers.
     pub count: u64,
+    /// The task of one of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 80))]
+    pub example: Option<String>,
 }
 
 /// The score of an endpoint.
@@ -222,6 +231,14 @@ pub struct EndpointScore {
     pub endpoint: String,
     /// pass^1.
     pub pass1: f64,
-    /// Tasks played.
+    /// Tasks that came to a verdict.
     pub tasks: u64,
+    /// Tasks that prove nothing about the model: its reasoning used up the tokens, a content filter or the provider stopped it,
+    /// or the user failed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub void: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

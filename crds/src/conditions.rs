@@ -73,6 +73,10 @@ pub mod reason {
     pub const NOT_QUALIFIED: &str = "NotQualified";
     /// Every stage is done.
     pub const STAGES_COMPLETE: &str = "StagesComplete";
+    /// No policy of the run passes a held-out task.
+    pub const NOTHING_LEARNED: &str = "NothingLearned";
+    /// No policy of the run passes a held-out task, and limits end most of its rollouts.
+    pub const TRAJECTORIES_CUT: &str = "TrajectoriesCut";
     /// The user model made more mistakes than allowed.
     pub const USER_MODEL_NOT_CERTIFIED: &str = "UserModelNotCertified";
     /// A child failed more often than `backoffLimit` allows.

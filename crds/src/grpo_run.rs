@@ -36,7 +36,7 @@ pub use crate::objective::*;
     printcolumn(name = "Restarts", type_ = "integer", json_path = ".status.restarts", priority = 1),
     printcolumn(name = "Best", type_ = "string", json_path = ".status.best", priority = 1),
     cel,
-    validation = Rule::new("size(self.metadata.name) <= 40").message("the name is too long for its children's names; use at most 40 characters")
+    validation = Rule::new("size(self.metadata.name) <= 63").message("the name is longer than the value of a label may be; use at most 63 characters")
 )]
 #[x_kube(
     validation = Rule::new("self.user.model != 'scripted' || !has(self.stages.userSFT)")
@@ -312,6 +312,10 @@ pub struct GRPORunStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub mixed: Option<String>,
+    /// Share of the last step's rollouts that `maxTurns`, `maxTokensPerTurn` or `maxTrajectoryTokens` ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    pub truncated: Option<String>,
     /// Policy versions between sampling and training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub staleness: Option<u64>,

@@ -1,4 +1,4 @@
-//! Quantities as manifests write them: a duration (`15m`, `1h30m`, `500ms`) and a size (`256Mi`).
+//! Durations as manifests write them: `15m`, `1h30m`, `500ms`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,15 +7,15 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// The pattern of durations.
+pub(crate) const SPAN: &str = "^([0-9]{1,9}(h|ms|m|s))+$";
+
 /// A quantity that cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
     /// Not a duration.
     #[error("{0:?} is not a duration; write it like 90s, 15m or 1h30m")]
     Span(String),
-    /// Not a size.
-    #[error("{0:?} is not a size; write it like 512Ki, 256Mi or 2Gi")]
-    Size(String),
 }
 
 /// A duration, in milliseconds.
@@ -99,99 +99,36 @@ impl fmt::Display for Span {
     }
 }
 
-/// A number of bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Size(u64);
-
-const BINARY: [(&str, u64); 3] = [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10)];
-
-impl Size {
-    /// From bytes.
-    #[must_use]
-    pub const fn bytes(bytes: u64) -> Self {
-        Self(bytes)
-    }
-
-    /// In bytes.
-    #[must_use]
-    pub const fn as_bytes(self) -> u64 {
-        self.0
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
-impl FromStr for Size {
-    type Err = QuantityError;
-
-    fn from_str(text: &str) -> Result<Self, QuantityError> {
-        let (digits, unit) = BINARY
-            .iter()
-            .find_map(|(suffix, size)| text.strip_suffix(suffix).map(|digits| (digits, *size)))
-            .unwrap_or((text, 1));
-        if !digits.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(QuantityError::Size(text.to_owned()));
-        }
-        let count: Option<u64> = digits.parse().ok();
-        count
-            .and_then(|count| count.checked_mul(unit))
-            .map(Self)
-            .ok_or_else(|| QuantityError::Size(text.to_owned()))
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
     }
 }
 
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match BINARY
-            .iter()
-            .find(|(_, size)| self.0 != 0 && self.0.is_multiple_of(*size))
-        {
-            Some((suffix, size)) => write!(f, "{}{suffix}", self.0 / size),
-            None => write!(f, "{}", self.0),
-        }
+impl JsonSchema for Span {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Span".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string", "pattern": SPAN, "maxLength": 32,
+            "description": "A duration, such as 90s, 15m or 1h30m.",
+        })
     }
 }
-
-macro_rules! as_text {
-    ($type:ty, $name:literal, $pattern:literal, $description:literal) => {
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-
-        impl JsonSchema for $type {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                $name.into()
-            }
-
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern, "maxLength": 32, "description": $description })
-            }
-        }
-    };
-}
-
-as_text!(
-    Span,
-    "Span",
-    "^([0-9]{1,9}(h|ms|m|s))+$",
-    "A duration, such as 90s, 15m or 1h30m."
-);
-as_text!(
-    Size,
-    "Size",
-    "^[0-9]{1,15}(Ki|Mi|Gi)?$",
-    "A number of bytes, such as 512Ki, 256Mi or 2Gi."
-);
 
 #[cfg(test)]
 mod tests {
@@ -222,23 +159,6 @@ mod tests {
             "99999999999999999999h",
         ] {
             assert!(wrong.parse::<Span>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn sizes_read_and_write_with_binary_units() {
-        for (text, bytes) in [
-            ("256Mi", 256 << 20),
-            ("64Ki", 64 << 10),
-            ("2Gi", 2 << 30),
-            ("1000", 1000),
-            ("0", 0),
-        ] {
-            let size: Size = text.parse().unwrap();
-            assert_eq!((size.as_bytes(), size.to_string().as_str()), (bytes, text));
-        }
-        for wrong in ["", "Mi", "256MB", "-1", "+1", "99999999999999999999Gi"] {
-            assert!(wrong.parse::<Size>().is_err(), "{wrong}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::checker_suite::{EndpointScore, Quarantine};
+use crate::checker_suite::{EndpointScore, Finding};
 use crate::grpo_run::ArmStatus;
 use crate::lineage::{Attribution, Generation};
 
@@ -33,6 +33,9 @@ pub struct SynthesisReport {
     pub rejected: BTreeMap<String, u64>,
     /// Failures by cause.
     pub attribution: Attribution,
+    /// Failures of endpoints, processes and limits, by what they said.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub faults: BTreeMap<String, u64>,
     /// Generations so far.
     pub lineage: Vec<Generation>,
     /// The reason of an end before the target: `BudgetExhausted`, `GenerationsExhausted`.
@@ -55,12 +58,15 @@ pub struct QualifyReport {
     pub mutation_score: f64,
     /// Share of tasks whose repeated runs disagreed.
     pub flake: f64,
-    /// Milliseconds in which 95 of 100 checks ended.
+    /// Milliseconds of processor time in which 95 of 100 checks ended.
     pub p95_ms: f64,
     /// The suite's digest.
     pub digest: Option<String>,
     /// Reasons of quarantine with their counts.
-    pub quarantined: Vec<Quarantine>,
+    pub quarantined: Vec<Finding>,
+    /// Warnings with their counts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Finding>,
     /// Endpoints scored.
     pub endpoints: Vec<EndpointScore>,
 }
@@ -81,6 +87,9 @@ pub struct TrainReport {
     pub entropy: Option<f64>,
     /// Share of groups whose rewards differ.
     pub mixed: Option<f64>,
+    /// Share of the last step's rollouts that a limit ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub truncated: Option<f64>,
     /// Policy versions between sampling and training.
     pub staleness: Option<u64>,
     /// Trained tokens per second.
@@ -175,6 +184,9 @@ impl SynthesisReport {
                 .or_else(|| shard.awaiting_promotion.clone());
             for (gate, count) in &shard.rejected {
                 *all.rejected.entry(gate.clone()).or_default() += count;
+            }
+            for (fault, count) in &shard.faults {
+                *all.faults.entry(fault.clone()).or_default() += count;
             }
             all.attribution.task += shard.attribution.task;
             all.attribution.trajectory += shard.attribution.trajectory;

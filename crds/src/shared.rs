@@ -83,6 +83,37 @@ pub struct EndpointBinding {
     /// Token prices, for `budget.usd`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub price: Option<Price>,
+    /// Path of the chat API at the endpoint, such as `/api/paas/v4`; `/chat/completions` is appended unless it ends so. Unset
+    /// uses the URL's own path, or `/v1` where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512), regex(pattern = "^/[^\\s#]*$"))]
+    pub path: Option<String>,
+    /// Field of a request that limits generated tokens. Unset uses `max_tokens`, and the other one where that is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_field: Option<TokenField>,
+    /// Generated tokens of reasoning, added to the limit of every request. Reasoning models need them before they answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub reasoning_tokens: Option<u32>,
+    /// Fields that are added to the body of every request, such as `top_p`. They replace fields of the same name, and null
+    /// leaves one out; `model` and `messages` are never replaced.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "any_object")]
+    pub extra_body: BTreeMap<String, Value>,
+    /// Longest outage of the endpoint that a worker waits out before it fails with the endpoint's error; unset is 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience: Option<Span>,
+}
+
+/// The field of a request that limits generated tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum TokenField {
+    /// `max_tokens`.
+    #[serde(rename = "max_tokens")]
+    MaxTokens,
+    /// `max_completion_tokens`.
+    #[serde(rename = "max_completion_tokens")]
+    MaxCompletionTokens,
 }
 
 /// US dollars per million tokens.
@@ -257,11 +288,10 @@ impl FailureRule {
     ("!has(self.gpus) || self.gpus == 0", "no worker uses a GPU yet, so it would only be reserved; leave gpus out", ".gpus"),
 ])))]
 pub struct Resources {
-    /// CPU cores, such as `2` or `500m`. A laptop rounds up to whole threads.
+    /// CPU cores, such as `2`, `0.5` or `500m`. A laptop rounds up to whole threads.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32), regex(pattern = "^([0-9]{1,6}|[0-9]{1,9}m)$"))]
-    pub cpu: Option<String>,
-    /// Memory, such as `2Gi`.
+    pub cpu: Option<crate::Cores>,
+    /// Memory, such as `2Gi`, `500M` or `1073741824`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<crate::Size>,
     /// GPUs, whole. No worker uses one yet: only 0 is accepted.

@@ -73,6 +73,12 @@ fn built_in() -> Vec<StrategyEntry> {
 fn consistent(all: &[StrategyEntry]) -> Result<(), String> {
     let mut known: BTreeMap<&str, (&str, Value)> = BTreeMap::new();
     for entry in all {
+        if !is_name(&entry.name) {
+            return Err(format!(
+                "{:?} is no name for a strategy; use at most 50 lower-case letters, digits and -, and begin and end with a letter",
+                entry.name
+            ));
+        }
         for (name, schema) in entry.properties() {
             let schema = without_words(schema);
             match known.get(name.as_str()) {
@@ -87,6 +93,17 @@ fn consistent(all: &[StrategyEntry]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Tells whether a strategy may have this name. Its children have it in the value of a label, and in names that may have the
+/// number of an attempt behind them.
+fn is_name(name: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let letter = |c: char| c.is_ascii_lowercase();
+    name.len() <= 50
+        && name.bytes().all(inner)
+        && name.starts_with(letter)
+        && name.ends_with(letter)
 }
 
 /// A property's schema without its description, and without its default: the API server would write the default into the
@@ -317,7 +334,12 @@ mod tests {
         let mut other = all[1].clone();
         other.name = "other".into();
         other.parameters = json!({"properties": {"rollouts": {"type": "string"}}});
-        let both = consistent(&[all, vec![other]].concat()).unwrap_err();
+        let both = consistent(&[all, vec![other.clone()]].concat()).unwrap_err();
         assert!(both.contains("parameter rollouts of other"), "{both}");
+        for wrong in ["", "Sea", "sea-2", "a b", &"a".repeat(51)] {
+            let mut named = other.clone();
+            named.name = wrong.to_owned();
+            assert!(consistent(&[named]).is_err(), "{wrong}");
+        }
     }
 }

@@ -34,7 +34,7 @@ pub use crate::strategies::{Parameters, StrategyName};
     printcolumn(name = "Eta", type_ = "string", json_path = ".status.eta", priority = 1),
     printcolumn(name = "Suite", type_ = "string", json_path = ".status.suite", priority = 1),
     cel,
-    validation = Rule::new("size(self.metadata.name) <= 40").message("the name is too long for its children's names; use at most 40 characters")
+    validation = Rule::new("size(self.metadata.name) <= 63").message("the name is longer than the value of a label may be; use at most 63 characters")
 )]
 #[x_kube(
     validation = Rule::new(asking(|names| format!("self.strategies.all(s, !(s.name in [{names}])) || has(self.models)")))
@@ -54,7 +54,7 @@ pub struct SynthesisJobSpec {
     pub domain: String,
     /// The strategies that make instances, each with a target of its own. They run one after another, those that ask no model
     /// first, and none makes an instance that an earlier one has made.
-    #[schemars(length(min = 1, max = 8))]
+    #[schemars(length(min = 1, max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     #[x_kube(
         validation = Rule::new("self.all(a, self.exists_one(b, b.name == a.name))").message("a strategy is listed twice; list each once"),
         validation = Rule::new("self == oldSelf").message("strategies cannot be changed; make a new SynthesisJob")
@@ -331,6 +331,10 @@ pub struct StrategyStatus {
     pub rejected: BTreeMap<String, u64>,
     /// Failures by cause.
     pub attribution: Attribution,
+    /// Failures of endpoints, processes and limits by what they said; the two most frequent.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 8))]
+    pub faults: BTreeMap<String, u64>,
     /// Digest of its dataset.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 80))]

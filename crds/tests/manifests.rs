@@ -111,9 +111,9 @@ fn every_planted_error_names_its_field_and_a_way_out() {
         (
             JOB,
             "model: qwen2.5-coder-1.5b-instruct",
-            "model:",
+            "model: 2.5",
             "spec.models.default.model",
-            "a text",
+            "quote it: \"2.5\"",
         ),
         (JOB, "domain: courier", "", "spec.domain", "add it"),
         (
@@ -183,9 +183,9 @@ fn every_planted_error_names_its_field_and_a_way_out() {
         (
             JOB,
             "  name: courier",
-            "  name: a-very-long-name-that-leaves-no-room-for-children",
-            "",
-            "40",
+            "  name: a-name-of-sixty-five-characters-is-two-more-than-a-label-may-have",
+            "metadata.name",
+            "63",
         ),
         (
             JOB,

@@ -5,19 +5,19 @@
 POLICIES is the folder that `cargo run --example parity` wrote: policies of the Llama and the Qwen2 shape (logits within
 1e-4 of transformers', equal token ids, chat template, stop tokens, the dtype that their weights have) and dialogues
 (equal ids to the chat template's, equal text to what transformers and vLLM decode). Each EXPORT is a folder that
-`agoge export` wrote; `datasets` must load both of its configurations.
+`agoge export` wrote; `exports.py` checks it.
 """
 
 import json
 import os
 import struct
 import sys
-import tempfile
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
+import exports
 import torch
 from tokenizers.decoders import DecodeStream
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
@@ -137,31 +137,6 @@ def gguf_text(path: Path, wanted: str) -> str | None:
     return None
 
 
-def export(folder: Path) -> None:
-    from datasets import load_dataset
-
-    for name, column in [("sft", "messages"), ("rl", "prompt")]:
-        # A cache of its own: the shared one knows a dataset by its folder's last name, and would give another's rows.
-        with tempfile.TemporaryDirectory() as cache:
-            rows = load_dataset(str(folder), name, split="train", cache_dir=cache, keep_in_memory=True)
-        written = sum(1 for _ in (folder / "data" / f"{name}.jsonl").open())
-        assert len(rows) == written > 0, f"{folder}: {name} has {len(rows)} rows of {written}"
-        for row in rows:
-            assert all(isinstance(m["role"], str) for m in row[column])
-            for tool in json.loads(row["tools"]):
-                assert tool["function"]["name"] and tool["function"]["parameters"]["type"] == "object"
-            if name == "sft":
-                assert len(row["trainable"]) == len(row["messages"])
-                trained = [m["role"] for m, t in zip(row["messages"], row["trainable"], strict=True) if t]
-                assert set(trained) == {"assistant"}
-                for message in row["messages"]:
-                    for call in message["tool_calls"]:
-                        assert isinstance(json.loads(call["function"]["arguments"]), dict)
-            else:
-                assert isinstance(json.loads(row["task"]), dict)
-        print(f"{folder}: {name}, {len(rows)} rows, {sorted(rows.column_names)}")
-
-
 def main() -> None:
     if len(sys.argv) < 2:
         sys.exit(__doc__)
@@ -172,7 +147,7 @@ def main() -> None:
         chat(policies / name, cases[form])
     dialogues(policies)
     for folder in sys.argv[2:]:
-        export(Path(folder))
+        exports.check(Path(folder))
     print("parity: all equal")
 
 

@@ -1,8 +1,9 @@
 //! The whole life of a new domain with the real workers, as a newcomer meets it.
 #![allow(clippy::unwrap_used)]
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -38,53 +39,119 @@ fn a_new_domain_runs_unedited_to_its_pass_k_table_is_exported_talked_to_and_scor
         result["suite"]
     );
     exported(&desk);
+    policy_exported(&desk);
     talked_to(&desk);
     scored(&desk);
 }
 
-/// One row a line, messages and tools in each, held-out tasks in none.
+/// A row a line in every form, each as its trainer takes it.
 fn exported(desk: &Desk) {
-    let to = desk.dir.path().join("dataset");
-    let export = |to: &PathBuf| {
-        agoge()
-            .arg("export")
-            .arg("--out")
-            .arg(desk.out())
-            .arg("--to")
-            .arg(to)
-            .output()
-            .unwrap()
-    };
-    let output = export(&to);
-    assert!(output.status.success(), "{}", said(&output));
-    let rows = |file: &str| -> Vec<Value> {
-        let text = std::fs::read_to_string(to.join("data").join(file)).unwrap();
-        text.lines()
+    let folder = |name: &str| desk.dir.path().join(name);
+    let (dataset, tuning) = (folder("rows"), folder("tuning"));
+    let forms: [&[&OsStr]; 2] = [
+        &[dataset.as_os_str()],
+        &[
+            OsStr::new("openai"),
+            OsStr::new("--dir"),
+            tuning.as_os_str(),
+        ],
+    ];
+    for form in forms {
+        let export = || {
+            let mut command = agoge();
+            command.arg("export").arg("--out").arg(desk.out());
+            command.arg("--to").args(form).output().unwrap()
+        };
+        let output = export();
+        assert!(output.status.success(), "{}", said(&output));
+        assert_eq!(export().status.code(), Some(2), "nothing is overwritten");
+    }
+    let rows = |file: PathBuf| -> Vec<Value> {
+        let text = std::fs::read_to_string(file).unwrap();
+        let rows: Vec<Value> = text
+            .lines()
             .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
+            .collect();
+        assert!(!rows.is_empty());
+        rows
     };
-    let (sft, rl) = (rows("sft.jsonl"), rows("rl.jsonl"));
-    assert!(!sft.is_empty() && !rl.is_empty());
-    for row in &sft {
+    let arguments = |row: &Value| -> Vec<Value> {
         let messages = row["messages"].as_array().unwrap();
         assert_eq!(messages[0]["role"], "system");
         assert_eq!(messages[1]["role"], "user");
-        assert_eq!(
-            row["trainable"].as_array().map(Vec::len),
-            Some(messages.len())
-        );
-        assert!(row["tools"].as_str().unwrap().contains("parameters"));
+        assert_eq!(messages[messages.len() - 1]["role"], "assistant");
+        assert_eq!(row["tools"][0]["function"]["parameters"]["type"], "object");
+        let calls = messages.iter().filter_map(|m| m["tool_calls"].as_array());
+        calls
+            .flatten()
+            .map(|call| call["function"]["arguments"].clone())
+            .collect()
+    };
+    let sft = rows(dataset.join("data/sft.jsonl"));
+    assert!(
+        sft.iter()
+            .flat_map(arguments)
+            .all(|given| given.is_object())
+    );
+    let tuned = rows(tuning.join("train.jsonl"));
+    assert_eq!(tuned.len(), sft.len());
+    assert!(
+        tuned
+            .iter()
+            .flat_map(arguments)
+            .all(|given| given.is_string())
+    );
+    let rl = rows(dataset.join("data/rl.jsonl"));
+    let task = |row: &Value| row["task"].as_str().unwrap().contains("gold");
+    assert!(rl.iter().all(task));
+    let card = std::fs::read_to_string(dataset.join("README.md")).unwrap();
+    assert!(card.starts_with("---\nconfigs:"));
+    rendered(&[&dataset, &tuning]);
+}
+
+/// The trained policy comes out as a folder that transformers loads, and only once into the same folder.
+fn policy_exported(desk: &Desk) {
+    let to = desk.dir.path().join("policy");
+    let export = || {
+        let mut command = agoge();
+        command.arg("export").arg("--out").arg(desk.out());
+        command.args(["--to", "policy", "--dir"]).arg(&to);
+        command.output().unwrap()
+    };
+    let output = export();
+    assert!(output.status.success(), "{}", said(&output));
+    for file in ["model.safetensors", "tokenizer.json", "README.md"] {
+        assert!(to.join(file).is_file(), "{file}");
     }
-    assert!(
-        rl.iter()
-            .all(|row| row["task"].as_str().unwrap().contains("gold"))
-    );
-    assert!(
-        std::fs::read_to_string(to.join("README.md"))
-            .unwrap()
-            .starts_with("---\nconfigs:")
-    );
-    assert_eq!(export(&to).status.code(), Some(2), "nothing is overwritten");
+    let config = read(&to.join("config.json"));
+    assert_eq!(config["architectures"][0], "LlamaForCausalLM");
+    let tokenizer = read(&to.join("tokenizer_config.json"));
+    assert!(tokenizer["chat_template"].is_string(), "{tokenizer}");
+    assert!(read(&to.join("generation_config.json"))["eos_token_id"].is_number());
+    assert_eq!(export().status.code(), Some(2), "nothing is overwritten");
+}
+
+/// transformers renders the exports, where `hack/peers` has installed it.
+fn rendered(folders: &[&Path]) {
+    let cache = std::env::var_os("AGOGE_CACHE").map(PathBuf::from);
+    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache/agoge"));
+    let python = cache.or_else(home).unwrap().join("peers/bin/python");
+    if !python.is_file() {
+        eprintln!(
+            "{} is not there: the exports are not rendered",
+            python.display()
+        );
+        return;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("parity/exports.py");
+    let output = Command::new(python)
+        .arg(script)
+        .args(folders)
+        // The peers bring a libtorch of their own.
+        .env_remove("LD_LIBRARY_PATH")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", said(&output));
 }
 
 /// The trained policy answers a person, and the checkers judge what came of it.

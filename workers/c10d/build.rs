@@ -1,9 +1,12 @@
 //! Compiles the shim against the headers of the libtorch that `hack/setup` installed.
 
+mod rpath;
+
 use std::env;
 use std::path::PathBuf;
 
 fn main() {
+    rpath::main();
     let root = env::var_os("LIBTORCH_INCLUDE").or_else(|| env::var_os("LIBTORCH"));
     let root = root.map(PathBuf::from).expect(
         "LIBTORCH names no folder; run `make setup` once and `source hack/env.sh` before cargo",
@@ -27,7 +30,7 @@ fn main() {
     );
     println!("cargo:rustc-link-lib=dylib=torch_cpu");
     println!("cargo:rustc-link-lib=dylib=c10");
-    for watched in ["src/shim", "build.rs"] {
+    for watched in ["src/shim", "build.rs", "rpath.rs"] {
         println!("cargo:rerun-if-changed={watched}");
     }
     for watched in ["LIBTORCH", "LIBTORCH_INCLUDE", "LIBTORCH_LIB"] {

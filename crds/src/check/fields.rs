@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::Finding;
 
 /// Fields of `metadata` that a manifest may carry.
-const METADATA: [&str; 14] = [
+pub(super) const METADATA: [&str; 15] = [
     "name",
     "namespace",
     "labels",
@@ -19,8 +19,12 @@ const METADATA: [&str; 14] = [
     "generation",
     "managedFields",
     "resourceVersion",
+    "selfLink",
     "uid",
 ];
+
+/// Characters that the name of an object may have: it is the value of a label of its children.
+const MAX_NAME: usize = 63;
 
 const TOP: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
 
@@ -60,25 +64,34 @@ pub(super) fn metadata(value: &Value) -> Vec<Finding> {
         return findings;
     };
     findings.extend(strangers(metadata, "metadata", &METADATA));
-    match metadata.get("name") {
-        Some(Value::String(name)) if is_label(name) => {}
-        Some(Value::String(name)) => findings.push(Finding::new(
-            "metadata.name",
-            format!("{name:?} is not a valid name"),
-            "use lower-case letters, digits and - only, and begin and end with a letter or digit",
-        )),
-        Some(other) => findings.push(Finding::new(
-            "metadata.name",
-            format!("{other} is not a string"),
-            "put it in quotes",
-        )),
-        None => findings.push(Finding::new(
-            "metadata.name",
-            "is missing",
-            "give it a name",
-        )),
-    }
+    findings.extend(name(metadata.get("name")));
     findings
+}
+
+/// Checks an object's name as the API server and the rule of the kinds do.
+fn name(name: Option<&Value>) -> Option<Finding> {
+    let (message, remedy) = match name {
+        Some(Value::String(name)) if name.len() > MAX_NAME => (
+            format!("{name:?} has {} characters", name.len()),
+            format!("use at most {MAX_NAME}"),
+        ),
+        Some(Value::String(name)) if name.split('.').all(is_label) => return None,
+        Some(Value::String(name)) => (
+            format!("{name:?} is not a valid name"),
+            "use lower-case letters, digits, - and . only, and begin and end with a letter or digit"
+                .to_owned(),
+        ),
+        Some(Value::Number(_) | Value::Bool(_)) => {
+            let written = name.map(Value::to_string).unwrap_or_default();
+            (
+                format!("{written} is not a text"),
+                format!("quote it: \"{written}\""),
+            )
+        }
+        Some(other) => (format!("{other} is not a text"), "give it a name".to_owned()),
+        None => ("is missing".to_owned(), "give it a name".to_owned()),
+    };
+    Some(Finding::new("metadata.name", message, remedy))
 }
 
 fn is_label(name: &str) -> bool {
@@ -90,10 +103,16 @@ fn is_label(name: &str) -> bool {
 
 /// Finds fields of the spec that the schema does not know.
 pub(super) fn unknown(value: &Value, schema: &Value) -> Vec<Finding> {
-    let mut findings = vec![];
-    if let (Some(spec), Some(schema)) = (value.get("spec"), schema.pointer("/properties/spec")) {
-        walk(spec, schema, "spec", &mut findings);
+    match (value.get("spec"), schema.pointer("/properties/spec")) {
+        (Some(spec), Some(schema)) => unknown_in(spec, schema, "spec"),
+        _ => vec![],
     }
+}
+
+/// Finds fields of a value that its schema does not know. `path` is where the value is.
+pub(crate) fn unknown_in(value: &Value, schema: &Value, path: &str) -> Vec<Finding> {
+    let mut findings = vec![];
+    walk(value, schema, path, &mut findings);
     findings
 }
 
@@ -108,12 +127,12 @@ fn walk(value: &Value, schema: &Value, path: &str, findings: &mut Vec<Finding>) 
                 findings.extend(strangers(map, path, &known));
                 for (name, value) in map {
                     if let Some(schema) = properties.get(name) {
-                        walk(value, schema, &format!("{path}.{name}"), findings);
+                        walk(value, schema, &below(path, name), findings);
                     }
                 }
             } else if let Some(schema) = schema.get("additionalProperties") {
                 for (name, value) in map {
-                    walk(value, schema, &format!("{path}.{name}"), findings);
+                    walk(value, schema, &below(path, name), findings);
                 }
             }
         }
@@ -131,13 +150,15 @@ fn walk(value: &Value, schema: &Value, path: &str, findings: &mut Vec<Finding>) 
 fn strangers(map: &Map<String, Value>, path: &str, known: &[&str]) -> Vec<Finding> {
     map.keys()
         .filter(|name| !known.contains(&name.as_str()))
-        .map(|name| {
-            let field = if path.is_empty() {
-                name.clone()
-            } else {
-                format!("{path}.{name}")
-            };
-            Finding::new(field, "is unknown", suggest(name, known))
-        })
+        .map(|name| Finding::new(below(path, name), "is unknown", suggest(name, known)))
         .collect()
+}
+
+/// Returns the path of a field below another one.
+fn below(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
 }

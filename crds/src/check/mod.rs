@@ -1,19 +1,26 @@
 //! The offline check of manifests: validates a file as the API server would, and suggests a fix for each problem.
 //!
-//! In order, each step only when the one before found nothing: YAML, kind and name; unknown fields and the schema's types
-//! and bounds; the CEL rules. Unknown fields are problems here, although a cluster would drop them silently.
+//! In order, each step only when the one before found nothing: YAML or JSON, kind and name; unknown fields, the schema's types
+//! and bounds, and the overlay of the worker template; the CEL rules. Unknown fields are problems here, although a cluster would
+//! drop them silently. Objects of other APIs are not judged.
 
-mod fields;
-mod schema;
+mod documents;
+pub(crate) mod fields;
+mod problem;
+pub(crate) mod schema;
+pub(crate) mod structural;
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use kube::ResourceExt;
-use serde::Deserialize;
 use serde_json::Value;
 
-use crate::{API_VERSION, CheckerSuite, GRPORun, SynthesisJob};
+pub use documents::{Document, documents};
+pub use problem::{Finding, Problem};
+
+use crate::{API_VERSION, CheckerSuite, GRPORun, SynthesisJob, overlay};
+use documents::{Api, KINDS, api_of, text};
+use problem::problem;
 
 /// A manifest that passed.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +54,16 @@ impl Manifest {
         }
     }
 
+    /// Its namespace, where it names one.
+    #[must_use]
+    pub fn namespace(&self) -> Option<String> {
+        match self {
+            Self::SynthesisJob(object) => object.namespace(),
+            Self::CheckerSuite(object) => object.namespace(),
+            Self::GRPORun(object) => object.namespace(),
+        }
+    }
+
     /// The domain it names.
     #[must_use]
     pub fn domain(&self) -> &str {
@@ -58,195 +75,154 @@ impl Manifest {
     }
 }
 
-/// A problem of a manifest, with its place and a suggested fix.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The file.
-    pub file: String,
-    /// The document in it, from 1.
-    pub document: usize,
-    /// The field, such as `spec.strategies[0].target`; empty for the document as a whole.
-    pub field: String,
-    /// The problem.
-    pub message: String,
-    /// The suggested fix.
-    pub remedy: String,
+/// The verdict on the documents of a file.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Verdict {
+    /// The manifests that passed.
+    pub manifests: Vec<Manifest>,
+    /// The kinds of the objects that belong to other APIs, which are not judged.
+    pub others: Vec<String>,
+    /// Documents that are no objects of Kubernetes at all, such as the values of a chart: each as the problem that it is in a file
+    /// of manifests.
+    pub strays: Vec<Problem>,
+    /// The problems of the manifests that did not pass.
+    pub problems: Vec<Problem>,
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file)?;
-        if self.document > 1 {
-            write!(f, " (document {})", self.document)?;
-        }
-        if !self.field.is_empty() {
-            write!(f, ": {}", self.field)?;
-        }
-        write!(f, ": {}", self.message)?;
-        if !self.remedy.is_empty() {
-            write!(f, "; {}", self.remedy)?;
-        }
-        Ok(())
-    }
-}
-
-/// A problem without its place in a file.
-pub(crate) struct Finding {
-    field: String,
-    message: String,
-    remedy: String,
-}
-
-impl Finding {
-    fn new(
-        field: impl Into<String>,
-        message: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self {
-            field: field.into(),
-            message: message.into(),
-            remedy: remedy.into(),
+/// Judges the documents of a file. `file` only names it in problems.
+#[must_use]
+pub fn judge(documents: Vec<Document>, file: &str) -> Verdict {
+    let mut verdict = Verdict::default();
+    let mut seen = BTreeSet::new();
+    for document in documents {
+        let (number, place) = (document.number, document.place.clone());
+        let problems = |findings: Vec<Finding>| {
+            let at = |finding| problem(finding, file, number, &place);
+            findings.into_iter().map(at).collect::<Vec<Problem>>()
+        };
+        match judge_document(document) {
+            Judged::Passed(manifest) => {
+                let (kind, name) = (manifest.kind(), manifest.name());
+                if seen.insert((kind, manifest.namespace(), name.clone())) {
+                    verdict.manifests.push(manifest);
+                } else {
+                    let message = format!("{kind} {name} appears twice in this file");
+                    let finding = Finding::new("metadata.name", message, "rename one of them");
+                    verdict.problems.extend(problems(vec![finding]));
+                }
+            }
+            Judged::Refused(findings) => verdict.problems.extend(problems(findings)),
+            Judged::Stray(findings) => verdict.strays.extend(problems(findings)),
+            Judged::Other(kind) => verdict.others.push(kind),
         }
     }
+    verdict
 }
 
-/// Checks every document of a text. `file` only names it in problems.
+/// Checks every document of a text of manifests. `file` only names it in problems.
 ///
 /// # Errors
 /// Every problem found.
 pub fn check(text: &str, file: &str) -> Result<Vec<Manifest>, Vec<Problem>> {
-    let (mut manifests, mut problems) = (vec![], vec![]);
-    let mut seen = BTreeSet::new();
-    for (index, document) in serde_yaml::Deserializer::from_str(text).enumerate() {
-        let document_number = index + 1;
-        let mut report = |findings: Vec<Finding>| {
-            problems.extend(findings.into_iter().map(
-                |Finding {
-                     field,
-                     message,
-                     remedy,
-                 }| Problem {
-                    file: file.to_owned(),
-                    document: document_number,
-                    field,
-                    message,
-                    remedy,
-                },
-            ));
-        };
-        let value = match serde_yaml::Value::deserialize(document) {
-            Ok(serde_yaml::Value::Null) => continue,
-            Ok(value) => value,
-            Err(error) => {
-                report(vec![Finding::new(
-                    "",
-                    format!("not YAML: {error}"),
-                    "check that line and its indentation",
-                )]);
-                break;
-            }
-        };
-        match check_document(value) {
-            Ok(manifest) => {
-                if seen.insert((manifest.kind(), manifest.name())) {
-                    manifests.push(manifest);
-                } else {
-                    let message = format!(
-                        "{} {} appears twice in this file",
-                        manifest.kind(),
-                        manifest.name()
-                    );
-                    report(vec![Finding::new(
-                        "metadata.name",
-                        message,
-                        "rename one of them",
-                    )]);
-                }
-            }
-            Err(findings) => report(findings),
-        }
-    }
-    if manifests.is_empty() && problems.is_empty() {
-        let remedy = format!("a manifest begins with apiVersion: {API_VERSION} and a kind");
-        problems.push(Problem {
-            file: file.to_owned(),
-            document: 1,
-            field: String::new(),
-            message: "it contains no manifest".to_owned(),
-            remedy,
-        });
+    let verdict = judge(documents(text, file), file);
+    let mut problems = verdict.problems;
+    problems.extend(verdict.strays);
+    if problems.is_empty() && verdict.manifests.is_empty() && verdict.others.is_empty() {
+        problems.push(empty(file));
     }
     if problems.is_empty() {
-        Ok(manifests)
+        Ok(verdict.manifests)
     } else {
         Err(problems)
     }
 }
 
-const KINDS: [&str; 3] = ["SynthesisJob", "CheckerSuite", "GRPORun"];
+/// Returns the problem of a file without any document.
+#[must_use]
+pub fn empty(file: &str) -> Problem {
+    let remedy = format!("a manifest begins with apiVersion: {API_VERSION} and a kind");
+    let finding = Finding::new("", "it contains no manifest", remedy);
+    problem(finding, file, 1, "")
+}
 
-fn check_document(yaml: serde_yaml::Value) -> Result<Manifest, Vec<Finding>> {
-    let value = serde_json::to_value(yaml).map_err(|error| {
-        vec![Finding::new(
-            "",
-            format!("cannot be written as JSON: {error}"),
-            "use plain maps, lists, strings and numbers",
-        )]
-    })?;
-    let Value::Object(map) = &value else {
-        return Err(vec![Finding::new(
-            "",
-            "is not a map",
-            format!("begin with apiVersion: {API_VERSION}"),
-        )]);
+/// The verdict on one document.
+enum Judged {
+    Passed(Manifest),
+    Refused(Vec<Finding>),
+    Stray(Vec<Finding>),
+    Other(String),
+}
+
+fn judge_document(document: Document) -> Judged {
+    let value = document.value;
+    let is_stray = match api_of(&value) {
+        Api::Other(kind) => return Judged::Other(kind),
+        Api::None => !value.is_null(),
+        Api::Agoge => false,
     };
-    let text = |field: &str| map.get(field).and_then(Value::as_str).unwrap_or_default();
-    if text("apiVersion") != API_VERSION {
-        let message = format!("{:?} is not supported", text("apiVersion"));
-        return Err(vec![Finding::new(
-            "apiVersion",
-            message,
-            format!("write apiVersion: {API_VERSION}"),
-        )]);
+    let judged = match document.flaw {
+        Some(flaw) => Err(vec![Finding::new("", flaw.problem(), flaw.remedy)]),
+        None => judge_object(value),
+    };
+    match judged {
+        Ok(manifest) => Judged::Passed(manifest),
+        Err(findings) if is_stray => Judged::Stray(findings),
+        Err(findings) => Judged::Refused(findings),
     }
-    match text("kind") {
+}
+
+fn judge_object(value: Value) -> Result<Manifest, Vec<Finding>> {
+    let begin = || format!("begin with apiVersion: {API_VERSION}");
+    if !value.is_object() {
+        return Err(vec![Finding::new("", "is not a map", begin())]);
+    }
+    let api = text(&value, "apiVersion");
+    if api != API_VERSION {
+        let message = format!("{api:?} is not supported");
+        let remedy = format!("write apiVersion: {API_VERSION}");
+        return Err(vec![Finding::new("apiVersion", message, remedy)]);
+    }
+    match text(&value, "kind") {
         "SynthesisJob" => {
-            judge::<SynthesisJob>(&value, SynthesisJob::validate_cel).map(Manifest::SynthesisJob)
+            judge_as::<SynthesisJob>(value, SynthesisJob::validate_cel).map(Manifest::SynthesisJob)
         }
         "CheckerSuite" => {
-            judge::<CheckerSuite>(&value, CheckerSuite::validate_cel).map(Manifest::CheckerSuite)
+            judge_as::<CheckerSuite>(value, CheckerSuite::validate_cel).map(Manifest::CheckerSuite)
         }
-        "GRPORun" => judge::<GRPORun>(&value, GRPORun::validate_cel).map(Manifest::GRPORun),
+        "GRPORun" => judge_as::<GRPORun>(value, GRPORun::validate_cel).map(Manifest::GRPORun),
         other => {
             let message = if other.is_empty() {
                 "is missing".to_owned()
             } else {
                 format!("{other:?} is unknown")
             };
-            Err(vec![Finding::new(
-                "kind",
-                message,
-                fields::suggest(other, &KINDS),
-            )])
+            let remedy = fields::suggest(other, &KINDS);
+            Err(vec![Finding::new("kind", message, remedy)])
         }
     }
 }
 
 type Cel<T> = fn(&T) -> Result<(), kube::core::cel::ValidationErrors>;
 
-fn judge<T>(value: &Value, cel: Cel<T>) -> Result<Box<T>, Vec<Finding>>
+fn judge_as<T>(mut value: Value, cel: Cel<T>) -> Result<Box<T>, Vec<Finding>>
 where
     T: kube::CustomResourceExt + serde::de::DeserializeOwned,
 {
     let schema = schema::of(&crate::print::crd::<T>());
-    let mut findings = fields::metadata(value);
-    findings.extend(fields::unknown(value, &schema));
-    findings.extend(schema::violations(value, &schema));
+    // The API server takes no status from a manifest.
+    if let Value::Object(fields) = &mut value {
+        fields.shift_remove("status");
+    }
+    structural::normalise(&mut value, &schema);
+    let mut findings = fields::metadata(&value);
+    findings.extend(fields::unknown(&value, &schema));
+    findings.extend(schema::violations(&value, &schema));
+    findings.extend(structural::duplicates(&value, &schema, ""));
+    findings.extend(overlay_findings(&value));
     if !findings.is_empty() {
         return Err(findings);
     }
-    let object: T = serde_json::from_value(value.clone()).map_err(|error| {
+    let object: T = serde_json::from_value(value).map_err(|error| {
         vec![Finding::new(
             "spec",
             error.to_string(),
@@ -257,6 +233,19 @@ where
         Ok(()) => Ok(Box::new(object)),
         Err(errors) => Err(errors.iter().map(by_rule).collect()),
     }
+}
+
+/// Finds what the operator would refuse in an overlay, which the schema leaves open.
+fn overlay_findings(value: &Value) -> Vec<Finding> {
+    const FIELD: &str = "spec.worker.overlay";
+    let refused = value
+        .pointer("/spec/worker/overlay")
+        .and_then(|overlay| overlay::read(overlay).err());
+    let below = |finding: Finding| Finding {
+        field: format!("{FIELD}.{}", finding.field),
+        ..finding
+    };
+    refused.unwrap_or_default().into_iter().map(below).collect()
 }
 
 /// Converts a violated CEL rule, whose message already suggests a fix.

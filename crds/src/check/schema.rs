@@ -1,13 +1,18 @@
-//! Types and bounds: the CRD's OpenAPI schema read as JSON schema.
+//! Types and bounds: an OpenAPI schema read as JSON schema.
 
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{ValidationError, Validator};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Finding;
 
-/// Returns the schema of a definition's first version, for the spec only: manifests carry no status.
+/// The value of a label.
+const LABEL_VALUE: &str = "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$";
+/// The name of a namespace.
+const NAMESPACE: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$";
+
+/// Returns the schema of a definition's first version, for metadata and spec: manifests carry no status.
 pub(super) fn of(crd: &CustomResourceDefinition) -> Value {
     let schema = crd
         .spec
@@ -20,16 +25,45 @@ pub(super) fn of(crd: &CustomResourceDefinition) -> Value {
         .unwrap_or_else(|| json!({}));
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         properties.retain(|name, _| name == "spec");
+        properties.insert("metadata".into(), metadata());
     }
     schema
 }
 
+/// Returns the schema of `metadata`, which no definition has: of the fields that people write. Its name is judged by itself.
+fn metadata() -> Value {
+    let texts = json!({ "type": "object", "additionalProperties": { "type": "string" } });
+    let label = json!({ "type": "string", "maxLength": 63, "pattern": LABEL_VALUE });
+    let known = super::fields::METADATA
+        .iter()
+        .map(|field| ((*field).to_owned(), json!({})));
+    let mut properties: Map<String, Value> = known.collect();
+    for (field, schema) in [
+        (
+            "namespace",
+            json!({ "type": "string", "maxLength": 63, "pattern": NAMESPACE }),
+        ),
+        (
+            "labels",
+            json!({ "type": "object", "additionalProperties": label }),
+        ),
+        ("annotations", texts),
+        (
+            "finalizers",
+            json!({ "type": "array", "items": { "type": "string" } }),
+        ),
+    ] {
+        properties.insert(field.into(), schema);
+    }
+    json!({ "type": "object", "properties": properties })
+}
+
 /// Finds every violation of the schema.
-pub(super) fn violations(value: &Value, schema: &Value) -> Vec<Finding> {
+pub(crate) fn violations(value: &Value, schema: &Value) -> Vec<Finding> {
     match Validator::new(schema) {
         Ok(validator) => validator
             .iter_errors(value)
-            .map(|error| finding(&error))
+            .map(|error| finding(&error, schema))
             .collect(),
         Err(error) => vec![Finding::new(
             "",
@@ -56,7 +90,7 @@ fn path(pointer: &str) -> String {
     path
 }
 
-fn finding(error: &ValidationError<'_>) -> Finding {
+fn finding(error: &ValidationError<'_>, schema: &Value) -> Finding {
     let field = path(error.instance_path().as_str());
     let is = short(error.instance());
     let (message, remedy) = match error.kind() {
@@ -71,7 +105,11 @@ fn finding(error: &ValidationError<'_>) -> Finding {
         }
         Kind::Type { kind } => (
             format!("{is} is not {}", types(kind)),
-            format!("write {}", types(kind)),
+            other_type(error, kind, schema),
+        ),
+        Kind::Not { .. } => (
+            format!("{is} is not a quantity"),
+            looks(crate::resource::QUANTITY),
         ),
         Kind::Enum { options } => {
             let known: Vec<&str> = options
@@ -161,17 +199,49 @@ fn nearest(value: &Value, known: &[&str]) -> String {
     )
 }
 
+/// Suggests how to write a value of the wrong type. What was meant as a text lacks its quotes, and what was meant as a number has
+/// too many.
+fn other_type(error: &ValidationError<'_>, kind: &TypeKind, schema: &Value) -> String {
+    let wanted = types(kind);
+    let keyword = error.schema_path().as_str();
+    let node = keyword
+        .strip_suffix("/type")
+        .and_then(|at| schema.pointer(at));
+    let pattern = node.and_then(|node| node.get("pattern")?.as_str());
+    match (&**error.instance(), pattern) {
+        (_, Some(pattern)) if pattern == crate::quantity::SPAN => looks(pattern),
+        (Value::Number(_) | Value::Bool(_), _) if wanted == "a text" => {
+            format!("quote it: \"{}\"", error.instance())
+        }
+        (Value::String(text), _) if is_written_as(text, &wanted) => {
+            "take the quotes away".to_owned()
+        }
+        _ => format!("write {wanted}"),
+    }
+}
+
+fn is_written_as(text: &str, wanted: &str) -> bool {
+    match wanted {
+        "a whole number" => text.parse::<i64>().is_ok(),
+        "a number" => text.parse::<f64>().is_ok_and(f64::is_finite),
+        "true or false" => matches!(text, "true" | "false"),
+        _ => false,
+    }
+}
+
 /// Describes a pattern in words.
 fn looks(pattern: &str) -> String {
-    if pattern == crate::rules::NAME {
+    if pattern == crate::rules::NAME || pattern == NAMESPACE {
         "use lower-case letters, digits, - and . only, and begin and end with a letter or digit"
             .to_owned()
     } else if pattern == crate::rules::DIGEST {
         "write sha256: and 64 hexadecimal digits, or leave it out to accept any".to_owned()
-    } else if pattern.contains("(h|ms|m|s)") {
+    } else if pattern == crate::quantity::SPAN {
         "write a duration, such as 90s, 15m or 1h30m".to_owned()
-    } else if pattern.contains("(Ki|Mi|Gi)") {
-        "write a size, such as 512Ki, 256Mi or 2Gi".to_owned()
+    } else if pattern == crate::resource::QUANTITY {
+        "write a quantity as Kubernetes does, such as 2, 500m, 256Mi or 2Gi".to_owned()
+    } else if pattern == LABEL_VALUE {
+        "use letters, digits, -, _ and . only, and begin and end with a letter or digit".to_owned()
     } else {
         format!("it must match {pattern}")
     }

@@ -26,6 +26,17 @@ impl Backoff {
         let factor = 1_u32.checked_shl(failures - 1).unwrap_or(u32::MAX);
         self.first.saturating_mul(factor).min(self.longest)
     }
+
+    /// Returns the pause after this many failures in a row, shortened by up to a half so that many that failed at once do not
+    /// come back at once. `spread` is drawn from 0 up to 1; 0 leaves the pause whole.
+    #[must_use]
+    pub fn spread(&self, failures: u32, spread: f64) -> Duration {
+        let spread = match spread.is_finite() {
+            true => spread.clamp(0.0, 1.0),
+            false => 0.0,
+        };
+        self.pause(failures).mul_f64(1.0 - spread / 2.0)
+    }
 }
 
 #[cfg(test)]
@@ -41,5 +52,12 @@ mod tests {
             [0, 1, 2, 4, 64, 120, 120]
         );
         assert_eq!(seconds(u32::MAX), 120);
+    }
+
+    #[test]
+    fn a_spread_pause_is_between_its_half_and_its_whole() {
+        let backoff = Backoff::new(Duration::from_secs(8), Duration::from_secs(120));
+        let spread = |by| backoff.spread(1, by).as_secs_f64();
+        assert_eq!([0.0, 0.5, 1.0, f64::NAN].map(spread), [8.0, 6.0, 4.0, 8.0]);
     }
 }

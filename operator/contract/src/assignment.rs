@@ -79,7 +79,7 @@ pub struct Assignment {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Endpoint {
-    /// Base URL, without `/v1`.
+    /// Base URL: a bare host, or with the path and the query that the API is at.
     pub url: String,
     /// Environment variable with the API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]

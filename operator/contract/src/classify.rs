@@ -13,6 +13,10 @@ use crate::work::Role;
 const MESSAGE: usize = 380;
 /// Words of an observer that say more than an exit code.
 const DECISIVE: [&str; 3] = ["OOMKilled", "StartError", "Hung"];
+/// Reason of a program that the dynamic loader could not start.
+const LIBRARY_MISSING: &str = "LibraryMissing";
+/// The suggested fix for it.
+const INSTALL: &str = "install libtorch where the worker was linked against it (`make setup`, then `make build`), or name the folder that has it in LD_LIBRARY_PATH";
 
 /// Reads the result that a worker left in its termination message. Returns none where the message holds none, and the reason
 /// where the result cannot be read.
@@ -61,8 +65,13 @@ pub fn classify(
         }
         _ => {
             let told = last_line(message);
-            let (reason, retryable) = by_exit(exit, &told);
-            (reason, told, retryable)
+            if lacks_library(exit.code, &told) {
+                let told = format!("{told}; {INSTALL}");
+                (LIBRARY_MISSING.to_owned(), told, false)
+            } else {
+                let (reason, retryable) = by_exit(exit, &told);
+                (reason, told, retryable)
+            }
         }
     };
     let message = match exit.place.as_str() {
@@ -77,6 +86,20 @@ pub fn classify(
         exit.disrupted,
         rules,
     )
+}
+
+/// Returns true if the dynamic loader could not start the program: the next attempt would find the same libraries.
+fn lacks_library(code: Option<i32>, told: &str) -> bool {
+    let version = told.contains(": version `") && told.contains("not found (required by");
+    match code {
+        Some(127) => {
+            version
+                || told.contains("error while loading shared libraries")
+                || told.contains("symbol lookup error")
+        }
+        Some(1) => version,
+        _ => false,
+    }
 }
 
 /// Returns reason and retry of a worker that gave no reason.

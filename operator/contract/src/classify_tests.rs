@@ -167,6 +167,44 @@ fn every_failure_has_one_reason_message_and_retry_wherever_it_happens() {
 }
 
 #[test]
+fn a_program_that_the_loader_cannot_start_is_told_with_its_library_and_never_retried() {
+    let judged = |code: i32, text: &str| {
+        let exit = Exit {
+            code: Some(code),
+            ..Exit::default()
+        };
+        match classify(Some(Role::Train), &exit, text, &[]) {
+            ChildState::Failed {
+                reason,
+                message,
+                retryable,
+                ..
+            } => (reason, message, retryable),
+            other => panic!("{other:?}"),
+        }
+    };
+    let lacks = "/opt/agoge-worker: error while loading shared libraries: libtorch_cpu.so: cannot open shared object file: No such file or directory";
+    for (code, text) in [
+        (127, lacks),
+        (
+            127,
+            "agoge-worker: symbol lookup error: agoge-worker: undefined symbol: _ZN2at4_ops",
+        ),
+        (
+            1,
+            "agoge-worker: /lib/libc.so.6: version `GLIBC_2.41' not found (required by agoge-worker)",
+        ),
+    ] {
+        let (reason, message, retryable) = judged(code, text);
+        assert_eq!((reason.as_str(), retryable), ("LibraryMissing", false));
+        assert!(message.starts_with(text), "{message}");
+        assert!(message.contains("LD_LIBRARY_PATH"), "{message}");
+    }
+    assert_eq!(judged(127, "no such file").0, "Crashed");
+    assert!(PAGE.contains("`LibraryMissing`"));
+}
+
+#[test]
 fn every_reason_is_on_the_status_page() {
     for kind in kinds().iter().filter(|kind| kind.word != "Evicted") {
         let reason = kind.reason;

@@ -7,9 +7,9 @@ pub enum Reason {
     EndpointDown,
     /// An endpoint refuses the key.
     EndpointUnauthorized,
-    /// An endpoint stalls, breaks off or stays overloaded.
+    /// An endpoint stalls, breaks off, stays overloaded, or goes on failing.
     EndpointBusy,
-    /// The server at an endpoint is not a chat API, or refuses the request.
+    /// An endpoint refuses the request for good: the address, the model or a field is wrong.
     EndpointWrong,
     /// The store does not answer.
     StoreUnreachable,
@@ -31,6 +31,8 @@ pub enum Reason {
     TrainingDiverged,
     /// Steps of a training pass without an update.
     NoLearningSignal,
+    /// Limits end the rollouts of a training before they can pass.
+    TrajectoriesCut,
     /// Another worker continues the same work.
     TakenOver,
     /// Manifest, domain or assignment is wrong.
@@ -47,7 +49,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::EndpointDown,
         Self::EndpointUnauthorized,
         Self::EndpointBusy,
@@ -62,6 +64,7 @@ impl Reason {
         Self::RolloutsDown,
         Self::TrainingDiverged,
         Self::NoLearningSignal,
+        Self::TrajectoriesCut,
         Self::TakenOver,
         Self::BadInput,
         Self::VersionMismatch,
@@ -88,6 +91,7 @@ impl Reason {
             Self::RolloutsDown => "RolloutsDown",
             Self::TrainingDiverged => "TrainingDiverged",
             Self::NoLearningSignal => "NoLearningSignal",
+            Self::TrajectoriesCut => "TrajectoriesCut",
             Self::TakenOver => "TakenOver",
             Self::BadInput => "BadInput",
             Self::VersionMismatch => "VersionMismatch",
@@ -108,6 +112,7 @@ impl Reason {
             | Self::RecordingMissing
             | Self::TrainingDiverged
             | Self::NoLearningSignal
+            | Self::TrajectoriesCut
             | Self::BadInput => 2,
             Self::UserModelNotCertified => 4,
             Self::Stopped => 130,

@@ -18,6 +18,9 @@ pub struct ProgressReport {
     pub unit: String,
     /// Figures worth showing: `reward`, `loss`, `accepted`.
     pub figures: Map<String, Value>,
+    /// Something that a person should know while it runs, told once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// The state of a child.

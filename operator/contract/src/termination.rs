@@ -192,6 +192,12 @@ impl Summary for SynthesisReport {
         short.rejected = gates
             .map(|(gate, count)| (shorten(gate, 64), *count))
             .collect();
+        let mut faults: Vec<(&String, &u64)> = self.faults.iter().collect();
+        faults.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+        let faults = faults.into_iter().take(bound(4, level));
+        short.faults = faults
+            .map(|(fault, count)| (shorten(fault, 160), *count))
+            .collect();
         short.plan = digest(&self.plan);
         short.ended = self.ended.as_deref().map(|ended| shorten(ended, 64));
         short.awaiting_promotion = digest(&self.awaiting_promotion);
@@ -203,12 +209,14 @@ impl Summary for SynthesisReport {
 impl Summary for QualifyReport {
     fn summary(&self, level: u32) -> Self {
         let mut short = self.clone();
-        short
-            .quarantined
-            .sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
-        short.quarantined.truncate(bound(8, level));
-        for entry in &mut short.quarantined {
-            entry.reason = shorten(&entry.reason, bound(160, level));
+        for findings in [&mut short.quarantined, &mut short.warnings] {
+            findings.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
+            findings.truncate(bound(8, level));
+            for entry in findings {
+                entry.reason = shorten(&entry.reason, bound(160, level));
+                let example = entry.example.take();
+                entry.example = example.map(|task| shorten(&task, bound(80, level)));
+            }
         }
         short.endpoints.truncate(bound(8, level));
         for entry in &mut short.endpoints {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use agoge_crds::checker_suite::{EndpointScore, Quarantine};
+use agoge_crds::checker_suite::{EndpointScore, Finding};
 use agoge_crds::grpo_run::ArmStatus;
 use agoge_crds::lineage::Generation;
 use agoge_crds::report;
@@ -113,8 +113,9 @@ proptest! {
         let qualify = QualifyReport {
             checkers: accepted,
             digest: Some(word(2)),
-            quarantined: (0..many).map(|n| Quarantine { reason: word(n), count: accepted }).collect(),
-            endpoints: (0..many).map(|n| EndpointScore { endpoint: word(n), pass1: 0.1, tasks: 3 }).collect(),
+            quarantined: (0..many).map(|n| Finding { reason: word(n), count: accepted, example: Some(word(n + 1)) }).collect(),
+            warnings: (0..many).map(|n| Finding { reason: word(n), count: accepted, example: Some(word(n + 1)) }).collect(),
+            endpoints: (0..many).map(|n| EndpointScore { endpoint: word(n), pass1: 0.1, tasks: 3, void: 0 }).collect(),
             ..QualifyReport::default()
         };
         let text = Termination::success(&qualify, Some(&artifact));

@@ -30,7 +30,7 @@ pub const CA: &str = "agoge.dev/ca";
 /// Label that Kueue reads.
 pub const QUEUE: &str = "kueue.x-k8s.io/queue-name";
 /// The worker's container.
-pub const CONTAINER: &str = "worker";
+pub const CONTAINER: &str = agoge_crds::overlay::CONTAINER;
 /// Port at which trainer ranks meet.
 pub const RANKS_PORT: u16 = 29_400;
 /// Audience of the token with which a pod reports progress.

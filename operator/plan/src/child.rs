@@ -9,6 +9,8 @@ use agoge_crds::shared::{Resources, WorkerTemplate};
 use kube::{Resource, ResourceExt};
 use serde::{Deserialize, Serialize};
 
+use crate::names;
+
 /// One piece of work that should exist.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Child {
@@ -46,7 +48,13 @@ impl Child {
     /// Returns the name under which its shards are found, whatever the attempt.
     #[must_use]
     pub fn service(&self) -> String {
-        name(&self.owner, &self.key, 0)
+        names::service(&self.owner.name, &self.key, 0)
+    }
+
+    /// Returns the name under which the shards of this attempt find each other.
+    #[must_use]
+    pub fn own_service(&self) -> String {
+        names::service(&self.owner.name, &self.key, self.attempt)
     }
 
     /// Returns the assignment of one shard, without a kept work folder. A worker ends by itself a little before its time is
@@ -104,10 +112,7 @@ pub struct Needs {
     pub template: WorkerTemplate,
 }
 
-/// `OBJECT-KEY`, and the attempt behind it from the second on.
+/// Returns the name of an attempt of a child.
 pub(crate) fn name(owner: &Owner, key: &str, attempt: u32) -> String {
-    match attempt {
-        0 => format!("{}-{key}", owner.name),
-        n => format!("{}-{key}-{n}", owner.name),
-    }
+    names::child(&owner.name, key, attempt)
 }

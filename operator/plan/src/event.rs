@@ -40,8 +40,11 @@ pub fn events(before: &RunStatus, after: &RunStatus) -> Vec<Event> {
                 c::reason::STOPPING,
                 c::reason::AWAITING_PROMOTION,
             ];
-            let warning =
-                warning || (type_ == c::PROGRESSING && !calm.contains(&condition.reason.as_str()));
+            let empty = [c::reason::NOTHING_LEARNED, c::reason::TRAJECTORIES_CUT];
+            let reason = condition.reason.as_str();
+            let warning = warning
+                || type_ == c::PROGRESSING && !calm.contains(&reason)
+                || type_ == c::COMPLETE && empty.contains(&reason);
             let routine = condition.reason == c::reason::STARTING
                 || condition.reason == c::reason::RUNNING && smooth(before);
             events.push(Event {

@@ -16,6 +16,7 @@ use agoge_crds::{GRPORun, GRPORunSpec, GRPORunStatus, Phase, Timestamp};
 use kube::ResourceExt as _;
 
 use crate::child::{self, Child, Needs};
+use crate::learned;
 use crate::life::{Cause, DIGEST_BYTES, Life, Verdict, whole};
 use crate::observed::Observed;
 use crate::{Plan, Plannable};
@@ -143,6 +144,7 @@ fn show(status: &mut GRPORunStatus, stage: TrainStage, report: &TrainReport) {
             (&mut status.kl, report.kl),
             (&mut status.entropy, report.entropy),
             (&mut status.mixed, report.mixed),
+            (&mut status.truncated, report.truncated),
         ] {
             if let Some(figure) = figure {
                 *column = Some(three(figure));
@@ -225,12 +227,7 @@ fn decide(run: &GRPORun, status: &mut GRPORunStatus, observed: &Observed) -> Ver
     }
     let Some(stage) = due(&run.spec, status) else {
         status.stage = None;
-        let pass = status
-            .pass1
-            .as_deref()
-            .map(|p| format!("pass^1 {p}"))
-            .unwrap_or_default();
-        return Verdict::Done(Cause::new(reason::STAGES_COMPLETE, pass));
+        return learned::end(&run.spec, status);
     };
     let suite = match suite(&run.spec, status, observed) {
         Ok(digest) => SuiteInput {
@@ -293,9 +290,13 @@ fn suite(
     };
     let must = status.suite_digest.as_ref().or(spec.suite.digest.as_ref());
     if let Some(must) = must.filter(|must| *must != digest) {
+        let fix = match &spec.suite.digest {
+            Some(_) => "correct spec.suite.digest, or leave it out",
+            None => "the suite was made anew since the run began; make the run anew, too",
+        };
         return fail(
             reason::DIGEST_CHANGED,
-            format!("CheckerSuite {name} is {digest}, and {must} is pinned"),
+            format!("CheckerSuite {name} is {digest}, and {must} is pinned; {fix}"),
         );
     }
     let least = spec.suite.min_mutation_score;

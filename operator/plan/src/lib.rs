@@ -20,7 +20,9 @@
 pub mod child;
 pub mod event;
 mod grpo;
+mod learned;
 mod life;
+mod names;
 pub mod observed;
 mod suite;
 mod synthesis;

@@ -1,6 +1,7 @@
 //! The plan of a CheckerSuite: wait for its source, qualify, score endpoints if any are named.
 
 use agoge_contract::{QualifyWork, ScoreWork, Work};
+use agoge_crds::checker_suite::Finding;
 use agoge_crds::conditions::{reason, shorten};
 use agoge_crds::report::{QualifyReport, Report};
 use agoge_crds::{CheckerSuite, CheckerSuiteSpec, CheckerSuiteStatus, Phase, Timestamp};
@@ -109,13 +110,20 @@ fn take(status: &mut CheckerSuiteStatus, report: &QualifyReport) {
     ));
     status.flake = Some(format!("{:.1}%", 100.0 * report.flake));
     status.p95 = Some(format!("{:.1}ms", report.p95_ms));
-    let mut reasons = report.quarantined.clone();
-    reasons.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
-    reasons.truncate(8);
-    for entry in &mut reasons {
+    status.quarantined = frequent(&report.quarantined);
+    status.warnings = frequent(&report.warnings);
+}
+
+/// Returns the eight most frequent findings.
+fn frequent(findings: &[Finding]) -> Vec<Finding> {
+    let mut all = findings.to_vec();
+    all.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
+    all.truncate(8);
+    for entry in &mut all {
         entry.reason = shorten(&entry.reason, 160);
+        entry.example = entry.example.take().map(|task| shorten(&task, 80));
     }
-    status.quarantined = reasons;
+    all
 }
 
 /// Returns an error unless enough qualified, and the suite is the one that was asked for.
@@ -123,12 +131,26 @@ fn judge(spec: &CheckerSuiteSpec, report: &QualifyReport) -> Result<(), Cause> {
     let thresholds = &spec.qualification;
     let not = |message: String| Err(Cause::new(reason::NOT_QUALIFIED, message));
     let share = report.qualified as f64 / report.checkers.max(1) as f64;
-    if report.qualified == 0 || share < thresholds.min_qualified {
+    let most = || {
+        let frequent = report.quarantined.iter().max_by_key(|entry| entry.count);
+        frequent.map_or_else(String::new, |entry| {
+            format!("; most often: {} ({})", entry.reason, entry.count)
+        })
+    };
+    if report.qualified == 0 {
         return not(format!(
-            "{} of {} checkers qualified; at least {:.0}% must",
+            "none of {} checkers qualified{}",
+            report.checkers,
+            most()
+        ));
+    }
+    if share < thresholds.min_qualified {
+        return not(format!(
+            "{} of {} checkers qualified; at least {:.0} % must{}",
             report.qualified,
             report.checkers,
-            100.0 * thresholds.min_qualified
+            100.0 * thresholds.min_qualified,
+            most()
         ));
     }
     if report.mutation_score < thresholds.min_mutation_score {
@@ -157,8 +179,14 @@ fn decide(
     }
     if let Some(digest) = &status.digest {
         if suite.spec.evaluate.is_empty() || scored {
+            let warnings: u64 = status.warnings.iter().map(|entry| entry.count).sum();
+            let warned = match warnings {
+                0 => String::new(),
+                1 => "; there is a warning, see status.warnings".to_owned(),
+                _ => format!("; there are {warnings} warnings, see status.warnings"),
+            };
             let message = format!(
-                "{} of {} checkers qualified",
+                "{} of {} checkers qualified{warned}",
                 status.qualified, status.checkers
             );
             return Verdict::Done(Cause::new(reason::QUALIFIED, message));

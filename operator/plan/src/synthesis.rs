@@ -23,6 +23,8 @@ use crate::{Plan, Plannable};
 const INSTANCES_A_SHARD: u64 = 500;
 /// Gates that a status lists with their rejections.
 const MAX_GATES: usize = 8;
+/// Faults that a status lists with their counts.
+const MAX_FAULTS: usize = 2;
 
 impl Plannable for SynthesisJob {
     type Status = SynthesisJobStatus;
@@ -120,6 +122,13 @@ fn take(entry: &mut StrategyStatus, report: &SynthesisReport) {
         .into_iter()
         .take(MAX_GATES)
         .map(|(gate, n)| (shorten(gate, 64), *n))
+        .collect();
+    let mut faults: Vec<(&String, &u64)> = report.faults.iter().collect();
+    faults.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    entry.faults = faults
+        .into_iter()
+        .take(MAX_FAULTS)
+        .map(|(said, n)| (shorten(said, 160), *n))
         .collect();
     entry.digest = report.digest.as_deref().map(|d| shorten(d, DIGEST_BYTES));
 }
@@ -307,6 +316,8 @@ fn end(status: &SynthesisJobStatus, exhausted: Option<String>) -> Verdict {
     let budget = exhausted.is_some() || ends.contains(&reason::BUDGET_EXHAUSTED);
     let message = exhausted.map_or_else(|| tally.clone(), |what| format!("{what}; {tally}"));
     if status.accepted == 0 {
+        let stopped: Vec<String> = status.strategies.iter().map(stopped).collect();
+        let message = format!("{message}; {}", stopped.join("; "));
         return Verdict::Fail(Cause::new(reason::NOTHING_ACCEPTED, message));
     }
     let reached = status.strategies.values().all(|s| s.accepted >= s.target);
@@ -318,6 +329,34 @@ fn end(status: &SynthesisJobStatus, exhausted: Option<String>) -> Verdict {
         reason::GENERATIONS_EXHAUSTED
     };
     Verdict::Done(Cause::new(why, message))
+}
+
+/// Says at which gates the attempts of a strategy were stopped, and which faults of endpoints were among the causes.
+fn stopped((name, strategy): (&String, &StrategyStatus)) -> String {
+    let listed = |counts: &BTreeMap<String, u64>| {
+        let mut counts: Vec<(&String, &u64)> = counts.iter().collect();
+        counts.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+        let each = counts.into_iter().map(|(what, n)| format!("{what} {n}"));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    if strategy.attempted == 0 {
+        return format!("{name} attempted nothing");
+    }
+    let mut text = format!("{name} attempted {}", strategy.attempted);
+    if !strategy.rejected.is_empty() {
+        text.push_str(&format!(", stopped at {}", listed(&strategy.rejected)));
+    }
+    if strategy.attribution.infra > 0 {
+        let said = match strategy.faults.is_empty() {
+            true => String::new(),
+            false => format!(": {}", listed(&strategy.faults)),
+        };
+        let faults = strategy.attribution.infra;
+        text.push_str(&format!(
+            "; {faults} by faults of endpoints or processes{said}"
+        ));
+    }
+    text
 }
 
 fn key(name: StrategyName) -> String {

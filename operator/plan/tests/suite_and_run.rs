@@ -180,6 +180,71 @@ fn a_run_goes_through_its_stages_in_order_and_ends_with_the_table() {
     assert_eq!(status.suite_digest.as_deref(), Some("sha256:q"));
 }
 
+/// The end of a run whose GRPO had this last reward and this share of rollouts that met a limit, and whose policies passed
+/// `pass` of so many held-out tasks.
+fn ended(reward: f64, truncated: f64, pass: f64, tasks: u64) -> (Phase, String, String) {
+    let mut run = run();
+    let mut observed = Observed {
+        suite: ready("sha256:q", 0.97),
+        ..Observed::default()
+    };
+    for second in 0..20 {
+        let plan = step_run(&mut run, &observed, second);
+        let Some(child) = plan.children.first() else {
+            break;
+        };
+        let arm = json!({ "pass": [pass], "tasks": tasks });
+        let arms = match child.key.as_str() {
+            "evaluate" => json!({ "empty": { "pass": [0.0] }, "sft": arm, "grpo": arm }),
+            _ => json!({}),
+        };
+        let result = json!({ "step": 40, "reward": reward, "truncated": truncated, "seconds": 9.0, "errorRate": 0.0,
+            "digest": format!("sha256:{second}"), "arms": arms });
+        let (attempt, state) = (child.attempt, done(result));
+        observed
+            .children
+            .insert(child.key.clone(), Seen { attempt, state });
+    }
+    let status = run.status.expect("a status");
+    let type_ = match status.run.phase {
+        Phase::Failed => c::FAILED,
+        _ => c::COMPLETE,
+    };
+    let told = condition(&status.run.conditions, type_);
+    (status.run.phase, told.reason.clone(), told.message.clone())
+}
+
+#[test]
+fn a_run_that_learned_nothing_ends_with_the_cause_and_the_fields_to_raise() {
+    let (phase, word, message) = ended(0.0, 0.93, 0.0, 30);
+    assert_eq!((phase, word.as_str()), (Phase::Failed, "TrajectoriesCut"));
+    for words in [
+        "none of 30",
+        "grpo 0.000",
+        "93 %",
+        "maxTrajectoryTokens (300)",
+        "maxTurns (12)",
+    ] {
+        assert!(message.contains(words), "{words}: {message}");
+    }
+    let (phase, word, message) = ended(0.0, 0.02, 0.0, 30);
+    assert_eq!((phase, word.as_str()), (Phase::Failed, "NothingLearned"));
+    assert!(message.contains("more demonstrations"), "{message}");
+    assert!(!message.contains("maxTurns"), "{message}");
+
+    let (phase, word, _) = ended(0.25, 0.0, 0.0, 30);
+    assert_eq!((phase, word.as_str()), (Phase::Complete, "NothingLearned"));
+    let (phase, word, _) = ended(0.0, 0.0, 0.0, 8);
+    assert_eq!(
+        (phase, word.as_str()),
+        (Phase::Complete, "NothingLearned"),
+        "8 tasks prove little"
+    );
+    let (phase, word, message) = ended(0.4, 0.6, 0.3, 30);
+    assert_eq!((phase, word.as_str()), (Phase::Complete, "StagesComplete"));
+    assert!(message.contains("pass^1 0.300; 60 %"), "{message}");
+}
+
 #[test]
 fn a_run_with_a_scripted_user_trains_and_certifies_none() {
     let mut run = run();

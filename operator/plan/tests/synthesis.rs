@@ -170,6 +170,31 @@ fn a_job_without_one_accepted_instance_has_failed() {
 }
 
 #[test]
+fn a_job_that_accepted_nothing_names_the_gates_and_the_faults_of_its_endpoints() {
+    let mut job = job();
+    job.spec
+        .strategies
+        .retain(|strategy| strategy.name.asks_models());
+    let sea = json!({ "accepted": 0, "attempted": 12, "rejected": { "gold": 7, "rollout": 5 }, "attribution": { "infra": 3 },
+        "faults": { "qwen answered with HTTP #": 2, "qwen stalled": 1 }, "ended": "GenerationsExhausted" });
+    let plan = step(&mut job, &seen(&[("synthesize-sea", 0, done(sea))]), 0);
+    let failed = condition(&plan.status.run.conditions, c::FAILED);
+    assert_eq!(failed.reason, reason::NOTHING_ACCEPTED);
+    for words in [
+        "sea 0 of 4",
+        "sea attempted 12, stopped at gold 7, rollout 5",
+        "3 by faults of endpoints",
+        "HTTP # 2, qwen stalled 1",
+    ] {
+        assert!(
+            failed.message.contains(words),
+            "{words}: {}",
+            failed.message
+        );
+    }
+}
+
+#[test]
 fn failures_back_off_in_doubling_pauses_that_the_status_remembers_until_the_limit() {
     let mut job = job();
     job.spec.strategies.truncate(1);

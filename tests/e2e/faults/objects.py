@@ -46,7 +46,7 @@ def synthesis(name, accepted=24, **more):
 def sea(name, endpoint, **more):
     """Instances that a model is to write."""
     strategy = {"name": "sea", "target": {"accepted": 4}}
-    models = {"default": {"endpoint": endpoint, "model": "any"}}
+    models = {"default": {"endpoint": endpoint, "model": "any", "patience": "1s"}}
     return made("SynthesisJob", name, {"domain": "desk", "strategies": [strategy], "models": models} | more)
 
 

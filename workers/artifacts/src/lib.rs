@@ -22,6 +22,7 @@ pub mod provenance;
 pub mod qualifications;
 pub mod reason;
 pub mod record;
+pub mod splits;
 pub mod suite;
 pub mod trajectory;
 

@@ -142,6 +142,7 @@ impl QualificationOrigin {
                 &<crate::QualifiedSuite as crate::Stored>::FORMAT.to_string(),
             ),
             ("code", CODE),
+            ("rules", agoge_checker::RULES),
         ]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into()

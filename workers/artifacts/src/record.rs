@@ -315,12 +315,18 @@ pub struct Scorecard {
 }
 
 impl Scorecard {
-    /// Returns the card of tasks that were played once each: `passed` has one entry for each task.
+    /// Returns the card of tasks that were played once each: `passed` has one entry for each task, none where the task came to
+    /// no verdict.
     #[must_use]
-    pub fn of_single(tasks: &[Task], passed: &[bool]) -> Self {
+    pub fn of_single(tasks: &[Task], passed: &[Option<bool>]) -> Self {
         let counts: Vec<(u32, u32)> = passed
             .iter()
-            .map(|passed| (u32::from(*passed), 1))
+            .map(|passed| {
+                (
+                    u32::from(*passed == Some(true)),
+                    u32::from(passed.is_some()),
+                )
+            })
             .collect();
         Self::of_counts(tasks, &counts, 1)
     }

@@ -1,7 +1,7 @@
 //! Whose fault a failure is: the task's, the trajectory's, the user's, or the infrastructure's.
 use crate::qualify::Qualification;
-use crate::verdict::Verdict;
-use agoge_world::{Episode, Task, UserFault};
+use crate::verdict::{GOLD, Verdict};
+use agoge_world::{Episode, Task, ToolResult, UserFault};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -60,13 +60,13 @@ pub fn attribute(evidence: &Evidence<'_>) -> Option<(Cause, String)> {
     if let Some(reason) = infra {
         return Some((Cause::Infra, reason.to_owned()));
     }
-    if let Some(reason) = &verdict.killed {
+    if let Some(reason) = verdict.lost.as_ref().or(verdict.killed.as_ref()) {
         return Some((Cause::Infra, reason.clone()));
     }
     if verdict.pass {
         return None;
     }
-    if let Some(gold) = verdict.parts.iter().find(|p| p.name == "gold") {
+    if let Some(gold) = verdict.parts.iter().find(|p| p.name == GOLD) {
         return Some((
             Cause::Task,
             format!("gold does not execute: {}", gold.evidence),
@@ -87,6 +87,8 @@ pub fn attribute(evidence: &Evidence<'_>) -> Option<(Cause, String)> {
             format!("{}: {}", fault.kind_name(), fault.detail),
         ));
     }
+    let refused = |result: &ToolResult| result.error || result.declined.is_some();
+    let only = |name: &str| verdict.parts.iter().all(|p| p.pass || p.name == name);
     let why = verdict.why();
     let what = if episode.calls.is_empty() && !task.gold.is_empty() {
         "made no call"
@@ -97,14 +99,16 @@ pub fn attribute(evidence: &Evidence<'_>) -> Option<(Cause, String)> {
             .any(|p| !p.pass && p.name == crate::final_state::NAME)
     {
         "acted where the policy refuses"
-    } else if episode.calls.last().is_some_and(|(_, result)| result.error) {
-        "gave up after a tool's error"
-    } else if verdict
-        .parts
-        .iter()
-        .all(|p| p.pass || p.name == crate::outputs::NAME)
+    } else if episode
+        .calls
+        .last()
+        .is_some_and(|(_, result)| refused(result))
     {
+        "gave up after a tool's error"
+    } else if only(crate::outputs::NAME) {
         "did not say what was asked"
+    } else if only(crate::calls::NAME) {
+        "did not make a call that was asked"
     } else {
         "did not reach the wanted state"
     };

@@ -1,21 +1,25 @@
-//! All checkers of a task on one episode: final state and outputs always, the generated script where there is one.
+//! All checkers of a task on one episode: the final state always; outputs, calls and the generated script where the task has
+//! them.
 use crate::final_state::{self, Gold};
-use crate::verdict::{Part, Verdict};
-use crate::{outputs, script};
-use agoge_dialogue::Message;
-use agoge_world::{Episode, Task, World};
+use crate::script::Stopped;
+use crate::verdict::{GOLD, Part, Verdict};
+use crate::{calls, outputs, script};
+use agoge_dialogue::{Message, ToolCall};
+use agoge_world::{Episode, GoldError, Lost, Task, World};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
 
 /// One kind of checker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind")]
 pub enum Checker {
     /// The final state is that of a gold replay.
     FinalState,
     /// The required outputs were said.
     Outputs,
+    /// The required calls were made.
+    Calls { required: Vec<ToolCall> },
     /// A generated Python check.
     Script { source: String },
 }
@@ -25,6 +29,11 @@ pub fn checkers_of(task: &Task) -> Vec<Checker> {
     let mut all = vec![Checker::FinalState];
     if !task.outputs.is_empty() {
         all.push(Checker::Outputs);
+    }
+    if !task.calls.is_empty() {
+        all.push(Checker::Calls {
+            required: task.calls.clone(),
+        });
     }
     all.extend(task.checker.iter().map(|source| Checker::Script {
         source: source.clone(),
@@ -40,7 +49,7 @@ pub fn check(world: &mut World, task: &Task, episode: &Episode, messages: &[Mess
 /// Checks episodes and remembers each task's replayed gold.
 #[derive(Debug, Default)]
 pub struct Judge {
-    gold: HashMap<String, Arc<Result<Gold, String>>>,
+    gold: HashMap<String, Arc<Result<Gold, GoldError>>>,
 }
 
 /// Golds remembered before the memory is cleared: some tens of megabytes of small overlays.
@@ -63,14 +72,15 @@ impl Judge {
         let gold = self.gold(world, task);
         match &*gold {
             Ok(gold) => judge(world, task, &checkers_of(task), gold, episode, messages),
-            Err(why) => Verdict::of(vec![Part::failed("gold", why.clone())], None),
+            Err(GoldError::Lost(lost)) => Verdict::lost(lost.clone()),
+            Err(why) => Verdict::of(vec![Part::failed(GOLD, why.to_string())], None),
         }
     }
 
     /// The task's gold, replayed at the first asking.
-    pub fn gold(&mut self, world: &mut World, task: &Task) -> Arc<Result<Gold, String>> {
+    pub fn gold(&mut self, world: &mut World, task: &Task) -> Arc<Result<Gold, GoldError>> {
         let calls = serde_json::to_string(&task.gold).unwrap_or_default();
-        let key = format!("{}\n{calls}", world.domain().digest);
+        let key = format!("{}\n{}\n{calls}", world.domain().digest, task.refusal);
         if let Some(gold) = self.gold.get(&key) {
             return gold.clone();
         }
@@ -78,7 +88,7 @@ impl Judge {
             self.gold.clear();
         }
         let gold = Arc::new(Gold::of(world, task));
-        // A failure may be a passing one, such as a killed call: it is not remembered.
+        // A failure may pass, such as a lost call: it is not remembered.
         if gold.is_ok() {
             self.gold.insert(key, gold.clone());
         }
@@ -86,7 +96,8 @@ impl Judge {
     }
 }
 
-/// The verdict of these checkers. A tool call that was killed by a limit makes the whole verdict a killed one.
+/// The verdict of these checkers. A tool call that was killed by a limit makes the whole verdict a killed one, and a run that
+/// the sandbox lost makes it a lost one.
 pub(crate) fn judge(
     world: &mut World,
     task: &Task,
@@ -95,6 +106,9 @@ pub(crate) fn judge(
     episode: &Episode,
     messages: &[Message],
 ) -> Verdict {
+    if let Some((_, result)) = episode.calls.iter().find(|(_, result)| result.lost) {
+        return Verdict::lost(Lost(result.content.clone()));
+    }
     let mut parts = Vec::new();
     let mut killed = episode
         .calls
@@ -105,9 +119,11 @@ pub(crate) fn judge(
         match checker {
             Checker::FinalState => parts.push(final_state::check(gold, world.domain(), episode)),
             Checker::Outputs => parts.push(outputs::check(&task.outputs, messages)),
+            Checker::Calls { required } => parts.push(calls::check(world, required, episode)),
             Checker::Script { source } => match script::check(world, source, episode, messages) {
                 Ok(found) => parts.extend(found),
-                Err(reason) => killed = killed.or(Some(reason)),
+                Err(Stopped::Killed(reason)) => killed = killed.or(Some(reason)),
+                Err(Stopped::Lost(lost)) => return Verdict::lost(lost),
             },
         }
     }

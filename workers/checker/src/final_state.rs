@@ -1,7 +1,8 @@
-//! Final state against gold: the episode must leave the records exactly as a replay of the gold calls does.
+//! Final state against gold: the episode must leave the records exactly as a replay of the gold calls does, but for the order
+//! of lists that the schema declares as unordered.
 use crate::verdict::Part;
 use agoge_sandbox::Change;
-use agoge_world::{Domain, Episode, Task, World, replay};
+use agoge_world::{Domain, Episode, GoldError, Task, Unordered, World, replay};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -25,8 +26,8 @@ pub struct Gold {
 
 impl Gold {
     /// Replays a task's gold calls from the initial state; the error says which call failed and why.
-    pub fn of(world: &mut World, task: &Task) -> Result<Gold, String> {
-        let episode = replay(world, &task.gold).map_err(|e| e.to_string())?;
+    pub fn of(world: &mut World, task: &Task) -> Result<Gold, GoldError> {
+        let episode = replay(world, &task.gold, task.refusal)?;
         Ok(Gold::of_episode(world.domain(), episode))
     }
 
@@ -50,12 +51,13 @@ pub fn check(gold: &Gold, domain: &Domain, episode: &Episode) -> Part {
     if episode.overlay == gold.episode.overlay || episode.fingerprint(domain) == gold.fingerprint {
         return Part::passed(NAME);
     }
-    Part::failed(NAME, differences(&gold.changes, &episode.diff(domain)))
+    let got = episode.diff(domain);
+    Part::failed(NAME, differences(&domain.unordered, &gold.changes, &got))
 }
 
 /// The differences of two sets of changes to one initial state, such as
 /// `parcels/48213.status: expected "held", got "transit"`.
-pub fn differences(expected: &[Change], got: &[Change]) -> String {
+pub fn differences(unordered: &Unordered, expected: &[Change], got: &[Change]) -> String {
     let place = |c: &Change| (c.collection.clone(), c.id.clone(), c.field.clone());
     let mut places: BTreeMap<_, (Option<&Change>, Option<&Change>)> = BTreeMap::new();
     for change in expected {
@@ -67,13 +69,13 @@ pub fn differences(expected: &[Change], got: &[Change]) -> String {
     let mut lines = Vec::new();
     for ((collection, id, field), pair) in &places {
         // A side that did not touch the place has the value it had before.
-        let (want, have) = match pair {
-            (Some(want), Some(have)) => (&want.after, &have.after),
-            (Some(want), None) => (&want.after, &want.before),
-            (None, Some(have)) => (&have.before, &have.after),
+        let (change, want, have) = match pair {
+            (Some(want), Some(have)) => (want, &want.after, &have.after),
+            (Some(want), None) => (want, &want.after, &want.before),
+            (None, Some(have)) => (have, &have.before, &have.after),
             (None, None) => continue,
         };
-        if !same(want, have) {
+        if !unordered.alike(change, want, have) {
             let field = if field == WHOLE {
                 String::new()
             } else {
@@ -91,11 +93,6 @@ pub fn differences(expected: &[Change], got: &[Change]) -> String {
         lines.push(format!("and {more} more"));
     }
     lines.join("; ")
-}
-
-/// Equality as fingerprints have it: 3 is 3.0.
-fn same(one: &Value, other: &Value) -> bool {
-    one == other || (one.is_number() && one.as_f64() == other.as_f64())
 }
 
 fn shown(value: &Value) -> String {
@@ -127,21 +124,25 @@ mod tests {
         }
     }
 
+    fn told(expected: &[Change], got: &[Change]) -> String {
+        differences(&Unordered::default(), expected, got)
+    }
+
     #[test]
     fn a_difference_names_the_record_what_was_expected_and_what_was_got() {
         let held = change("48213", "status", json!("transit"), json!("held"));
         let other = change("48214", "status", json!("transit"), json!("held"));
         let gone = change("48215", "*", json!({"a": 1}), json!(null));
         assert_eq!(
-            differences(std::slice::from_ref(&held), &[]),
+            told(std::slice::from_ref(&held), &[]),
             "parcels/48213.status: expected \"held\", got \"transit\""
         );
         assert_eq!(
-            differences(std::slice::from_ref(&held), &[held.clone(), other]),
+            told(std::slice::from_ref(&held), &[held.clone(), other]),
             "parcels/48214.status: expected \"transit\", got \"held\""
         );
         assert_eq!(
-            differences(&[], &[gone]),
+            told(&[], &[gone]),
             "parcels/48215: expected {\"a\":1}, got nothing"
         );
     }
@@ -151,6 +152,6 @@ mod tests {
         let all: Vec<Change> = (0..30)
             .map(|i| change(&i.to_string(), "x", json!(0), json!(1)))
             .collect();
-        assert!(differences(&all, &[]).ends_with("and 22 more"));
+        assert!(told(&all, &[]).ends_with("and 22 more"));
     }
 }

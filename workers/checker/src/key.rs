@@ -4,8 +4,9 @@ use agoge_digest::Digest;
 use agoge_sandbox::Limits;
 use agoge_world::Task;
 
-/// Change it whenever what qualification does changes: the mutants that it draws, the runs that it judges, its reasons.
-const FORMAT: &str = "agoge-qualification/1";
+/// The version of the rules of qualification. Change it whenever what qualification does changes: the mutants that it draws,
+/// the runs that it judges, its reasons.
+pub const RULES: &str = "agoge-qualification/2";
 
 /// Returns the digest of everything that decides what the qualification of a task finds. `domain` is the domain's digest.
 ///
@@ -20,7 +21,7 @@ pub fn qualification_key(
     thresholds: &Thresholds,
     limits: &Limits,
 ) -> Result<Digest, serde_json::Error> {
-    let code = (FORMAT, env!("CARGO_PKG_VERSION"));
+    let code = (RULES, env!("CARGO_PKG_VERSION"));
     let all = serde_json::to_vec(&(code, domain, seed, thresholds, limits, task))?;
     Ok(Digest::of(&all))
 }
@@ -49,6 +50,7 @@ mod tests {
         for (field, value) in [
             ("id", json!("b")),
             ("outputs", json!(["held"])),
+            ("calls", json!([{"name": "hold", "arguments": {}}])),
             (
                 "checker",
                 json!("def check(calls, messages):\n    return True\n"),

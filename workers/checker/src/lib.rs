@@ -5,29 +5,32 @@
 #![forbid(unsafe_code)]
 
 mod attribution;
+mod calls;
 mod check;
 mod final_state;
 mod key;
 mod mutate;
 mod needs;
+mod order;
 mod outputs;
 pub mod passk;
 mod plausible;
 mod qualify;
 mod script;
 mod suite;
+mod trace;
+mod trial;
 mod verdict;
 
 pub use attribution::{Cause, Evidence, attribute};
 pub use check::{Checker, Judge, check, checkers_of};
 pub use final_state::{Gold, differences};
-pub use key::qualification_key;
+pub use key::{RULES, qualification_key};
 pub use mutate::{Edit, Mutant, mutants};
 pub use needs::{JUDGING, QUALIFYING};
-pub use outputs::{communicates, missing};
 pub use plausible::Plausible;
 pub use qualify::{
     JudgeFn, Mutants, Qualification, Thresholds, on_trial, qualify, qualify_among, qualify_by,
 };
-pub use suite::{Qualifier, Quarantined, Suite, aggregate, qualify_suite, suite_digest};
+pub use suite::{Qualifier, Quarantined, Suite, Warned, aggregate, qualify_suite, suite_digest};
 pub use verdict::{Part, Verdict};

@@ -1,7 +1,7 @@
 //! Plausible values: what else an argument could have been, taken from the domain's records and from the task.
-use crate::outputs::communicates;
 use agoge_dialogue::random::Rng;
-use agoge_world::{Domain, Task};
+use agoge_world::said::amount;
+use agoge_world::{Domain, Task, says};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -169,7 +169,7 @@ impl Plausible {
                 ]
                 .map(|n| n.to_string()),
             );
-        } else if let Ok(number) = output.parse::<f64>() {
+        } else if let Some(number) = decimal(output) {
             found.extend([number + 1.0, number * 2.0 + 0.5].map(|n| format!("{n:.2}")));
         } else {
             found.extend(
@@ -179,7 +179,7 @@ impl Plausible {
                     .map(String::from),
             );
         }
-        found.retain(|other| !communicates(other, output));
+        found.retain(|other| !says(other, output));
         if found.is_empty() {
             found.push("something else".to_owned());
         }
@@ -258,6 +258,12 @@ fn note(into: &mut BTreeMap<String, Vec<Value>>, name: &str, value: &Value) {
     if values.len() < SAMPLE && !values.contains(value) {
         values.push(value.clone());
     }
+}
+
+/// The value of a number, however it is written.
+fn decimal(text: &str) -> Option<f64> {
+    let plain = text.parse().ok();
+    plain.or_else(|| amount(text)?.parse().ok())
 }
 
 /// Without repetitions, in the order of first occurrence.
@@ -369,7 +375,7 @@ mod tests {
             let others = p.other_outputs(output);
             assert!(!others.is_empty(), "{output}");
             assert!(
-                others.iter().all(|o| !communicates(o, output)),
+                others.iter().all(|o| !says(o, output)),
                 "{output}: {others:?}"
             );
         }

@@ -1,22 +1,23 @@
 //! Qualification: a task's checker is trusted only after it told right from wrong on solutions whose verdict is known.
 //!
-//! 1. Gold executes and passes.
+//! 1. Gold executes and passes; no tool declines it by returning an error.
 //! 2. The empty trajectory fails; for a refusal, acting fails.
-//! 3. Single-edit mutants that end in another state or say other outputs fail.
-//! 4. Reading twice, or in another order, still passes.
+//! 3. Single-edit mutants that end in another state, say other outputs or leave out a required call fail.
+//! 4. Reading twice or in another order still passes, and so do writes in another order that leave the same records.
 //! 5. Repeated runs agree.
 //! 6. No run meets a limit.
+//!
+//! It also warns: about gold calls that leave no trace and may be left out, about lists whose order nobody declared, and about
+//! amounts kept as texts. A run that the sandbox loses says nothing about the checker, and ends the qualification as an error.
 use crate::check::{Checker, checkers_of, judge};
 use crate::final_state::Gold;
-use crate::mutate::{Edit, Mutant, mutants};
-use crate::outputs::communicates;
 use crate::plausible::Plausible;
+use crate::trial::{Trial, money, p95, prefixes, tell};
 use crate::verdict::Verdict;
 use agoge_crds::checker_suite::QualificationSpec;
-use agoge_dialogue::{Message, ToolCall};
-use agoge_world::{Domain, Episode, GoldError, Task, World};
+use agoge_dialogue::Message;
+use agoge_world::{Episode, GoldError, Lost, Task, World};
 use serde::{Deserialize, Serialize};
-use std::time::Instant;
 
 /// The thresholds that a checker must reach.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,7 +29,7 @@ pub struct Thresholds {
     pub mutation_score: f64,
     /// The number of times that gold is replayed and checked again.
     pub repeats: usize,
-    /// The slowest a check may be, 95 of 100 times, in milliseconds.
+    /// The slowest a check may be, 95 of 100 times, in milliseconds of processor time.
     pub p95_ms: f64,
 }
 
@@ -54,7 +55,7 @@ impl From<&QualificationSpec> for Thresholds {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Mutants {
-    /// Mutants whose state or outputs differ from gold's.
+    /// Mutants whose state, outputs or required calls differ from gold's.
     pub tried: usize,
     /// Those that the checker failed.
     pub killed: usize,
@@ -78,16 +79,19 @@ pub struct Qualification {
     /// The empty trajectory fails; for a refusal, acting fails.
     pub empty: bool,
     pub mutants: Mutants,
-    /// Reading twice or in another order still passes.
+    /// Reading twice or in another order still passes, and so do writes in another order that leave the same records.
     pub equivalent_paths: bool,
     /// Repeated runs disagreed.
     pub flake: bool,
     /// No run was killed, and the 95th percentile is within its threshold.
     pub limits: bool,
-    /// 95th percentile of a check's time, in milliseconds.
+    /// 95th percentile of a check's processor time, in milliseconds.
     pub p95_ms: f64,
     /// The number of checks.
     pub checks: usize,
+    /// Weaknesses for which a checker is not quarantined.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 impl Qualification {
@@ -104,6 +108,7 @@ impl Qualification {
             limits: true,
             p95_ms: 0.0,
             checks: 0,
+            warnings: Vec::new(),
         }
     }
 
@@ -137,24 +142,30 @@ pub fn on_trial(task: &Task) -> Vec<Checker> {
 }
 
 /// Qualifies a task's checker. Same seed, same domain, same task: same answer, times aside.
+///
+/// # Errors
+/// When the sandbox gives no result. Nothing is known about the checker then.
 pub fn qualify(
     world: &mut World,
     task: &Task,
     seed: u64,
     thresholds: &Thresholds,
-) -> Qualification {
+) -> Result<Qualification, Lost> {
     let plausible = Plausible::of(world.domain());
     qualify_among(world, task, &plausible, seed, thresholds)
 }
 
 /// [`qualify`] with the domain's plausible values read once for many tasks.
+///
+/// # Errors
+/// Those of [`qualify`].
 pub fn qualify_among(
     world: &mut World,
     task: &Task,
     plausible: &Plausible,
     seed: u64,
     thresholds: &Thresholds,
-) -> Qualification {
+) -> Result<Qualification, Lost> {
     let checkers = on_trial(task);
     let mut by = |world: &mut World, gold: &Gold, episode: &Episode, messages: &[Message]| {
         judge(world, task, &checkers, gold, episode, messages)
@@ -163,6 +174,9 @@ pub fn qualify_among(
 }
 
 /// [`qualify`] of any judge.
+///
+/// # Errors
+/// Those of [`qualify`].
 pub fn qualify_by(
     world: &mut World,
     task: &Task,
@@ -170,48 +184,38 @@ pub fn qualify_by(
     seed: u64,
     thresholds: &Thresholds,
     judge: &mut JudgeFn<'_>,
-) -> Qualification {
+) -> Result<Qualification, Lost> {
     let mut found = Qualification::of(task);
-    let prefixes = match prefixes(world, &task.gold) {
+    let prefixes = match prefixes(world, task) {
         Ok(prefixes) => prefixes,
+        Err(GoldError::Lost(lost)) => return Err(lost),
         Err(why) => {
             found.reason = Some(format!("gold does not execute: {why}"));
-            return found;
+            return Ok(found);
         }
     };
     let last = prefixes.last().cloned().unwrap_or_default();
     let gold = Gold::of_episode(world.domain(), last);
-    let mut trial = Trial {
-        task,
-        gold: &gold,
-        prefixes: &prefixes,
-        judge,
-        times: Vec::new(),
-        killed: None,
-    };
+    let mut trial = Trial::new(task, &gold, &prefixes, judge);
     let told = tell(task, &gold.episode, &task.outputs);
-    let first = trial.verdict(world, &gold.episode, &told);
+    let first = trial.verdict(world, &gold.episode, &told)?;
     found.gold = first.pass;
     if found.gold {
-        for _ in 1..thresholds.repeats.max(1) {
-            let again = Gold::of(world, task);
-            let same_state = again
-                .as_ref()
-                .is_ok_and(|g| g.fingerprint == gold.fingerprint);
-            let episode = again.map_or_else(|_| gold.episode.clone(), |g| g.episode);
-            found.flake |= !same_state || trial.verdict(world, &episode, &told) != first;
-        }
-        let empty = trial.verdict(world, &Episode::default(), &[]);
+        found.warnings = money(&gold);
+        trial.repeats(world, thresholds.repeats, &first, &mut found)?;
+        let empty = trial.verdict(world, &Episode::default(), &[])?;
         found.empty = task.refusal || (!empty.pass && empty.killed.is_none());
-        trial.mutants(world, plausible, seed, thresholds, &mut found);
+        trial.traces(world, plausible, &mut found)?;
+        trial.orders(world, &mut found)?;
+        trial.mutants(world, plausible, seed, thresholds, &mut found)?;
     }
-    found.checks = trial.times.len();
-    found.p95_ms = p95(&mut trial.times);
-    let killed = trial.killed.take();
+    let (mut times, killed) = trial.over();
+    found.checks = times.len();
+    found.p95_ms = p95(&mut times);
     found.limits = killed.is_none() && found.p95_ms <= thresholds.p95_ms;
     found.reason = reason(task, &found, &first, killed, thresholds);
     found.qualified = found.reason.is_none();
-    found
+    Ok(found)
 }
 
 /// Returns the reason why a checker cannot be trusted.
@@ -259,185 +263,16 @@ fn reason(
         ));
     }
     if !found.equivalent_paths {
-        reasons
-            .push("it fails reading twice or in another order, which changes nothing".to_owned());
+        reasons.push(
+            "it fails calls that are made twice or in another order, which changes nothing"
+                .to_owned(),
+        );
     }
     if !found.limits {
         reasons.push(format!(
-            "too slow: 95 of 100 checks take up to {:.0} ms, the limit is {:.0} ms",
+            "too slow: 95 of 100 checks take up to {:.0} ms of processor time, the limit is {:.0} ms",
             found.p95_ms, thresholds.p95_ms
         ));
     }
     (!reasons.is_empty()).then(|| reasons.join("; "))
-}
-
-/// One task's checker under test.
-struct Trial<'a, 'j> {
-    task: &'a Task,
-    gold: &'a Gold,
-    /// Gold's episode after each of its calls, see [`prefixes`].
-    prefixes: &'a [Episode],
-    judge: &'a mut JudgeFn<'j>,
-    times: Vec<f64>,
-    killed: Option<String>,
-}
-
-impl Trial<'_, '_> {
-    fn verdict(&mut self, world: &mut World, episode: &Episode, messages: &[Message]) -> Verdict {
-        let start = Instant::now();
-        let verdict = (self.judge)(world, self.gold, episode, messages);
-        self.times.push(start.elapsed().as_secs_f64() * 1e3);
-        if self.killed.is_none() {
-            self.killed.clone_from(&verdict.killed);
-        }
-        verdict
-    }
-
-    fn mutants(
-        &mut self,
-        world: &mut World,
-        plausible: &Plausible,
-        seed: u64,
-        thresholds: &Thresholds,
-        found: &mut Qualification,
-    ) {
-        let domain = world.domain().clone();
-        let prefixes = self.prefixes;
-        let mut acting = (0, 0);
-        for mutant in mutants(self.task, &domain.tools, plausible, seed) {
-            if found.mutants.tried >= thresholds.mutants || self.killed.is_some() {
-                break;
-            }
-            let episode = run(world, prefixes, &self.task.gold, &mutant.calls);
-            // A tool that meets its limit says nothing about the checker.
-            if episode.calls.iter().any(|(_, result)| result.killed) {
-                continue;
-            }
-            let other_state = episode.fingerprint(&domain) != self.gold.fingerprint;
-            let equivalent = !other_state && same_outputs(&self.task.outputs, &mutant.outputs);
-            if equivalent {
-                found.mutants.equivalent += 1;
-                if harmless(&mutant, prefixes, &self.task.gold, &domain) {
-                    let told = tell(self.task, &episode, &mutant.outputs);
-                    found.equivalent_paths &= self.verdict(world, &episode, &told).pass;
-                }
-                continue;
-            }
-            let told = tell(self.task, &episode, &mutant.outputs);
-            let verdict = self.verdict(world, &episode, &told);
-            if verdict.killed.is_some() {
-                break;
-            }
-            if found.mutants.tried < thresholds.repeats {
-                found.flake |= self.verdict(world, &episode, &told) != verdict;
-            }
-            found.mutants.tried += 1;
-            if verdict.pass {
-                found.mutants.survivors.push(mutant.change);
-            } else {
-                found.mutants.killed += 1;
-            }
-            if other_state {
-                acting.0 += 1;
-                acting.1 += usize::from(!verdict.pass);
-            }
-        }
-        if self.task.refusal {
-            found.empty = acting.0 > 0 && acting.0 == acting.1;
-        }
-    }
-}
-
-/// Replays gold once and returns its episode after 0, 1, 2, … calls: the last one is gold itself, and a mutant runs only
-/// from its edit on.
-fn prefixes(world: &mut World, gold: &[ToolCall]) -> Result<Vec<Episode>, GoldError> {
-    let mut all = vec![Episode::default()];
-    for (number, call) in (1..).zip(gold) {
-        let mut next = all.last().cloned().unwrap_or_default();
-        let result = world.call(&mut next, call);
-        if result.error {
-            return Err(GoldError {
-                number,
-                name: call.name.clone(),
-                message: result.content,
-            });
-        }
-        all.push(next);
-    }
-    Ok(all)
-}
-
-fn run(world: &mut World, prefixes: &[Episode], gold: &[ToolCall], calls: &[ToolCall]) -> Episode {
-    let shared = gold
-        .iter()
-        .zip(calls)
-        .take_while(|(a, b)| a.name == b.name && a.arguments == b.arguments)
-        .count();
-    let mut episode = prefixes[shared].clone();
-    for call in &calls[shared..] {
-        world.call(&mut episode, call);
-    }
-    episode
-}
-
-/// Returns true for a mutant that only reads twice, or in another order, which no checker may hold against an agent.
-fn harmless(mutant: &Mutant, prefixes: &[Episode], gold: &[ToolCall], domain: &Domain) -> bool {
-    if !matches!(mutant.edit, Edit::Duplicate | Edit::Swap) {
-        return false;
-    }
-    let reads = |call: &ToolCall| {
-        gold.iter()
-            .position(|g| g.name == call.name && g.arguments == call.arguments)
-            .is_some_and(|i| {
-                prefixes[i].fingerprint(domain) == prefixes[i + 1].fingerprint(domain)
-                    && prefixes[i + 1]
-                        .calls
-                        .last()
-                        .is_some_and(|(_, result)| !result.error)
-            })
-    };
-    match mutant.edit {
-        Edit::Duplicate => {
-            let again = gold
-                .iter()
-                .zip(&mutant.calls)
-                .position(|(a, b)| a.id != b.id);
-            again
-                .or(Some(gold.len()))
-                .and_then(|i| mutant.calls.get(i))
-                .is_some_and(reads)
-        }
-        _ => gold
-            .iter()
-            .zip(&mutant.calls)
-            .filter(|(a, b)| a != b)
-            .all(|(_, b)| reads(b)),
-    }
-}
-
-/// Returns true when the mutant still says all that gold must say.
-fn same_outputs(required: &[String], said: &[String]) -> bool {
-    required
-        .iter()
-        .all(|output| said.iter().any(|text| communicates(text, output)))
-}
-
-/// The dialogue of an episode in its plainest form: what the user wants, the calls with their results, the outputs.
-fn tell(task: &Task, episode: &Episode, outputs: &[String]) -> Vec<Message> {
-    let mut messages = vec![Message::user(&task.user.instruction)];
-    for (call, result) in &episode.calls {
-        messages.push(Message::calls(vec![call.clone()]));
-        messages.push(Message::tool_result(&call.id, &result.content));
-    }
-    messages.push(Message::assistant(&format!(
-        "Done. {}",
-        outputs.join(" ; ")
-    )));
-    messages
-}
-
-pub(crate) fn p95(times: &mut [f64]) -> f64 {
-    times.sort_by(f64::total_cmp);
-    let rank = (times.len() * 95).div_ceil(100).max(1) - 1;
-    times.get(rank).copied().unwrap_or(0.0)
 }

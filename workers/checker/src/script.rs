@@ -2,7 +2,7 @@
 use crate::verdict::Part;
 use agoge_dialogue::Message;
 use agoge_sandbox::{CheckInput, Outcome, Overlay};
-use agoge_world::{Episode, World};
+use agoge_world::{Episode, Lost, World};
 use serde_json::{Value, json};
 
 /// The part's name in a verdict; parts that the check names itself are `script.<name>`.
@@ -10,8 +10,16 @@ pub const NAME: &str = "script";
 /// The function that a generated check defines.
 pub const FUNCTION: &str = "check";
 
-/// A script's answer: its parts, or the limit that ended it.
-pub type Answer = Result<Vec<Part>, String>;
+/// The end of a script that gave no answer.
+pub enum Stopped {
+    /// A limit of its own ended it; the reason in words.
+    Killed(String),
+    /// The sandbox gave no result.
+    Lost(Lost),
+}
+
+/// A script's answer: its parts, or its end without one.
+pub type Answer = Result<Vec<Part>, Stopped>;
 
 /// Runs a generated check on an episode.
 pub fn check(world: &mut World, source: &str, episode: &Episode, messages: &[Message]) -> Answer {
@@ -51,7 +59,8 @@ pub fn check(world: &mut World, source: &str, episode: &Episode, messages: &[Mes
             };
             Ok(vec![Part::failed(NAME, evidence)])
         }
-        Outcome::Killed(reason) => Err(format!("the check was stopped: {reason}")),
+        Outcome::Killed(reason) => Err(Stopped::Killed(format!("the check was stopped: {reason}"))),
+        Outcome::Lost(reason) => Err(Stopped::Lost(Lost(reason))),
     }
 }
 

@@ -1,17 +1,19 @@
 //! Qualification of many tasks: the figures of a CheckerSuite and the digest that a run pins.
 use crate::check::checkers_of;
 use crate::plausible::Plausible;
-use crate::qualify::{Qualification, Thresholds, p95, qualify_among};
+use crate::qualify::{Qualification, Thresholds, qualify_among};
+use crate::trial::p95;
 use agoge_digest::Digest;
 use agoge_sandbox::Limits;
-use agoge_world::{Domain, Task, World, WorldError};
+use agoge_world::said::Accidents;
+use agoge_world::{Domain, Lost, Task, World, WorldError};
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-/// Changes whenever what a digest covers, or what qualification demands, changes.
+/// Changes whenever what a digest covers changes.
 const FORMAT: &str = "agoge-suite/1";
 
 /// A task whose checker is not trusted.
@@ -20,6 +22,14 @@ const FORMAT: &str = "agoge-suite/1";
 pub struct Quarantined {
     pub task: String,
     pub reason: String,
+}
+
+/// A weakness of a task or its checker that qualification reports.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Warned {
+    pub task: String,
+    pub warning: String,
 }
 
 /// The outcome of qualifying a suite.
@@ -36,19 +46,25 @@ pub struct Suite {
     pub mutation_score_before: f64,
     /// Share of tasks on which repeated runs disagreed.
     pub flake: f64,
-    /// 95th percentile over the tasks of a check's 95th percentile, in milliseconds.
+    /// 95th percentile over the tasks of a check's 95th percentile, in milliseconds of processor time.
     pub p95_ms: f64,
     /// `sha256:` over the domain's digest and the qualified tasks with their checkers; the order of tasks does not matter.
     pub digest: String,
     /// Ids of the qualified tasks, in the order they came.
     pub qualified_tasks: Vec<String>,
     pub quarantined: Vec<Quarantined>,
+    /// Weaknesses for which a checker is not quarantined.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Warned>,
     /// Non-equivalent mutants tried over all tasks.
     pub mutants: usize,
     /// Checks made, and the wall time of the whole, in seconds.
     pub checks: usize,
     pub seconds: f64,
 }
+
+/// Qualifications with the numbers of their tasks.
+type Found = Result<Vec<(usize, Qualification)>, Lost>;
 
 /// Qualifies tasks on worlds that stay open from one batch to the next.
 #[derive(Debug)]
@@ -85,42 +101,62 @@ impl Qualifier {
 
     /// Qualifies every task, in their order. The outcome does not depend on the number of worlds, times aside.
     /// `progress` hears how many are done.
+    ///
+    /// # Errors
+    /// When the sandbox gives no result for one of them.
     pub fn qualify<T: Borrow<Task> + Sync>(
         &mut self,
         tasks: &[T],
         progress: &(dyn Fn(usize) + Sync),
-    ) -> Vec<Qualification> {
+    ) -> Result<Vec<Qualification>, Lost> {
         let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let (next, done) = (&next, &done);
         let (plausible, seed, thresholds) = (&self.plausible, self.seed, &self.thresholds);
-        let mut found: Vec<(usize, Qualification)> = std::thread::scope(|scope| {
+        let found: Found = std::thread::scope(|scope| {
             let mut workers = Vec::new();
             for world in &mut self.worlds {
-                workers.push(scope.spawn(move || {
+                workers.push(scope.spawn(move || -> Found {
                     let mut own = Vec::new();
                     loop {
                         let i = next.fetch_add(1, Ordering::Relaxed);
                         let Some(task) = tasks.get(i).map(Borrow::<Task>::borrow) else {
-                            return own;
+                            return Ok(own);
                         };
-                        let mut found = qualify_among(world, task, plausible, seed, thresholds);
-                        if !found.limits {
-                            // A machine that was too busy is no fault of the checker's.
-                            found = qualify_among(world, task, plausible, seed, thresholds);
-                        }
+                        let found = twice(world, task, plausible, seed, thresholds)
+                            // The others need not go on.
+                            .inspect_err(|_| next.store(tasks.len(), Ordering::Relaxed))?;
                         own.push((i, found));
                         progress(done.fetch_add(1, Ordering::Relaxed) + 1);
                     }
                 }));
             }
-            let joined = workers.into_iter().flat_map(|w| match w.join() {
-                Ok(own) => own,
-                Err(panic) => std::panic::resume_unwind(panic),
-            });
-            joined.collect()
+            let mut all = Vec::with_capacity(tasks.len());
+            for worker in workers {
+                match worker.join() {
+                    Ok(own) => all.extend(own?),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            Ok(all)
         });
+        let mut found = found?;
         found.sort_by_key(|(i, _)| *i);
-        found.into_iter().map(|(_, q)| q).collect()
+        Ok(found.into_iter().map(|(_, q)| q).collect())
+    }
+}
+
+/// Qualifies a task, once more when a limit was met: a process that died may have died by chance.
+fn twice(
+    world: &mut World,
+    task: &Task,
+    plausible: &Plausible,
+    seed: u64,
+    thresholds: &Thresholds,
+) -> Result<Qualification, Lost> {
+    let found = qualify_among(world, task, plausible, seed, thresholds)?;
+    match found.limits {
+        true => Ok(found),
+        false => qualify_among(world, task, plausible, seed, thresholds),
     }
 }
 
@@ -129,7 +165,7 @@ impl Qualifier {
 /// The outcome does not depend on `threads`, times aside.
 ///
 /// # Errors
-/// When the domain's tools do not start.
+/// When the domain's tools do not start, or the sandbox gives no result.
 pub fn qualify_suite(
     domain: &Arc<Domain>,
     tasks: &[Task],
@@ -142,7 +178,7 @@ pub fn qualify_suite(
     let start = Instant::now();
     let threads = threads.clamp(1, tasks.len().max(1));
     let found =
-        Qualifier::open(domain, seed, thresholds, &limits, threads)?.qualify(tasks, progress);
+        Qualifier::open(domain, seed, thresholds, &limits, threads)?.qualify(tasks, progress)?;
     let mut suite = aggregate(domain, tasks, &found);
     suite.seconds = start.elapsed().as_secs_f64();
     Ok((suite, found))
@@ -171,6 +207,21 @@ pub fn aggregate<T: Borrow<Task>>(domain: &Domain, tasks: &[T], found: &[Qualifi
         .map(|(task, _)| task.borrow())
         .collect();
     let mut times: Vec<f64> = found.iter().map(|q| q.p95_ms).collect();
+    let warnings = found.iter().flat_map(|q| {
+        q.warnings.iter().map(|warning| Warned {
+            task: q.task.clone(),
+            warning: warning.clone(),
+        })
+    });
+    let given: Vec<&Task> = tasks.iter().map(|task| task.borrow()).collect();
+    let accidents = Accidents::of(&given);
+    let accidents = given.iter().filter_map(|task| {
+        let accident = accidents.in_task(task)?;
+        Some(Warned {
+            task: task.id.clone(),
+            warning: accident.to_string(),
+        })
+    });
     Suite {
         checkers: found.len(),
         qualified: good.len(),
@@ -186,6 +237,7 @@ pub fn aggregate<T: Borrow<Task>>(domain: &Domain, tasks: &[T], found: &[Qualifi
                 reason: q.why(),
             })
             .collect(),
+        warnings: warnings.chain(accidents).collect(),
         mutants: found.iter().map(|q| q.mutants.tried).sum(),
         checks: found.iter().map(|q| q.checks).sum(),
         seconds: 0.0,

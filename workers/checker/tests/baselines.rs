@@ -19,7 +19,7 @@ fn passes(
     task: &Task,
     agent: &dyn Fn(&[Message]) -> Message,
 ) -> bool {
-    let mut user = ScriptedUser::new(task);
+    let user = ScriptedUser::new(task);
     let mut messages = vec![Message::user(&user.open())];
     let mut episode = Episode::default();
     for _ in 0..TURNS {
@@ -32,7 +32,7 @@ fn passes(
         if !said.tool_calls.is_empty() {
             continue;
         }
-        let turn = user.reply(&said.content);
+        let turn = user.reply(&messages);
         messages.push(Message::user(&turn.text));
         if turn.done {
             return judge.check(world, task, &episode, &messages).pass;

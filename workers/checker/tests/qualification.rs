@@ -6,7 +6,7 @@ use agoge_checker::{
 };
 use agoge_dialogue::Message;
 use agoge_sandbox::Limits;
-use agoge_world::{Domain, Episode, Mix, Split, Task, World, tasks};
+use agoge_world::{Domain, Episode, Mix, Split, Task, ToolResult, World, tasks};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -70,6 +70,8 @@ fn every_template_task_of_courier_qualifies() {
         .collect();
     println!("fewer than 20 mutants: {few:?}");
     assert_eq!(suite.quarantined, []);
+    let warned: Vec<_> = found.iter().flat_map(|q| &q.warnings).collect();
+    assert!(warned.is_empty(), "{warned:?}");
     assert!(suite.mutation_score >= 0.9);
     assert!(few.is_empty());
     let alone = qualify_suite(
@@ -104,7 +106,7 @@ fn a_check_that_is_always_true_scores_zero_and_is_quarantined() {
         outputs: vec![],
         ..task
     };
-    let found = qualify(&mut world, &task, SEED, &Thresholds::default());
+    let found = qualify(&mut world, &task, SEED, &Thresholds::default()).unwrap();
     assert!(!found.qualified && !found.empty);
     assert_eq!((found.mutants.killed, found.mutation_score()), (0, 0.0));
     assert!(found.mutants.tried >= 20);
@@ -133,7 +135,7 @@ fn a_check_that_holds_reading_twice_against_the_agent_is_quarantined() {
         &task,
         &format!("    return len(calls) == {}", task.gold.len()),
     );
-    let found = qualify(&mut world, &strict, SEED, &Thresholds::default());
+    let found = qualify(&mut world, &strict, SEED, &Thresholds::default()).unwrap();
     assert!(!found.equivalent_paths, "{found:?}");
     assert!(!found.qualified);
 }
@@ -154,14 +156,55 @@ fn a_flaky_judge_is_quarantined() {
     };
     let thresholds = Thresholds::default();
     let found = qualify_by(&mut world, &task, &plausible, SEED, &thresholds, &mut judge);
+    let found = found.unwrap();
     assert!(found.flake && !found.qualified);
     assert!(found.reason.unwrap().contains("disagree"));
 }
 
 #[test]
+fn a_run_that_the_sandbox_loses_is_no_verdict_and_quarantines_nothing() {
+    let mut world = open(&courier());
+    let task = acting(&mut world);
+    let mut episode = Gold::of(&mut world, &task).unwrap().episode;
+    let (_, result) = episode.calls.last_mut().unwrap();
+    *result = ToolResult {
+        content: "the machine is too busy".into(),
+        error: true,
+        killed: true,
+        lost: true,
+        ..ToolResult::default()
+    };
+    let lost = check(&mut world, &task, &episode, &said(&task));
+    assert!(!lost.pass && !lost.is_about_the_agent(), "{lost:?}");
+    let evidence = Evidence {
+        task: &task,
+        verdict: &lost,
+        episode: &episode,
+        user_faults: &[],
+        infra: None,
+        qualification: None,
+    };
+    assert_eq!(attribute(&evidence).unwrap().0, Cause::Infra);
+
+    let (plausible, thresholds) = (Plausible::of(world.domain()), Thresholds::default());
+    for failing in [1, 2, 9] {
+        let mut turn = 0;
+        let mut judge = |world: &mut World, _: &Gold, episode: &Episode, messages: &[Message]| {
+            turn += 1;
+            match turn == failing {
+                true => lost.clone(),
+                false => check(world, &task, episode, messages),
+            }
+        };
+        let found = qualify_by(&mut world, &task, &plausible, SEED, &thresholds, &mut judge);
+        assert!(found.unwrap_err().to_string().contains("too busy"));
+    }
+}
+
+#[test]
 fn a_check_that_meets_a_limit_is_a_verdict_of_its_own_and_quarantined() {
     let limits = Limits {
-        wall: Duration::from_millis(200),
+        cpu: Duration::from_millis(200),
         ..Limits::default()
     };
     let mut world = World::open(courier(), limits).unwrap();
@@ -174,7 +217,7 @@ fn a_check_that_meets_a_limit_is_a_verdict_of_its_own_and_quarantined() {
         let gold = Gold::of(&mut world, &task).unwrap();
         let verdict = check(&mut world, &task, &gold.episode, &said(&task));
         assert!(!verdict.pass && verdict.killed.is_some(), "{verdict:?}");
-        let found = qualify(&mut world, &task, SEED, &Thresholds::default());
+        let found = qualify(&mut world, &task, SEED, &Thresholds::default()).unwrap();
         assert!(!found.limits && !found.qualified);
         assert!(found.reason.unwrap().contains("killed"));
         let evidence = Evidence {
@@ -205,7 +248,7 @@ fn a_sound_generated_check_qualifies_and_its_verdict_names_the_failed_part() {
     );
     let mut task = with_script(&task, &body);
     task.checker = task.checker.map(|source| format!("import json\n{source}"));
-    let found = qualify(&mut world, &task, SEED, &Thresholds::default());
+    let found = qualify(&mut world, &task, SEED, &Thresholds::default()).unwrap();
     assert!(found.qualified, "{found:?}");
     let nothing = check(&mut world, &task, &Episode::default(), &[]);
     assert!(

@@ -1,4 +1,5 @@
-//! Why a command ended, and its exit code: 1 something failed, 2 the input (or the machine) must be changed, 130 interrupted.
+//! Why a command ended, and its exit code: 1 something failed, 2 the input (or the machine) must be changed, 3 the
+//! surroundings failed, such as an endpoint, 130 interrupted.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,6 +13,9 @@ pub enum Failure {
     /// Something must be changed before it can go on: a manifest, a file, an address, room on a disk. Exit code 2.
     #[error("{0}")]
     Input(String),
+    /// The surroundings failed; what is finished is kept, and the same command goes on later. Exit code 3, as a worker's.
+    #[error("{0}")]
+    Infra(String),
     /// Asked to stop. Exit code 130.
     #[error(
         "interrupted; nothing that is finished is lost, and the same command goes on from here"
@@ -26,6 +30,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::Failed(_) => 1,
             Self::Input(_) => 2,
+            Self::Infra(_) => 3,
             Self::Interrupted => 130,
         })
     }

@@ -1,5 +1,8 @@
 //! The parts of the `agoge` binary: the local driver, checks, reports and the plugin for kubectl.
 
+#[macro_use]
+pub mod stdout;
+
 pub mod command;
 pub mod driver;
 pub mod failure;

@@ -7,6 +7,7 @@ use agoge_cli::command::operator;
 use agoge_cli::command::{chat, check, domain, eval, export, gc, model, probe, report, status, up};
 #[cfg(feature = "cluster")]
 use agoge_cli::kubectl;
+use agoge_cli::stdout;
 use clap::{Parser, Subcommand};
 
 /// Grows tool-use training data that proves itself, and trains agents on it.
@@ -43,6 +44,10 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    stdout::run(run)
+}
+
+fn run() -> ExitCode {
     #[cfg(feature = "cluster")]
     if called_as("kubectl-agoge") {
         return kubectl::main();

@@ -1,5 +1,6 @@
-//! Asks every endpoint that manifests name for one token, so that one that is down, stalls or is no chat API is told before
-//! an hour of work, with the field that names it.
+//! Asks every endpoint that manifests name for a few tokens, so that one that is down, stalls or is no chat API is told
+//! before an hour of work, with the field that names it. The probe asks as the run will: with the same fields, and with
+//! what the model's binding adds to them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,17 +8,24 @@ use std::time::Duration;
 
 use agoge_contract::Endpoint;
 use agoge_crds::Problem;
-use agoge_dialogue::Message;
-use agoge_llm::{Client, LlmError, Meter, Request};
+use agoge_crds::shared::EndpointBinding;
+use agoge_dialogue::{Message, ToolSpec};
+use agoge_llm::{Client, Fault, Kind, LlmError, Meter, Request};
+use agoge_synthesis::binding;
 
 use crate::manifest::{Source, problem};
 use crate::resolve::named;
 
-/// Endpoints that do not answer within `patience` as a chat API does; each URL and model is asked once.
+/// The longest outage that a probe waits out.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Generated tokens of its answer.
+const TOKENS: u32 = 16;
+
+/// Endpoints that do not answer within `timeout` as a chat API does; each URL and model is asked once.
 #[must_use]
 pub fn endpoints(
     asked: &[(&Source, &BTreeMap<String, Endpoint>)],
-    patience: Duration,
+    timeout: Duration,
 ) -> Vec<Problem> {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -25,16 +33,17 @@ pub fn endpoints(
     else {
         return vec![];
     };
-    let mut answers: BTreeMap<(String, Option<String>), Result<(), String>> = BTreeMap::new();
+    let mut answers: BTreeMap<_, Result<(), String>> = BTreeMap::new();
     let mut problems = vec![];
     for (source, resolved) in asked {
         for (field, binding) in named(&source.manifest) {
             let Some(endpoint) = resolved.get(&binding.endpoint) else {
                 continue;
             };
-            let key = (endpoint.url.clone(), binding.model.clone());
+            let (model, path) = (binding.model.clone(), binding.path.clone());
+            let key = (endpoint.url.clone(), model, path);
             let answer = answers.entry(key).or_insert_with(|| {
-                let one = ask(endpoint, binding.model.clone(), patience);
+                let one = ask(endpoint, &binding, timeout);
                 runtime.block_on(one).map_err(|error| error.to_string())
             });
             if let Err(why) = answer {
@@ -52,43 +61,64 @@ pub fn endpoints(
 
 async fn ask(
     endpoint: &Endpoint,
-    model: Option<String>,
-    patience: Duration,
+    binding: &EndpointBinding,
+    timeout: Duration,
 ) -> Result<(), LlmError> {
-    answers(&client(endpoint, model, patience, 1)?).await
+    let temperature = binding.temperature.unwrap_or(0.0);
+    answers(&client(endpoint, binding, timeout)?, temperature, &[]).await
 }
 
-/// A client of a resolved endpoint that gives up after a second try.
+/// A client of a resolved endpoint that waits out no outage to speak of.
 ///
 /// # Errors
 /// A URL that is none.
 pub fn client(
     endpoint: &Endpoint,
-    model: Option<String>,
+    binding: &EndpointBinding,
     timeout: Duration,
-    concurrency: u32,
 ) -> Result<Client, LlmError> {
-    let mut to = agoge_llm::Endpoint::new(&endpoint.url);
+    let mut to = binding::endpoint(&endpoint.url, binding, PATIENCE);
+    to.patience = PATIENCE;
     to.key = endpoint
         .key_variable
         .as_ref()
         .and_then(|variable| std::env::var(variable).ok());
-    to.model = model;
     to.timeout = timeout;
-    to.tries = 2;
-    to.concurrency = concurrency as usize;
     Client::new(to, Arc::new(Meter::default()))
 }
 
-/// Checks that an endpoint answers as a chat API does, by a request for one token.
+/// Checks that an endpoint answers as a chat API does, by a request for a few tokens that has every field of a run's
+/// requests, and these tools.
 ///
 /// # Errors
 /// When it does not; the message says what it does instead.
-pub async fn answers(client: &Client) -> Result<(), LlmError> {
-    client
-        .ask("probe", &Request::new(vec![Message::user("Say yes.")], 1))
-        .await
-        .map(drop)
+pub async fn answers(
+    client: &Client,
+    temperature: f64,
+    tools: &[ToolSpec],
+) -> Result<(), LlmError> {
+    let request = Request {
+        tools: tools.to_vec(),
+        temperature,
+        seed: Some(0),
+        stop: vec!["Result of".to_owned()],
+        ..Request::new(vec![Message::user("Say yes.")], TOKENS)
+    };
+    match client.with_patience(PATIENCE).ask("probe", &request).await {
+        Err(error) if !is_busy(&error) => Err(error),
+        // A busy endpoint is there, and a run waits for it.
+        _ => Ok(()),
+    }
+}
+
+fn is_busy(error: &LlmError) -> bool {
+    matches!(
+        error.kind,
+        Kind::Lasting {
+            fault: Fault::Busy { .. },
+            ..
+        }
+    )
 }
 
 /// The HTTP status with which a URL answers.

@@ -88,7 +88,7 @@ impl Names {
                     found.insert(
                         name.clone(),
                         Endpoint {
-                            url: base(url),
+                            url: url.trim().to_owned(),
                             key_variable: key_variable(&name),
                         },
                     );
@@ -109,12 +109,6 @@ impl Names {
             Err(problems)
         }
     }
-}
-
-/// A base URL as workers want it: without a slash or `/v1` at its end.
-fn base(url: &str) -> String {
-    let url = url.trim_end_matches('/');
-    url.strip_suffix("/v1").unwrap_or(url).to_owned()
 }
 
 /// The variable that holds the key of an endpoint: `NAME_API_KEY`, or `AGOGE_API_KEY` for all, if set.

@@ -14,6 +14,7 @@ use agoge_store::{Digest, Store, write_atomic};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
+use crate::resolve::named;
 
 const LIVE: &str = "live";
 const REPLAYED: &str = "replayed";
@@ -91,8 +92,10 @@ pub fn figures(manifests: &[&Manifest], out: &Path, seconds: f64, replayed: bool
         }
     }
     times.insert("source".to_owned(), json!(LIVE));
+    let any = manifests.iter().any(|manifest| !named(manifest).is_empty());
     json!({
-        "modelAnswers": asked,
+        // Null where no model behind an endpoint was asked.
+        "modelAnswers": any.then_some(asked),
         "synthesis": { "strategies": synthesis },
         "suite": suite,
         "user": user,
@@ -205,8 +208,15 @@ mod tests {
                 "sea": { "attempted": 12, "valid": 3, "accepted": 2 }, "template": { "accepted": 300 } } }),
         );
         let dir = tempfile::tempdir().unwrap();
+        let suite = manifest(
+            include_str!("../../../examples/courier/checkersuite.yaml"),
+            json!({}),
+        );
+        let alone = figures(&[&suite], dir.path(), 1.0, false);
+        assert!(alone["modelAnswers"].is_null(), "no model was asked");
         let figures = figures(&[&job, &run], dir.path(), 61.26, true);
         let at = |path: &str| figures.pointer(path).cloned().unwrap_or_default();
+        assert_eq!(at("/modelAnswers"), "replayed");
         assert_eq!(at("/policy/grpo/pass^1"), json!(0.9));
         assert_eq!(at("/policy/grpo/n"), json!(200));
         assert_eq!(at("/policy/grpo/source"), "live");

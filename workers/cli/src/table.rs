@@ -1,6 +1,6 @@
 //! Tables for a terminal: the pass^k of every arm, and plain columns.
 
-use agoge_crds::Manifest;
+use agoge_crds::{CheckerSuiteStatus, Manifest};
 
 /// The pass^k table of every run that has one, best arm first.
 #[must_use]
@@ -37,6 +37,41 @@ pub fn of(manifests: &[&Manifest]) -> Vec<String> {
             columns(&std::iter::once(head).chain(rows).collect::<Vec<_>>())
         })
         .collect()
+}
+
+/// The findings of the qualification of every suite that has any.
+#[must_use]
+pub fn suites(manifests: &[&Manifest]) -> Vec<String> {
+    let suites = manifests.iter().filter_map(|manifest| match manifest {
+        Manifest::CheckerSuite(suite) => Some((manifest.name(), suite.status.as_ref()?)),
+        _ => None,
+    });
+    suites
+        .map(|(name, status)| (name, findings(status)))
+        .filter(|(_, found)| !found.is_empty())
+        .map(|(name, found)| format!("{name}:\n{found}"))
+        .collect()
+}
+
+/// The findings of a qualification, one a line: its reasons of quarantine and its warnings, each with the task of one checker.
+#[must_use]
+pub fn findings(status: &CheckerSuiteStatus) -> String {
+    let kinds = [
+        ("quarantined", &status.quarantined),
+        ("warning", &status.warnings),
+    ];
+    let mut text = String::new();
+    for (kind, found) in kinds {
+        for entry in found {
+            let example = entry.example.as_ref();
+            let example = example.map_or_else(String::new, |task| format!(" (such as {task})"));
+            text.push_str(&format!(
+                "{kind} {}{example}: {}\n",
+                entry.count, entry.reason
+            ));
+        }
+    }
+    text
 }
 
 /// Rows as columns that line up.

@@ -1,23 +1,31 @@
-//! Messages, chat formats as delta renderers, and token-exact transcripts with loss masks.
+//! Messages, what models write and how it is read, chat formats as delta renderers, and token-exact transcripts with loss
+//! masks.
 //!
 //! A renderer never renders a conversation again: it gives the ids that *one more* message adds. So the ids a model saw
 //! and sampled are the ids it is trained on.
 
 #![forbid(unsafe_code)]
 
-mod calls;
+mod coerce;
 pub mod export;
+pub mod json;
 mod message;
+mod normalise;
 pub mod random;
 pub mod renderer;
 mod supervise;
 mod transcript;
+mod usable;
 mod vocab;
 
-pub use calls::{CallError, calls_in_text};
+pub use coerce::coerce;
 pub use message::{Message, Role, ToolCall, ToolSpec};
+pub use normalise::{
+    CallError, ModelOutput, ParsedOutput, calls_in_text, normalise, python_defining,
+};
 pub use random::SampleKey;
 pub use renderer::{ParseError, Renderer, renderer};
-pub use supervise::{supervise, user_view};
+pub use supervise::{heard, supervise, user_view};
 pub use transcript::Transcript;
+pub use usable::usable;
 pub use vocab::{ByteVocab, Vocab};

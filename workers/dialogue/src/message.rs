@@ -69,6 +69,10 @@ pub struct Message {
     /// The call that a tool result answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_call_id: Option<String>,
+    /// An assistant's reasoning before it wrote, kept for people who read the dialogue. The user, the checkers, exports and
+    /// the history that a model reads do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<String>,
 }
 
 impl Message {
@@ -78,6 +82,7 @@ impl Message {
             content: content.into(),
             tool_calls: Vec::new(),
             tool_call_id: None,
+            reasoning: None,
         }
     }
 
@@ -118,7 +123,7 @@ impl Message {
         }
     }
 
-    /// The shape of OpenAI's chat API, in which arguments are a JSON string.
+    /// The shape of OpenAI's chat API, in which arguments are a JSON string. It has no reasoning.
     #[must_use]
     pub fn to_openai(&self) -> Value {
         let mut out = json!({"role": self.role, "content": self.content});

@@ -1,6 +1,6 @@
 //! A finished dialogue as a training transcript, with the same ids that sampling it would have given.
 
-use crate::{Message, Renderer, Role, ToolSpec, Transcript, Vocab};
+use crate::{Message, Renderer, Role, ToolSpec, Transcript, Vocab, usable};
 
 /// The transcript in which `speaker`'s turns are trained: exactly the tokens it would have sampled, its stop token
 /// included, after the same prefix that a rollout gives it. `speaker` is `Assistant` or `User`.
@@ -31,12 +31,22 @@ pub fn supervise(
     transcript
 }
 
-/// Returns the messages of a dialogue that the user sees: the texts, without calls and results.
+/// Returns the messages of a dialogue that the user sees: what both say, also beside calls, without calls, results, reasoning
+/// and turns that could not be read.
 #[must_use]
 pub fn user_view(messages: &[Message]) -> Vec<Message> {
-    messages
-        .iter()
-        .filter(|m| m.role == Role::User || (m.role == Role::Assistant && m.tool_calls.is_empty()))
-        .cloned()
-        .collect()
+    usable(messages).iter().filter_map(heard).collect()
+}
+
+/// Returns the part of a message that the user hears; `None` where nothing is said.
+#[must_use]
+pub fn heard(message: &Message) -> Option<Message> {
+    let content = &message.content;
+    match message.role {
+        Role::User => Some(Message::user(content)),
+        Role::Assistant if !content.is_empty() || message.tool_calls.is_empty() => {
+            Some(Message::assistant(content))
+        }
+        _ => None,
+    }
 }

@@ -266,14 +266,25 @@ fn a_tokenizer_without_the_formats_tokens_is_refused_by_name() {
 
 #[test]
 fn the_user_sees_texts_only() {
+    let call = || Message::calls(vec![ToolCall::new("x", Map::new())]);
     let messages = [
         Message::user("a"),
-        Message::calls(vec![ToolCall::new("x", Map::new())]),
+        call(),
+        Message::tool_result("", "r"),
+        Message {
+            content: "one moment".into(),
+            reasoning: Some("which tool?".into()),
+            ..call()
+        },
         Message::tool_result("", "r"),
         Message::assistant("b"),
     ];
     assert_eq!(
         user_view(&messages),
-        [Message::user("a"), Message::assistant("b")]
+        [
+            Message::user("a"),
+            Message::assistant("one moment"),
+            Message::assistant("b")
+        ]
     );
 }

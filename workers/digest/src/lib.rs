@@ -81,6 +81,29 @@ impl Digest {
     }
 }
 
+/// Endings of files that editors and interpreters leave behind.
+const LEFT_BEHIND: [&str; 10] = [
+    "~", ".pyc", ".pyo", ".swp", ".swo", ".swn", ".bak", ".orig", ".rej", ".tmp",
+];
+/// Names of files and folders that operating systems and interpreters leave behind.
+const LEFT_BEHIND_WHOLE: [&str; 5] = [
+    "__pycache__",
+    "Thumbs.db",
+    "desktop.ini",
+    "__MACOSX",
+    "4913",
+];
+
+/// Tells whether a file or folder of this name belongs to the content of the folder it lies in: it travels when that is packed,
+/// and counts in its digest. Hidden ones do not, nor does what editors, interpreters and operating systems leave behind.
+#[must_use]
+pub fn travels(name: &str) -> bool {
+    let hidden = name.starts_with('.') || (name.starts_with('#') && name.ends_with('#'));
+    !hidden
+        && !LEFT_BEHIND_WHOLE.contains(&name)
+        && !LEFT_BEHIND.iter().any(|ending| name.ends_with(ending))
+}
+
 /// Bytes as lower-case hexadecimal text.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
@@ -177,6 +200,36 @@ mod tests {
         assert_eq!(canonical_numbers(&whole), canonical_numbers(&float));
         assert_ne!(canonical_json(&whole), canonical_json(&float));
         assert_eq!(canonical_numbers(&json!(2.5)), "2.5");
+    }
+
+    #[test]
+    fn what_tools_leave_behind_does_not_travel() {
+        for name in [
+            "domain.yaml",
+            "tools.py",
+            "state.json",
+            "notes.txt",
+            "a#b",
+            "tmp",
+            "hold.yaml",
+        ] {
+            assert!(travels(name), "{name}");
+        }
+        for name in [
+            "__pycache__",
+            "tools.pyc",
+            ".DS_Store",
+            "._hold.yaml",
+            ".git",
+            ".hold.yaml.swp",
+            "hold.yaml~",
+            "#hold.yaml#",
+            ".#hold.yaml",
+            "4913",
+            "Thumbs.db",
+        ] {
+            assert!(!travels(name), "{name}");
+        }
     }
 
     #[test]

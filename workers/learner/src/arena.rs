@@ -76,7 +76,7 @@ impl Arena {
         rules: &Rules,
         seed: u64,
     ) -> Result<Self, WorldError> {
-        let table = |_| Ok((world()?, Judge::new()));
+        let table = |_| Ok::<_, WorldError>((world()?, Judge::new()));
         Ok(Self {
             tables: (0..parallelism.pieces())
                 .map(table)

@@ -190,8 +190,7 @@ impl Session for Recorded {
     async fn call(&mut self, _: Party, _: &ToolCall) -> Result<ToolResult, Fault> {
         Ok(ToolResult {
             content: self.0.pop_front().map_or(String::new(), |m| m.content),
-            error: false,
-            killed: false,
+            ..ToolResult::default()
         })
     }
 

@@ -71,18 +71,26 @@ pub enum LearnerError {
         count: usize,
     },
     /// Steps pass without an update.
+    #[error("{0}")]
+    NoUpdate(Box<grpo::Idle>),
+    /// Demonstrations are longer than a rollout may be.
     #[error(
-        "{steps} steps in a row brought no update: in {:.0} % of their groups no rollout passed, in {:.0} % every one did, and {:.0} % of the rollouts met a limit; train the policy on more demonstrations first, raise maxTurns, maxTokensPerTurn or maxTrajectoryTokens if rollouts meet a limit, or raise groupSize",
-        100.0 * .all_fail, 100.0 * .all_pass, 100.0 * .truncated
+        "{} of {of} demonstrations fit into a rollout, so what they show cannot be played; raise {raise} under stages.grpo",
+        some(.fitting)
     )]
-    NoUpdate {
-        /// Steps in a row.
-        steps: usize,
-        /// Share of groups in which no rollout passed.
-        all_fail: f64,
-        /// Share of groups in which every rollout passed.
-        all_pass: f64,
-        /// Share of rollouts that a limit ended.
-        truncated: f64,
+    DoNotFit {
+        /// Demonstrations that fit.
+        fitting: usize,
+        /// Demonstrations.
+        of: usize,
+        /// The limits with the sizes that the longest demonstration needs.
+        raise: String,
     },
+}
+
+fn some(count: &usize) -> String {
+    match count {
+        0 => "none".to_owned(),
+        count => count.to_string(),
+    }
 }

@@ -200,7 +200,7 @@ impl Table<'_, '_> {
         });
         let reward = verdict
             .as_ref()
-            .filter(|verdict| verdict.killed.is_none())
+            .filter(|verdict| verdict.is_about_the_agent())
             .and_then(|verdict| played.end.reward(verdict.pass));
         let user_faults = match self.user {
             UserSide::Scripted => Vec::new(),

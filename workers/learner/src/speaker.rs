@@ -2,7 +2,7 @@
 //!
 //! A speaker renders each message once, when it hears it, and never its own: those are the tokens that it sampled.
 
-use agoge_dialogue::{Message, Renderer, Role, SampleKey, Transcript, Vocab};
+use agoge_dialogue::{Message, Renderer, Role, SampleKey, Transcript, Vocab, heard};
 use agoge_world::{Domain, Fault, Sampler, Speaker, Task, TokensIn, TokensOut, Turn, View};
 use async_trait::async_trait;
 
@@ -51,12 +51,11 @@ impl<'a> Voice<'a> {
     }
 
     /// The ids that a turn begins with: all that came since the last one, and the prefix that makes the model speak.
-    fn append(&mut self, view: View<'_>, hears: impl Fn(&&Message) -> bool) -> Vec<u32> {
+    fn append(&mut self, view: View<'_>, hears: impl Fn(&Message) -> Option<Message>) -> Vec<u32> {
         let Format { vocab, renderer } = self.format;
         let news: Vec<Message> = view.messages[self.heard.min(view.messages.len())..]
             .iter()
-            .filter(hears)
-            .cloned()
+            .filter_map(hears)
             .collect();
         self.heard = view.messages.len();
         let mut append = std::mem::take(&mut self.unseen);
@@ -139,7 +138,7 @@ impl<'a> Policy<'a> {
 #[async_trait(?Send)]
 impl Speaker for Policy<'_> {
     async fn turn(&mut self, view: View<'_>) -> Result<Turn, Fault> {
-        let append = self.voice.append(view, |_| true);
+        let append = self.voice.append(view, |message| Some(message.clone()));
         self.transcript.push_context(&append);
         let turn = view.rules.max_agent_tokens as usize;
         let room = view.rules.max_trajectory_tokens.map_or(turn, |most| {
@@ -183,8 +182,10 @@ impl<'a> UserModel<'a> {
 #[async_trait(?Send)]
 impl Speaker for UserModel<'_> {
     async fn turn(&mut self, view: View<'_>) -> Result<Turn, Fault> {
-        let spoken =
-            |message: &&Message| message.role == Role::Assistant && message.tool_calls.is_empty();
+        let spoken = |message: &Message| match message.role {
+            Role::Assistant => heard(message),
+            _ => None,
+        };
         let append = self.0.append(view, spoken);
         let most = view.rules.max_user_tokens as usize;
         let sampled = self.0.sample(view, append, most).await?;

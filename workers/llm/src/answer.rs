@@ -1,8 +1,10 @@
 //! A model's answer: its text, its calls, the reason why it ended, its tokens.
 
-use agoge_dialogue::{CallError, Message, ToolCall, calls_in_text};
+use agoge_dialogue::{ModelOutput, ParsedOutput, ToolSpec, normalise};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
+
+use crate::fields::{self, Fields};
 
 /// The reason why generation ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,7 +17,13 @@ pub enum Finish {
     Length,
     /// It called tools.
     ToolCalls,
-    /// Anything else, such as a content filter.
+    /// Reasoning used up `max_tokens`: nothing was said and nothing called.
+    Reasoning,
+    /// The provider's content filter stopped it, or took no prompt.
+    Filtered,
+    /// The provider refused to answer.
+    Refused,
+    /// Anything else.
     Other,
 }
 
@@ -64,9 +72,12 @@ pub struct Answer {
     /// Its text; may be empty beside native calls.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub text: String,
-    /// Calls in the API's own form, as they came; read them with [`Answer::calls`].
+    /// Calls in the API's own form, as they came; read them with [`Answer::parse`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tool_calls: Vec<Value>,
+    /// Reasoning that the endpoint sends apart from the text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<String>,
     /// The reason why it ended.
     pub finish: Finish,
     /// Tokens.
@@ -77,40 +88,23 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Its calls: native ones, else those written in the text as fenced or bare JSON or between `<tool_call>` tags.
-    ///
-    /// # Errors
-    /// When something is written as a call and cannot be read as one. Nothing is guessed.
-    pub fn calls(&self) -> Result<Vec<ToolCall>, CallError> {
-        if !self.tool_calls.is_empty() {
-            return self.tool_calls.iter().map(native).collect();
-        }
-        if !self.text.contains("<tool_call>") {
-            return calls_in_text(&self.text);
-        }
-        let mut calls = Vec::new();
-        for part in self.text.split("<tool_call>").skip(1) {
-            let body = part.split("</tool_call>").next().unwrap_or(part).trim();
-            let found = calls_in_text(body)?;
-            if found.is_empty() {
-                return Err(CallError::Json("nothing readable between the tags".into()));
-            }
-            calls.extend(found);
-        }
-        Ok(calls)
+    /// Reads reasoning, words and calls apart. `tools` are those that the model was offered, natively or in its prompt.
+    #[must_use]
+    pub fn parse(&self, tools: &[ToolSpec]) -> ParsedOutput {
+        let output = ModelOutput {
+            text: &self.text,
+            calls: &self.tool_calls,
+            reasoning: self.reasoning.as_deref(),
+            cut: matches!(self.finish, Finish::Length | Finish::Reasoning),
+            ended_with_calls: self.finish == Finish::ToolCalls,
+        };
+        normalise(&output, tools)
     }
 
-    /// The answer as a message of the dialogue: calls if it has any, else its text.
-    ///
-    /// # Errors
-    /// As [`Answer::calls`].
-    pub fn message(&self) -> Result<Message, CallError> {
-        let calls = self.calls()?;
-        Ok(if calls.is_empty() {
-            Message::assistant(&self.text)
-        } else {
-            Message::calls(calls)
-        })
+    /// Returns the text as the model wrote it, without the reasoning in it.
+    #[must_use]
+    pub fn written(&self) -> String {
+        self.parse(&[]).written
     }
 
     /// A plain text that cost so much.
@@ -127,13 +121,18 @@ impl Answer {
     pub fn to_response(&self, model: &str) -> Value {
         let finish = match self.finish {
             Finish::Stop => "stop",
-            Finish::Length => "length",
+            Finish::Length | Finish::Reasoning => "length",
             Finish::ToolCalls => "tool_calls",
-            Finish::Other => "content_filter",
+            Finish::Filtered => "content_filter",
+            Finish::Refused => "refusal",
+            Finish::Other => "other",
         };
         let mut message = json!({"role": "assistant", "content": self.text});
         if !self.tool_calls.is_empty() {
             message["tool_calls"] = json!(self.tool_calls);
+        }
+        if let Some(reasoning) = &self.reasoning {
+            message["reasoning_content"] = json!(reasoning);
         }
         let mut response = json!({"id": "recorded", "object": "chat.completion", "model": model,
             "choices": [{"index": 0, "message": message, "finish_reason": finish}]});
@@ -157,26 +156,23 @@ impl Answer {
             .get("message")
             .and_then(Value::as_object)
             .ok_or("there is no `choices[0].message`")?;
-        let text = match message.get("content") {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(_) => return Err("`choices[0].message.content` is not text".into()),
-        };
-        let tool_calls = match message.get("tool_calls") {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(calls)) => calls.clone(),
-            Some(_) => return Err("`choices[0].message.tool_calls` is not a list".into()),
-        };
+        let Fields {
+            text,
+            reasoning,
+            tool_calls,
+        } = fields::read(message)?;
         let finish = match choice.get("finish_reason").and_then(Value::as_str) {
             Some("stop") | None => Finish::Stop,
             Some("length") => Finish::Length,
             Some("tool_calls" | "function_call") => Finish::ToolCalls,
+            Some("content_filter") => Finish::Filtered,
+            Some("refusal") => Finish::Refused,
             Some(_) => Finish::Other,
         };
         let count = |name: &str| {
-            response
-                .pointer(&format!("/usage/{name}"))
-                .and_then(Value::as_u64)
+            let count = response.pointer(&format!("/usage/{name}"))?;
+            // Some servers write whole numbers as floats.
+            count.as_u64().or_else(|| count.as_f64().map(|n| n as u64))
         };
         let usage = match (count("prompt_tokens"), count("completion_tokens")) {
             (Some(prompt), Some(completion)) => Usage {
@@ -189,34 +185,12 @@ impl Answer {
         Ok(Self {
             text,
             tool_calls,
+            reasoning,
             finish,
             usage,
             source: Source::Live,
         })
     }
-}
-
-fn native(value: &Value) -> Result<ToolCall, CallError> {
-    let function = value.get("function").unwrap_or(value);
-    let name = function
-        .get("name")
-        .and_then(Value::as_str)
-        .ok_or(CallError::NoName)?;
-    let arguments = match function.get("arguments") {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(map)) => map.clone(),
-        Some(Value::String(text)) if text.trim().is_empty() => Map::new(),
-        Some(Value::String(text)) => {
-            serde_json::from_str(text).map_err(|_| CallError::Arguments(name.to_owned()))?
-        }
-        Some(_) => return Err(CallError::Arguments(name.to_owned())),
-    };
-    let id = value.get("id").and_then(Value::as_str).unwrap_or_default();
-    Ok(ToolCall {
-        id: id.to_owned(),
-        name: name.to_owned(),
-        arguments,
-    })
 }
 
 #[cfg(test)]
@@ -234,6 +208,7 @@ mod tests {
             let answer = Answer {
                 text: "a \"text\"".into(),
                 tool_calls: vec![json!({"function": {"name": "find"}})],
+                reasoning: Some("which parcel?".into()),
                 finish,
                 usage: Usage {
                     prompt: 7,
@@ -248,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_are_read_natively_fenced_and_between_tags() {
+    fn calls_are_read_natively_and_in_the_text_and_reasoning_is_neither() {
         let native = Answer {
             tool_calls: vec![
                 json!({"id": "a", "type": "function", "function": {"name": "find", "arguments": "{\"parcel\": \"1\"}"}}),
@@ -257,6 +232,7 @@ mod tests {
         };
         let text = |text: &str| Answer {
             text: text.into(),
+            reasoning: Some("First find it.".into()),
             ..Answer::default()
         };
         let call = r#"{"name": "find", "arguments": {"parcel": "1"}}"#;
@@ -266,11 +242,23 @@ mod tests {
             text(&format!("<tool_call>\n{call}\n</tool_call>")),
             text(call),
         ] {
-            let calls = answer.calls().unwrap();
+            let calls = answer.parse(&[]).calls.unwrap();
             assert_eq!((calls.len(), calls[0].name.as_str()), (1, "find"));
             assert_eq!(calls[0].arguments["parcel"], "1");
         }
-        assert!(text("<tool_call>{oops</tool_call>").calls().is_err());
-        assert!(text("Which parcel is it?").calls().unwrap().is_empty());
+        assert!(
+            text("<tool_call>{oops</tool_call>")
+                .parse(&[])
+                .calls
+                .is_err()
+        );
+        let question = text("<think>{x}</think>\nWhich parcel is it?");
+        assert_eq!(question.written(), "Which parcel is it?");
+        let read = question.parse(&[]);
+        assert_eq!(
+            (read.said.as_str(), read.calls),
+            ("Which parcel is it?", Ok(vec![]))
+        );
+        assert_eq!(read.reasoning.as_deref(), Some("First find it.\n\n{x}"));
     }
 }

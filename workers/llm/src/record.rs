@@ -18,6 +18,14 @@ use crate::answer::{Answer, Source};
 /// The errors of recordings.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
+    /// No space, or the quota is used up.
+    #[error(
+        "disk full while writing the recordings {path}: what was there before is kept; free some space and run the same command again"
+    )]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file or the folder.
     #[error("cannot {doing} the recordings {path}: {source}")]
     Io {
@@ -77,15 +85,28 @@ impl RecordError {
     /// Returns the error that such a code stands for.
     pub(crate) fn of_code(code: &str, item: &str, ordinal: u32, url: &str) -> Option<Self> {
         let (item, path) = (item.to_owned(), PathBuf::from(url));
-        match code {
-            ENDED => Some(Self::Ended { item, path }),
-            MISSING => Some(Self::Missing {
-                item,
-                digest: String::from("as it was asked"),
-                ordinal,
+        if code.eq_ignore_ascii_case(ENDED) {
+            return Some(Self::Ended { item, path });
+        }
+        code.eq_ignore_ascii_case(MISSING).then(|| Self::Missing {
+            item,
+            digest: String::from("as it was asked"),
+            ordinal,
+            path,
+        })
+    }
+
+    /// A write that failed.
+    fn write(path: &Path, source: std::io::Error) -> Self {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        let path = path.to_owned();
+        match source.kind() {
+            StorageFull | QuotaExceeded | FileTooLarge => Self::DiskFull { path },
+            _ => Self::Io {
+                doing: "write",
                 path,
-            }),
-            _ => None,
+                source,
+            },
         }
     }
 }
@@ -121,6 +142,8 @@ struct Inner {
     order: HashMap<String, Vec<Key>>,
     items: HashSet<String>,
     asked: HashMap<(String, String), u32>,
+    /// Answers of items that began again: they were charged before.
+    charged: HashSet<Key>,
     files: BTreeMap<PathBuf, File>,
 }
 
@@ -212,6 +235,47 @@ impl Recordings {
         let ordinal = *asked;
         *asked += 1;
         ordinal
+    }
+
+    /// Takes back the ordinal of a request that got no answer, so that ordinals count answers.
+    pub(crate) fn unanswered(&self, digest: &str, item: &str, ordinal: u32) {
+        let mut inner = self.inner.lock();
+        let asked = inner.asked.get_mut(&(digest.to_owned(), item.to_owned()));
+        if let Some(asked) = asked
+            && *asked == ordinal + 1
+        {
+            *asked = ordinal;
+        }
+    }
+
+    /// Lets all items whose names begin like this begin again: their requests are answered as they were before.
+    pub(crate) fn rewind(&self, item: &str) -> Result<(), RecordError> {
+        let kept = match self.recording {
+            true => Self::load(&self.folder, true)?.inner.into_inner().answers,
+            false => HashMap::new(),
+        };
+        let mut inner = self.inner.lock();
+        for (key, answer) in kept {
+            if key.1.starts_with(item) {
+                inner.items.insert(key.1.clone());
+                inner.answers.insert(key, answer);
+            }
+        }
+        let Inner { asked, charged, .. } = &mut *inner;
+        for ((digest, name), answers) in asked.iter_mut() {
+            if name.starts_with(item) {
+                let ordinals = 0..std::mem::take(answers);
+                charged.extend(ordinals.map(|ordinal| (digest.clone(), name.clone(), ordinal)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns true when an answer was charged before its item began again.
+    pub(crate) fn is_charged(&self, digest: &str, item: &str, ordinal: u32) -> bool {
+        let inner = self.inner.lock();
+        let key = || (digest.to_owned(), item.to_owned(), ordinal);
+        !inner.charged.is_empty() && inner.charged.contains(&key())
     }
 
     /// The recorded answer for a client of another process. One that names no item gets the answers to its request in the
@@ -314,10 +378,15 @@ impl Recordings {
             }
             inner.files.insert(path.clone(), file);
         }
-        match inner.files.get_mut(&path) {
-            Some(file) => file.write_all(text.as_bytes()).map_err(io("write")),
-            None => Ok(()),
-        }
+        let Some(file) = inner.files.get_mut(&path) else {
+            return Ok(());
+        };
+        let before = file.metadata().map_err(io("read"))?.len();
+        file.write_all(text.as_bytes()).map_err(|source| {
+            // Half a line before others could not be read again.
+            let _ = file.set_len(before);
+            RecordError::write(&path, source)
+        })
     }
 }
 
@@ -359,6 +428,37 @@ mod tests {
             text: text.into(),
             ..Answer::default()
         }
+    }
+
+    #[test]
+    fn an_item_that_begins_again_is_answered_as_before_and_others_go_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let tape = Recordings::record(dir.path()).unwrap();
+        for item in ["a/agent", "b/agent"] {
+            let ordinal = tape.next("sha256:x", item);
+            assert!(tape.find("sha256:x", item, ordinal).is_err());
+            tape.keep("m", "sha256:x", item, ordinal, &said(item))
+                .unwrap();
+        }
+        tape.rewind("a/").unwrap();
+        let again = tape.next("sha256:x", "a/agent");
+        assert_eq!(again, 0);
+        assert_eq!(
+            tape.find("sha256:x", "a/agent", again).unwrap().text,
+            "a/agent"
+        );
+        assert!(tape.is_charged("sha256:x", "a/agent", 0));
+        assert_eq!(tape.next("sha256:x", "b/agent"), 1);
+        assert!(!tape.is_charged("sha256:x", "b/agent", 0));
+    }
+
+    #[test]
+    fn a_request_without_an_answer_leaves_its_ordinal_to_the_next_try() {
+        let dir = tempfile::tempdir().unwrap();
+        let tape = Recordings::record(dir.path()).unwrap();
+        let ordinal = tape.next("sha256:x", "a");
+        tape.unanswered("sha256:x", "a", ordinal);
+        assert_eq!(tape.next("sha256:x", "a"), ordinal);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! no value.
 #![allow(clippy::unwrap_used)]
 
-use agoge_llm::{Answer, Finish, Usage, json_in_text};
+use agoge_dialogue::json::json_in_text;
+use agoge_llm::{Answer, Finish, Usage};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -92,8 +93,7 @@ proptest! {
             prop_assert!(again.repairs.is_empty(), "{:?}", again.repairs);
         }
         let answer = Answer { text, finish: Finish::Stop, ..Answer::default() };
-        let _ = answer.calls();
-        let _ = answer.message();
+        let _ = answer.parse(&[]);
     }
 
     #[test]
@@ -128,6 +128,6 @@ proptest! {
             usage: Usage::default(),
             ..Answer::default()
         };
-        let _ = answer.calls();
+        let _ = answer.parse(&[]);
     }
 }

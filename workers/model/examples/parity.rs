@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "compact": rendered("compact", &small, &dialogue(true), &[]),
     });
     std::fs::write(dir.join("dialogues.json"), dialogues.to_string())?;
-    write_export(&dir.join("export"))?;
+    write_exports(dir)?;
     Ok(())
 }
 
@@ -94,23 +94,65 @@ fn as_published(tokenizer: Tokenizer, dir: &Path) -> Result<Tokenizer, Box<dyn s
     Ok(Tokenizer::load(dir)?)
 }
 
-/// A dataset of rows with and without calls, by the functions that `agoge export` uses.
-fn write_export(dir: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(dir.join("data"))?;
-    let (system, tools) = ("You are a helpful assistant", tools());
-    let sft = [false, true]
-        .map(|calls| export::sft_row("a", system, &tools, &dialogue(calls)).to_string());
+/// Exports of dialogues with and without calls, by the functions that `agoge export` uses.
+fn write_exports(dir: &Path) -> std::io::Result<()> {
+    let (system, tools) = ("You are a helpful assistant", unlike_tools());
+    let dialogues = [dialogue(false), dialogue(true), unlike_calls()];
+    let lines = |row: &dyn Fn(&[Message]) -> Option<Value>| {
+        let rows = dialogues.iter().filter_map(|messages| row(messages));
+        rows.map(|row| format!("{row}\n")).collect::<String>()
+    };
+    let sft = lines(&|messages| export::sft_row("a", system, &tools, messages));
+    let tuning = lines(&|messages| export::openai_row(system, &tools, messages));
     let task = json!({"calls": [], "note": null});
-    let rl = export::rl_row("a", system, "where is parcel 48213?", &tools, &task).to_string();
-    std::fs::write(dir.join("data/sft.jsonl"), sft.join("\n") + "\n")?;
-    std::fs::write(dir.join("data/rl.jsonl"), rl + "\n")?;
+    let rl = export::rl_row("a", system, "where is parcel 48213?", &tools, &task);
     let card = export::Card {
         domain: "parity".into(),
-        sft: 2,
+        sft: dialogues.len(),
         rl: 1,
         origin: vec!["a test".into()],
     };
-    std::fs::write(dir.join("README.md"), card.text())
+    let (rows, openai) = (dir.join("export"), dir.join("openai"));
+    std::fs::create_dir_all(rows.join("data"))?;
+    std::fs::create_dir_all(&openai)?;
+    std::fs::write(rows.join("data/sft.jsonl"), sft)?;
+    std::fs::write(rows.join("data/rl.jsonl"), format!("{rl}\n"))?;
+    std::fs::write(rows.join("README.md"), card.text())?;
+    std::fs::write(openai.join("train.jsonl"), tuning)
+}
+
+/// Tools whose arguments share no name, so that a table of them would have gaps.
+fn unlike_tools() -> Vec<ToolSpec> {
+    let hold = json!({"type": "object", "properties": {
+        "slot": {"type": "string", "enum": ["am", "pm"]}, "days": {"type": "integer", "default": 3},
+    }, "required": ["slot"]});
+    let mut all = tools();
+    all.push(ToolSpec {
+        name: "hold".into(),
+        description: "Keeps it".into(),
+        parameters: hold,
+    });
+    all
+}
+
+/// A dialogue with calls of both, one of them without any argument, and the user's last word.
+fn unlike_calls() -> Vec<Message> {
+    let call = |id: &str, name: &str, arguments: Value| {
+        let arguments = arguments.as_object().cloned().unwrap_or_default();
+        Message::calls(vec![ToolCall {
+            id: id.into(),
+            ..ToolCall::new(name, arguments)
+        }])
+    };
+    vec![
+        Message::user("keep it until the afternoon"),
+        call("1", "hold", json!({"slot": "pm", "days": 1})),
+        Message::tool_result("1", "error: which parcel?"),
+        call("2", "track", json!({})),
+        Message::tool_result("2", "depot 7"),
+        Message::assistant("It is kept."),
+        Message::user("thanks. ###"),
+    ]
 }
 
 fn sentences() -> [&'static str; 6] {

@@ -33,7 +33,7 @@ pub enum ModelError {
     /// The tokenizer has ids that the policy has no embedding for.
     #[error(
         "the tokenizer does not fit its policy: {tokens} tokens, but vocab_size in config.json is {vocab_size}; \
-         use the tokenizer.json that was saved with the policy, or start a fresh policy with vocab_size {tokens}"
+         use the tokenizer.json and the config.json that were saved with the policy"
     )]
     DoesNotFit {
         /// Tokens of the tokenizer, specials included.

@@ -280,7 +280,8 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("vocab_size in config.json is 100") && error.contains("fresh policy"),
+            error.contains("vocab_size in config.json is 100")
+                && error.contains("saved with the policy"),
             "{error}"
         );
         let error = Tokenizer::train(["x"], 200, &SPECIALS)

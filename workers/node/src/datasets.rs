@@ -18,7 +18,7 @@ pub fn objects<'a>(
         let digest = Digest::parse(digest).map_err(Failure::input)?;
         let found = dataset::objects(store, &digest)?.ok_or_else(|| {
             Failure::Input(format!(
-                "the store has no dataset {digest}; run the SynthesisJob again"
+                "the store has no dataset {digest}; delete the SynthesisJob (on a laptop its file in objects/) and apply it again"
             ))
         })?;
         objects.extend(found);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use agoge_contract::{Assignment, RecordingMode};
 use agoge_crds::shared::EndpointBinding;
-use agoge_llm::{Client, Endpoint, Meter, Price, Recordings};
+use agoge_llm::{Client, Endpoint, Meter, Recordings};
+use agoge_synthesis::binding;
 
 use crate::failure::Failure;
 
@@ -56,8 +57,8 @@ impl<'a> Endpoints<'a> {
     ///
     /// # Errors
     /// An endpoint that the driver did not resolve, or an address that is none.
-    pub fn client(&self, binding: &EndpointBinding) -> Result<Client, Failure> {
-        let name = &binding.endpoint;
+    pub fn client(&self, bound: &EndpointBinding) -> Result<Client, Failure> {
+        let name = &bound.endpoint;
         let resolved = self.assignment.endpoints.get(name);
         let replays = self.recordings.as_ref().is_some_and(|r| r.replays());
         let url = match resolved {
@@ -70,19 +71,10 @@ impl<'a> Endpoints<'a> {
                 return Err(Failure::Input(message));
             }
         };
-        let mut endpoint = Endpoint::new(url);
+        let patience = Endpoint::patience_here().map_err(Failure::Input)?;
+        let mut endpoint = binding::endpoint(url, bound, patience);
         let variable = resolved.and_then(|resolved| resolved.key_variable.as_ref());
         endpoint.key = variable.and_then(|variable| std::env::var(variable).ok());
-        endpoint.model.clone_from(&binding.model);
-        if let Some(concurrency) = binding.concurrency {
-            endpoint.concurrency = concurrency as usize;
-        }
-        if let Some(price) = &binding.price {
-            endpoint.price = Price {
-                input: price.input,
-                output: price.output,
-            };
-        }
         let client = Client::new(endpoint, self.meter.clone()).map_err(Failure::input)?;
         Ok(match &self.recordings {
             Some(recordings) => client.with_recordings(recordings.clone()),

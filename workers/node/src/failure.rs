@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use agoge_contract::{ContractError, Reason, Termination};
-use agoge_llm::{Kind, LlmError};
+use agoge_llm::{Because, Fault, Kind, LlmError, RecordError};
 use agoge_store::StoreError;
 
 /// A failure with its class.
@@ -83,8 +83,15 @@ impl From<agoge_learner::LearnerError> for Failure {
             agoge_learner::LearnerError::Diverged { .. } => {
                 Self::Known(Reason::TrainingDiverged, error.to_string())
             }
-            agoge_learner::LearnerError::NoUpdate { .. } => {
-                Self::Known(Reason::NoLearningSignal, error.to_string())
+            agoge_learner::LearnerError::NoUpdate(ref idle) => {
+                let reason = match idle.is_cut() {
+                    true => Reason::TrajectoriesCut,
+                    false => Reason::NoLearningSignal,
+                };
+                Self::Known(reason, error.to_string())
+            }
+            agoge_learner::LearnerError::DoNotFit { .. } => {
+                Self::Known(Reason::TrajectoriesCut, error.to_string())
             }
             agoge_learner::LearnerError::Ranks(lost) => lost.into(),
             agoge_learner::LearnerError::Rollouts(why) => Self::Known(Reason::RolloutsDown, why),
@@ -119,13 +126,17 @@ impl From<StoreError> for Failure {
 impl From<&LlmError> for Failure {
     fn from(error: &LlmError) -> Self {
         let reason = match &error.kind {
-            Kind::Down { .. } => Reason::EndpointDown,
-            Kind::Key { .. } => Reason::EndpointUnauthorized,
-            Kind::Stalled(_) | Kind::Cut { .. } | Kind::Busy { .. } => Reason::EndpointBusy,
-            Kind::Html { .. } | Kind::Nonsense { .. } | Kind::Status { .. } => {
-                Reason::EndpointWrong
-            }
+            Kind::Lasting { fault, .. } => match fault {
+                Fault::Down { .. } => Reason::EndpointDown,
+                _ => Reason::EndpointBusy,
+            },
+            Kind::Refused(refusal) => match refusal.because {
+                Because::Key | Because::Credit => Reason::EndpointUnauthorized,
+                _ => Reason::EndpointWrong,
+            },
             Kind::Budget(_) => Reason::BudgetExhausted,
+            Kind::Record(RecordError::DiskFull { .. }) => Reason::DiskFull,
+            Kind::Record(RecordError::Io { .. }) => Reason::Infrastructure,
             Kind::Record(_) => Reason::RecordingMissing,
             Kind::Url(_) => Reason::BadInput,
         };

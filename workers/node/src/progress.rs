@@ -50,9 +50,19 @@ impl Progress {
             stage: stage.into(),
             unit: unit.into(),
             total,
+            warning: self.report.warning.take(),
             ..ProgressReport::default()
         };
         self.write();
+    }
+
+    /// Warns of something that a person should know while the work goes on. The same warning is given once.
+    pub fn warn(&mut self, warning: &str) {
+        if self.report.warning.as_deref() != Some(warning) {
+            tracing::warn!("{warning}");
+            self.report.warning = Some(warning.to_owned());
+            self.write();
+        }
     }
 
     /// Notes a figure; written with the next [`Progress::at`].

@@ -11,15 +11,15 @@ use std::time::Instant;
 
 use agoge_artifacts::provenance::QualificationOrigin;
 use agoge_artifacts::reason::general;
-use agoge_artifacts::{ArtifactError, Instance, Qualifications, QualifiedSuite};
+use agoge_artifacts::{ArtifactError, Instance, Qualifications, QualifiedSuite, splits};
 use agoge_checker::{Qualification, Qualifier, Suite, Thresholds, aggregate, qualification_key};
 use agoge_contract::QualifyWork;
-use agoge_crds::checker_suite::{QualificationSpec, Quarantine, SandboxLimits};
+use agoge_crds::checker_suite::{Finding, QualificationSpec, SandboxLimits};
 use agoge_crds::conditions::shorten;
 use agoge_crds::report::QualifyReport;
 use agoge_sandbox::Limits;
 use agoge_store::{Artifact, Digest, Ledger, Store};
-use agoge_world::{Domain, Task, WorldError};
+use agoge_world::{Domain, Lost, Task, WorldError};
 
 use crate::failure::Failure;
 use crate::job::Job;
@@ -176,11 +176,13 @@ impl Qualifying {
         let mut suite = aggregate(&domain, &tasks, &qualifications);
         suite.seconds = seconds;
         let trusted = instances.into_iter().zip(&qualifications);
+        let mut trusted: Vec<Instance> = trusted
+            .filter(|(_, q)| q.qualified)
+            .map(|(instance, _)| instance)
+            .collect();
+        splits::divide(&mut trusted, &domain);
         let suite = QualifiedSuite {
-            instances: trusted
-                .filter(|(_, q)| q.qualified)
-                .map(|(instance, _)| instance)
-                .collect(),
+            instances: trusted,
             suite,
             qualifications,
         };
@@ -228,7 +230,7 @@ fn qualify_batch(
     }
     let new = batch.iter().zip(known).filter(|(_, known)| known.is_none());
     let new: Vec<&Task> = new.map(|(task, _)| *task).collect();
-    let mut made = qualifier.qualify(&new, &|_| ()).into_iter();
+    let mut made = qualifier.qualify(&new, &|_| ())?.into_iter();
     let next = |known: &Option<Qualification>| known.clone().or_else(|| made.next());
     let found: Vec<Qualification> = known.iter().filter_map(next).collect();
     let lines = keys.iter().map(String::as_str).zip(&found);
@@ -237,11 +239,8 @@ fn qualify_batch(
 }
 
 fn report(suite: &Suite) -> QualifyReport {
-    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
-    for entry in &suite.quarantined {
-        let reason = shorten(&general(&entry.reason), 160);
-        *reasons.entry(reason).or_default() += 1;
-    }
+    let quarantined = suite.quarantined.iter();
+    let warnings = suite.warnings.iter();
     QualifyReport {
         checkers: suite.checkers as u64,
         qualified: suite.qualified as u64,
@@ -249,17 +248,30 @@ fn report(suite: &Suite) -> QualifyReport {
         flake: suite.flake,
         p95_ms: suite.p95_ms,
         digest: Some(suite.digest.clone()),
-        quarantined: reasons
-            .into_iter()
-            .map(|(reason, count)| Quarantine { reason, count })
-            .collect(),
+        quarantined: findings(quarantined.map(|entry| (&*entry.task, &*entry.reason))),
+        warnings: findings(warnings.map(|entry| (&*entry.task, &*entry.warning))),
         endpoints: Vec::new(),
     }
 }
 
+/// Counts tasks by what was found of them.
+fn findings<'a>(of_tasks: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Finding> {
+    let mut all: BTreeMap<String, Finding> = BTreeMap::new();
+    for (task, said) in of_tasks {
+        let reason = shorten(&general(said), 160);
+        let entry = all.entry(reason.clone()).or_insert_with(|| Finding {
+            reason,
+            count: 0,
+            example: Some(shorten(task, 80)),
+        });
+        entry.count += 1;
+    }
+    all.into_values().collect()
+}
+
 fn limits(spec: &SandboxLimits) -> Limits {
     Limits {
-        wall: spec.wall.duration(),
+        cpu: spec.wall.duration(),
         memory_bytes: spec.memory.as_bytes(),
         recursion: spec.recursion,
         output_bytes: spec.output.as_bytes(),
@@ -267,11 +279,51 @@ fn limits(spec: &SandboxLimits) -> Limits {
     }
 }
 
+impl From<Lost> for Failure {
+    fn from(lost: Lost) -> Self {
+        WorldError::from(lost).into()
+    }
+}
+
 impl From<WorldError> for Failure {
     fn from(error: WorldError) -> Self {
-        match error {
-            WorldError::Import { .. } => Self::Input(error.to_string()),
-            WorldError::Start { .. } => Self::Infra(error.to_string()),
+        match error.is_final() {
+            true => Self::Input(error.to_string()),
+            false => Self::Infra(error.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agoge_contract::Reason;
+
+    use super::*;
+
+    #[test]
+    fn like_findings_are_counted_once_with_a_task() {
+        let all = [
+            ("a", "call 1 (ring) changes nothing"),
+            ("b", "call 2 (ring) changes nothing"),
+            ("c", "too slow"),
+        ];
+        let found = findings(all.into_iter());
+        let told: Vec<(&str, u64, Option<&str>)> = found
+            .iter()
+            .map(|one| (one.reason.as_str(), one.count, one.example.as_deref()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("call # (ring) changes nothing", 2, Some("a")),
+                ("too slow", 1, Some("c"))
+            ]
+        );
+    }
+
+    #[test]
+    fn a_run_that_the_sandbox_lost_is_a_fault_of_the_surroundings() {
+        let failure = Failure::from(Lost("the machine is too busy".into()));
+        assert_eq!(failure.reason(), Reason::Infrastructure);
     }
 }

@@ -1,15 +1,15 @@
 //! `agoge-worker replay`: recorded answers behind the OpenAI chat API, for runs without a model.
 //!
-//! An answer is found by the digest of the request, and by item and ordinal from the headers `x-agoge-item` and
-//! `x-agoge-ordinal`, which our own client sends; without them by the digest and the order of arrival. What was never
-//! recorded is 404, with what is missing. Nothing is held between requests but those counts.
+//! An answer is found by the digest of the request, and by item and ordinal from the headers `x-agoge-request`,
+//! `x-agoge-item` and `x-agoge-ordinal`, which our own client sends; without them by the digest of the body and the order
+//! of arrival. What was never recorded is 404, with what is missing. Nothing is held between requests but those counts.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agoge_llm::{ITEM, ORDINAL, Recordings};
+use agoge_llm::{DIGEST, ITEM, ORDINAL, Recordings};
 use agoge_store::Digest;
 use axum::Router;
 use axum::body::Bytes;
@@ -100,8 +100,9 @@ async fn chat(State(tape): State<Tape>, headers: HeaderMap, body: Bytes) -> Resp
     };
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let ordinal = header(ORDINAL).and_then(|text| text.parse().ok());
-    // The digest of a request is over the body as our client writes it.
-    let digest = Digest::of(request.to_string().as_bytes());
+    // The digest of a request is over the common form of its body. Our client names it, because it may write another form.
+    let named = header(DIGEST).and_then(|text| Digest::parse(text).ok());
+    let digest = named.unwrap_or_else(|| Digest::of(request.to_string().as_bytes()));
     tokio::time::sleep(tape.wait).await;
     match tape
         .recordings

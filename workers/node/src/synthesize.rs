@@ -14,7 +14,6 @@ use agoge_synthesis::engine::{
     Job as Synthesis, Progress, RoleClients, Settings, SynthesisError, TOKENS_PER_INSTANCE,
 };
 use agoge_synthesis::registry::{self, Registered};
-use agoge_world::WorldError;
 use serde_json::{Value, json};
 
 use crate::datasets;
@@ -76,12 +75,19 @@ pub fn run(job: &mut Job, work: &SynthesizeWork) -> Result<(), Failure> {
     };
     let mut outcome = make(job, &strategy, work, synthesis)?;
     outcome.publish(&job.store, &work.dataset, &origin)?;
-    if outcome.report.digest.is_some() {
+    if is_done(&outcome.report) {
         let object = job.store.put_json(&outcome.report)?;
         let done = Artifact::new(DONE, &work.dataset, object, inputs);
         job.store.put_artifact(&done)?;
     }
     job.finish(&outcome.report)
+}
+
+/// Returns true when the job need not be run again. One whose time ended before it made anything goes on from its ledger when
+/// it is retried.
+fn is_done(report: &SynthesisReport) -> bool {
+    let cut = report.accepted == 0 && report.ended.as_deref() == Some("BudgetExhausted");
+    report.digest.is_some() && !cut
 }
 
 /// Runs the strategy until it ends or this worker is asked to stop.
@@ -107,6 +113,9 @@ fn make(
         for (name, value) in figures(now) {
             progress.figure(name, value);
         }
+        if let Some(warning) = &now.warning {
+            progress.warn(warning);
+        }
         progress.at(now.done);
     };
     runtime.block_on(async {
@@ -128,6 +137,7 @@ fn figures(now: &Progress) -> Vec<(&'static str, Value)> {
         ("cost", report.cost.into()),
         ("rejected", json!(report.rejected)),
         ("attribution", json!(report.attribution)),
+        ("faults", json!(report.faults)),
     ];
     if !report.lineage.is_empty() {
         let first = report.lineage.len().saturating_sub(LINEAGE);
@@ -217,8 +227,8 @@ impl From<SynthesisError> for Failure {
         match error {
             SynthesisError::Endpoint(error) => Self::from(&error),
             SynthesisError::Store(error) => error.into(),
-            SynthesisError::World(WorldError::Start { .. })
-            | SynthesisError::Ledger(
+            SynthesisError::World(error) => error.into(),
+            SynthesisError::Ledger(
                 LedgerError::Locked { .. } | LedgerError::Write(_) | LedgerError::Read { .. },
             ) => Self::Infra(error.to_string()),
             error => Self::Input(error.to_string()),

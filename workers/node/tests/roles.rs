@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use agoge_artifacts::{DatasetOrigin, QualifiedSuite, Shard, dataset};
 use agoge_contract::{QualifyWork, ScoreWork, SynthesizeWork, Work};
 use agoge_crds::checker_suite::{QualificationSpec, SandboxLimits};
 use agoge_crds::report::SynthesisReport;
 use agoge_crds::shared::Budget;
+use agoge_store::{Digest, Store};
+use agoge_world::Split;
 use serde_json::{Value, json};
 
 /// One driver's folder.
@@ -187,6 +190,33 @@ fn a_worker_killed_at_any_moment_and_started_again_ends_in_the_same_digests() {
         assert!(cut.run(role, &work).status.success());
         assert_eq!(cut.read(role, "result.json")["digest"], *digest);
         assert_eq!(cut.ledger(role), 0);
+    }
+}
+
+#[test]
+fn a_suite_that_models_alone_wrote_has_demonstrations_tasks_and_an_evaluation() {
+    let out = Out::new();
+    let made = out.done("synthesize", &template(60));
+    let store = Store::open(out.0.path().join("store")).unwrap();
+    let digest = Digest::parse(made["digest"].as_str().unwrap()).unwrap();
+    // As `sea` leaves them: accepted, and none of them divided.
+    let mut attempts = dataset::get(&store, &digest).unwrap();
+    for attempt in &mut attempts {
+        attempt.strategy = "sea".into();
+        attempt.split = Split::TrainRl;
+    }
+    let origin = DatasetOrigin::new("d", "sea", "{}".into(), Shard::default());
+    dataset::publish(&store, "written", &origin, &attempts).unwrap();
+    let qualified = out.done("qualify", &qualify_from(json!({"path": "written"}), None));
+    let digest = qualified["digest"].as_str().unwrap();
+    let suite = QualifiedSuite::find(&store, digest).unwrap().unwrap();
+    assert_eq!(suite.instances.len(), 60);
+    let count = |split: Split| {
+        let own = suite.instances.iter().filter(|one| one.split == split);
+        own.count()
+    };
+    for split in [Split::TrainSft, Split::TrainRl, Split::Heldout] {
+        assert!(count(split) >= 5, "{split:?}: {}", count(split));
     }
 }
 

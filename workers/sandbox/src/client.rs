@@ -1,19 +1,23 @@
-//! The client's end: one process, asked one thing at a time, watched by the clock, replaced when it dies.
+//! The client's end: one process, asked one thing at a time, watched, and replaced when it dies.
 
-use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Map, Value};
 
-use crate::protocol::{Reply, Request, read, write};
+use crate::process::{Bound, Process, Silence};
+use crate::protocol::{Reply, Request};
 use crate::{KillReason, Limits, Outcome, Overlay, State};
 
-/// The time after its own limit at which a run is killed from outside; the check inside comes first where it can.
+/// The time after its own bound on the clock at which a run is ended from outside.
 const GRACE: Duration = Duration::from_millis(500);
 const START: Duration = Duration::from_secs(30);
+/// The pauses before the tries of one run.
+const PAUSES: [Duration; 3] = [
+    Duration::ZERO,
+    Duration::from_millis(200),
+    Duration::from_secs(2),
+];
 
 /// The data and tools that a sandbox is started with.
 #[derive(Clone, Debug)]
@@ -55,19 +59,22 @@ pub enum SandboxError {
     NotReady(String),
 }
 
+/// The cost of the runs that answered, since the sandbox was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Processor time.
+    pub cpu: Duration,
+    /// The number of times that tools read the data or the clock.
+    pub reads: u64,
+}
+
 /// One sandbox process. Blocking; `Send`; one a thread.
 #[derive(Debug)]
 pub struct Sandbox {
     program: Program,
     limits: Limits,
     process: Option<Process>,
-}
-
-#[derive(Debug)]
-struct Process {
-    child: Child,
-    input: ChildStdin,
-    output: ChildStdout,
+    spent: Spent,
 }
 
 impl Sandbox {
@@ -80,6 +87,7 @@ impl Sandbox {
             program,
             limits,
             process: None,
+            spent: Spent::default(),
         };
         sandbox.process = Some(sandbox.start()?);
         Ok(sandbox)
@@ -89,6 +97,12 @@ impl Sandbox {
     #[must_use]
     pub fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// Returns the cost of the runs so far.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        self.spent
     }
 
     /// Calls a tool in an episode. The overlay that comes back is the episode after it: unchanged unless it returned.
@@ -123,128 +137,77 @@ impl Sandbox {
         self.ask(&request).0
     }
 
-    /// One run. A process may be killed from outside (a node short of memory, a person): a run touches nothing but what
-    /// it answers, so one whose process died is played once more, and only one that dies again did it itself.
+    /// One run. A process may be ended from outside (by a node short of memory, or by a person), or get no processor time.
+    /// A run touches nothing but what it answers, so it is tried again in a fresh process; only one whose process dies of
+    /// itself twice did it itself.
     fn ask(&mut self, request: &Request) -> (Outcome, Option<Overlay>) {
-        match self.attempt(request) {
-            (Outcome::Killed(KillReason::Crash), _) => self.attempt(request),
-            ended => ended,
+        let (mut crashed, mut why) = (false, String::new());
+        for pause in PAUSES {
+            std::thread::sleep(pause);
+            match self.attempt(request) {
+                Ok((Outcome::Lost(reason), _)) | Err(Silence::Lost(reason)) => why = reason,
+                Ok(ended) => return ended,
+                Err(Silence::Killed(reason)) => return (Outcome::Killed(reason), None),
+                Err(Silence::Crashed) if crashed => {
+                    return (Outcome::Killed(KillReason::Crash), None);
+                }
+                Err(Silence::Crashed) => {
+                    crashed = true;
+                    why = KillReason::Crash.to_string();
+                }
+            }
         }
+        (Outcome::Lost(why), None)
     }
 
-    fn attempt(&mut self, request: &Request) -> (Outcome, Option<Overlay>) {
-        let crashed = (Outcome::Killed(KillReason::Crash), None);
+    fn attempt(&mut self, request: &Request) -> Result<(Outcome, Option<Overlay>), Silence> {
         let mut process = match self.process.take() {
             Some(process) => process,
-            None => match self.start() {
-                Ok(process) => process,
-                Err(_) => return crashed,
-            },
+            None => self
+                .start()
+                .map_err(|error| Silence::Lost(error.to_string()))?,
         };
-        if write(&mut process.input, request).is_err() {
-            return crashed;
-        }
-        match process.reply(self.limits.wall + GRACE) {
-            Ok(Reply::Done { outcome, overlay }) => {
-                self.process = Some(process);
-                (outcome, overlay)
-            }
-            Ok(_) => crashed,
-            Err(Silence::TimedOut) => (Outcome::Killed(KillReason::Time), None),
-            Err(Silence::Died) => (Outcome::Killed(process.post_mortem()), None),
-        }
+        let bound = Bound {
+            clock: self.limits.clock() + GRACE,
+            cpu: Some(self.limits.cpu),
+        };
+        let Reply::Done {
+            outcome,
+            overlay,
+            cpu,
+            reads,
+        } = process.exchange(request, bound)?
+        else {
+            return Err(Silence::Crashed);
+        };
+        self.process = Some(process);
+        self.spent.cpu = self.spent.cpu.saturating_add(cpu);
+        self.spent.reads = self.spent.reads.saturating_add(reads);
+        Ok((outcome, overlay))
     }
 
     fn start(&self) -> Result<Process, SandboxError> {
         let path = locate();
-        let failed = |source| SandboxError::Start {
-            path: path.clone(),
-            source,
-        };
-        let mut child = Command::new(&path)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(failed)?;
-        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(SandboxError::NotReady("it has no pipes".into()));
-        };
-        let mut process = Process {
-            child,
-            input,
-            output,
-        };
+        let mut process =
+            Process::spawn(&path).map_err(|source| SandboxError::Start { path, source })?;
         let init = Request::Init {
             state: self.program.state.to_json(),
             tools: self.program.tools.clone(),
             limits: self.limits.clone(),
         };
-        write(&mut process.input, &init).map_err(failed)?;
-        match process.reply(START) {
-            Ok(Reply::Ready) => Ok(process),
-            Ok(Reply::Refused(reason)) => Err(SandboxError::NotReady(reason)),
-            Ok(_) => Err(SandboxError::NotReady("it answered out of turn".into())),
-            Err(Silence::TimedOut) => {
-                Err(SandboxError::NotReady("it gave no answer in 30 s".into()))
-            }
-            Err(Silence::Died) => Err(SandboxError::NotReady("it died while starting".into())),
-        }
-    }
-}
-
-enum Silence {
-    TimedOut,
-    Died,
-}
-
-/// A process's output that is read until a deadline.
-struct Until<'a> {
-    output: &'a mut ChildStdout,
-    deadline: Instant,
-}
-
-impl Read for Until<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec::try_from(left).map_err(|_| io::ErrorKind::TimedOut)?;
-        let mut waiting = [PollFd::new(&*self.output, PollFlags::IN)];
-        match poll(&mut waiting, Some(&timeout))? {
-            0 => Err(io::ErrorKind::TimedOut.into()),
-            _ => self.output.read(buffer),
-        }
-    }
-}
-
-impl Process {
-    fn reply(&mut self, within: Duration) -> Result<Reply, Silence> {
-        let mut output = Until {
-            output: &mut self.output,
-            deadline: Instant::now() + within,
+        let bound = Bound {
+            clock: START,
+            cpu: None,
         };
-        match read(&mut output) {
-            Ok(Some(reply)) => Ok(reply),
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(Silence::TimedOut),
-            Ok(None) | Err(_) => Err(Silence::Died),
-        }
-    }
-
-    /// Returns the reason why the process died: the allocator's own exit is memory, everything else a crash.
-    fn post_mortem(&mut self) -> KillReason {
-        let _ = self.input.flush();
-        match self.child.wait() {
-            Ok(status) if status.code() == Some(monty_types::OOM_EXIT_CODE) => KillReason::Memory,
-            _ => KillReason::Crash,
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        Err(SandboxError::NotReady(
+            match process.exchange(&init, bound) {
+                Ok(Reply::Ready) => return Ok(process),
+                Ok(Reply::Refused(reason)) | Err(Silence::Lost(reason)) => reason,
+                Ok(_) => "it answered out of turn".into(),
+                Err(Silence::Killed(reason)) => reason.to_string(),
+                Err(Silence::Crashed) => "it died while starting".into(),
+            },
+        ))
     }
 }
 

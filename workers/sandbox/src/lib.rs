@@ -4,8 +4,10 @@
 //! - A program reaches nothing but the host functions named in [`engine`]: no files, network, environment, clock or
 //!   other processes. The interpreter (Monty) has no way to them, and under it the process has a seccomp filter that
 //!   lets through memory, reading its input and writing its output, and nothing else; everything else kills it.
-//! - Limits on time (checked inside, and by the parent's clock), memory (allocator and address space), recursion,
-//!   output and host calls. A run over a limit is [`Outcome::Killed`], a verdict of its own; the process is replaced.
+//! - Limits on processor time, memory (allocator and address space), recursion, output and host calls. A run over a limit
+//!   is [`Outcome::Killed`], a verdict of its own.
+//! - A process that is ended from outside, or that gets no processor time, is replaced and the run is tried again; a run
+//!   that is never let finish is [`Outcome::Lost`], and proves nothing.
 //! - Every run has a fresh interpreter: globals of the last run are gone, a raise rolls its writes back.
 //! - The environment is empty, no descriptor but stdin and stdout is inherited, stderr is closed.
 //!
@@ -19,14 +21,17 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod clock;
 pub mod engine;
 mod lint;
 mod outcome;
+mod process;
 pub mod protocol;
 mod signatures;
 mod state;
 
-pub use client::{CheckInput, Program, Sandbox, SandboxError, locate};
+pub use client::{CheckInput, Program, Sandbox, SandboxError, Spent, locate};
+pub use clock::processor_time;
 pub use lint::{Lint, Source, lint};
 pub use outcome::{KillReason, Limits, Outcome};
 pub use signatures::{Parameter, Signature, signatures};

@@ -6,10 +6,11 @@ mod confine;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use agoge_sandbox::engine::{CheckData, Engine, Monty, ToolData};
 use agoge_sandbox::protocol::{Reply, Request, read, write};
-use agoge_sandbox::{Limits, Outcome, State};
+use agoge_sandbox::{Limits, Outcome, Overlay, State, processor_time};
 use serde_json::{Value, json};
 
 #[global_allocator]
@@ -43,6 +44,8 @@ fn serve() -> io::Result<()> {
         Ok(state) => state,
         Err(error) => return refuse(&mut output, error.to_string()),
     };
+    // The clock is looked up at its first use, by system calls that the filter does not let through.
+    let _ = processor_time();
     if let Err(error) = confine::confine(&limits) {
         return refuse(&mut output, error);
     }
@@ -62,6 +65,7 @@ fn answer(
     limits: &Limits,
     request: Request,
 ) -> Reply {
+    let begun = processor_time();
     match request {
         Request::Init { .. } => Reply::Refused("`init` comes once".into()),
         Request::Call {
@@ -74,6 +78,7 @@ fn answer(
                 base: state,
                 overlay,
                 now: &now,
+                reads: 0,
             };
             let outcome = engine.run(
                 tools,
@@ -83,8 +88,8 @@ fn answer(
                 &mut host,
                 limits,
             );
-            let overlay = matches!(outcome, Outcome::Value(_)).then_some(host.overlay);
-            Reply::Done { outcome, overlay }
+            let ToolData { overlay, reads, .. } = host;
+            done(limits, begun, outcome, Some(overlay), reads)
         }
         Request::Check {
             source,
@@ -109,11 +114,27 @@ fn answer(
                 &mut host,
                 limits,
             );
-            Reply::Done {
-                outcome,
-                overlay: None,
-            }
+            done(limits, begun, outcome, None, 0)
         }
+    }
+}
+
+/// The reply of a run that began at this processor time. Only a call that returned leaves its changes.
+fn done(
+    limits: &Limits,
+    begun: Duration,
+    outcome: Outcome,
+    overlay: Option<Overlay>,
+    reads: u64,
+) -> Reply {
+    let cpu = processor_time().saturating_sub(begun);
+    let outcome = limits.judge(outcome, cpu);
+    let overlay = overlay.filter(|_| matches!(outcome, Outcome::Value(_)));
+    Reply::Done {
+        outcome,
+        overlay,
+        cpu,
+        reads,
     }
 }
 

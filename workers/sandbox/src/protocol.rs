@@ -1,6 +1,7 @@
 //! Frames between a client and its sandbox process: a little-endian u32 length, then JSON.
 
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
@@ -67,6 +68,10 @@ pub enum Reply {
         outcome: Outcome,
         /// The episode after the run, for a call that returned.
         overlay: Option<Overlay>,
+        /// The processor time that the run used.
+        cpu: Duration,
+        /// The number of times that a tool read the data or the clock.
+        reads: u64,
     },
 }
 

@@ -278,6 +278,29 @@ impl Overlay {
         there
     }
 
+    /// Returns the differences that are left when `rewrite(collection, id, record)` is applied to both sides, so that what
+    /// it makes equal is equal. The records are those that `rewrite` made.
+    #[must_use]
+    pub fn rewritten(&self, base: &State, rewrite: &dyn Fn(&str, &str, &mut Value)) -> Self {
+        let mut all = Self::default();
+        for (collection, records) in &self.changed {
+            for (id, record) in records {
+                let rewritten = |value: &Value| {
+                    let mut value = value.clone();
+                    rewrite(collection, id, &mut value);
+                    value
+                };
+                let (old, new) = (
+                    base.get(collection, id).map(rewritten),
+                    record.as_ref().map(rewritten),
+                );
+                let unchanged = same_or_absent(old.as_ref(), new.as_ref());
+                all.set(collection, id, (!unchanged).then_some(new));
+            }
+        }
+        all
+    }
+
     fn set(&mut self, collection: &str, id: &str, change: Option<Option<Value>>) {
         match change {
             Some(change) => {
@@ -343,6 +366,22 @@ mod tests {
         overlay.put(&base, "p", "9", json!({"x": 1}));
         assert!(overlay.delete(&base, "p", "9"));
         assert_eq!(overlay.fingerprint(), Overlay::default().fingerprint());
+    }
+
+    #[test]
+    fn what_a_rewriting_makes_equal_to_the_base_is_no_difference() {
+        let base = base();
+        let mut overlay = Overlay::default();
+        overlay.put(&base, "p", "1", json!({"x": 1.0, "s": "b"}));
+        overlay.put(&base, "p", "2", json!({"x": 7.0, "s": "b"}));
+        overlay.delete(&base, "p", "3");
+        let without_s = |_: &str, _: &str, record: &mut Value| {
+            record.as_object_mut().unwrap().remove("s");
+        };
+        let left = overlay.rewritten(&base, &without_s);
+        let mut expected = Overlay::default();
+        expected.put(&base, "p", "2", json!({"x": 7.0}));
+        assert_eq!(left, expected);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::io::{self, Read};
+use std::time::Duration;
 
 use agoge_sandbox::protocol::{MAX_FRAME, Reply, Request, read, write};
 use agoge_sandbox::{KillReason, Outcome, Overlay};
@@ -94,11 +95,12 @@ proptest! {
             Outcome::Value(value.clone()),
             Outcome::Raised { kind: name.clone(), message: name.clone(), line },
             Outcome::Killed(KillReason::Time),
+            Outcome::Lost(name.clone()),
         ];
         let mut stream = Vec::new();
         for outcome in &outcomes {
             let overlay = Some(Overlay::default());
-            write(&mut stream, &Reply::Done { outcome: outcome.clone(), overlay }).unwrap();
+            write(&mut stream, &Reply::Done { outcome: outcome.clone(), overlay, cpu: Duration::from_millis(3), reads: 1 }).unwrap();
         }
         let arguments = Map::from_iter([(name.clone(), value)]);
         let call = Request::Call { overlay: Overlay::default(), now: name.clone(), function: name, arguments: arguments.clone() };

@@ -2,7 +2,7 @@
 use crate::atomic::write_atomic;
 use crate::error::StoreError;
 use crate::objects::Store;
-use agoge_digest::Digest;
+use agoge_digest::{Digest, travels};
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
@@ -10,7 +10,7 @@ use std::path::{Component, Path};
 pub type Folder = BTreeMap<String, Digest>;
 
 impl Store {
-    /// Stores every file below `dir`; hidden files and links are left out.
+    /// Stores every file below `dir` that [travels](agoge_digest::travels); links are left out.
     pub fn put_folder(&self, dir: &Path) -> Result<Folder, StoreError> {
         let mut folder = Folder::new();
         self.collect(dir, "", &mut folder)?;
@@ -42,7 +42,7 @@ impl Store {
             let kind = entry.file_type().map_err(unreadable(&path))?;
             let name = entry.file_name().into_string();
             let name = name.map_err(|n| StoreError::Name(n.to_string_lossy().into_owned()))?;
-            if name.starts_with('.') {
+            if !travels(&name) {
                 continue;
             }
             let full = format!("{prefix}{name}");
@@ -69,6 +69,15 @@ mod tests {
         write_atomic(from.join("config.json"), "{}").unwrap();
         write_atomic(from.join("deep/model.safetensors"), "weights").unwrap();
         let folder = store.put_folder(&from).unwrap();
+        for left_behind in [
+            "__pycache__/x.pyc",
+            "config.json~",
+            ".DS_Store",
+            "deep/.git/HEAD",
+        ] {
+            write_atomic(from.join(left_behind), "x").unwrap();
+        }
+        assert_eq!(store.put_folder(&from).unwrap(), folder);
         let to = dir.path().join("to");
         store.get_folder(&folder, &to).unwrap();
         assert_eq!(

@@ -18,7 +18,7 @@ mod ledger;
 mod lock;
 mod objects;
 
-pub use agoge_digest::{Digest, InvalidDigest, canonical_json};
+pub use agoge_digest::{Digest, InvalidDigest, canonical_json, travels};
 pub use artifact::{Artifact, now};
 pub use atomic::{WriteError, write_atomic};
 pub use error::StoreError;

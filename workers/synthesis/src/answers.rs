@@ -2,28 +2,43 @@
 //!
 //! The reasons are read by models, which are asked again with them, and by people in reports.
 
-use agoge_dialogue::{CallError, ToolCall, ToolSpec};
-use agoge_llm::{Answer, Finish, json_in_text};
+use agoge_dialogue::json::{json_in_text, values_in_text};
+use agoge_dialogue::{CallError, ToolCall, ToolSpec, python_defining};
+use agoge_llm::{Answer, Finish};
 use agoge_sandbox::Change;
 use agoge_world::{Domain, ToolResult};
 use serde_json::{Map, Value, json};
 
 /// The longest text that an agent can be required to say, in characters and words.
 const LONGEST_OUTPUT: (usize, usize) = (24, 3);
+/// The function that a checker defines.
+const CHECK: &str = "check";
 
-/// Reads the JSON object of an answer.
+/// Reads the JSON object of an answer: of all that stand in it, reasoning left out, the first that has the form which `read`
+/// asks for.
 ///
 /// # Errors
-/// The reason it cannot be used.
-pub fn object(answer: &Answer) -> Result<Map<String, Value>, String> {
-    let cut = answer.finish == Finish::Length;
-    match json_in_text(&answer.text, cut)
-        .map_err(|e| e.to_string())?
-        .value
-    {
-        Value::Object(map) => Ok(map),
-        _ => Err("the JSON must be one object".into()),
+/// The reason why none can be used: that of the first, or that there is no JSON.
+pub fn object<T>(
+    answer: &Answer,
+    read: impl Fn(&Map<String, Value>) -> Result<T, String>,
+) -> Result<T, String> {
+    let (text, cut) = (answer.written(), answer.finish == Finish::Length);
+    let mut first = None;
+    for found in values_in_text(&text, cut) {
+        let made = match &found.value {
+            Value::Object(map) => read(map),
+            _ => Err("the JSON must be one object".into()),
+        };
+        match made {
+            Ok(made) => return Ok(made),
+            Err(why) => first = first.or(Some(why)),
+        }
     }
+    Err(first.unwrap_or_else(|| match json_in_text(&text, cut) {
+        Ok(_) => "the JSON cannot be used".into(),
+        Err(error) => error.to_string(),
+    }))
 }
 
 /// Reads a field that must hold text.
@@ -119,7 +134,7 @@ pub fn outputs(value: Option<&Value>) -> Result<Vec<String>, String> {
     Ok(say)
 }
 
-/// Reads the program of an answer: its first fenced block, or the whole text.
+/// Reads the program of an answer: the fenced block that defines the check, whatever its label, or the whole text.
 ///
 /// # Errors
 /// The reason it cannot be used.
@@ -127,15 +142,9 @@ pub fn python(answer: &Answer) -> Result<String, String> {
     if answer.finish == Finish::Length {
         return Err("the checker was cut off by its token limit".into());
     }
-    let text = answer.text.trim();
-    let source = match text.split("```").nth(1) {
-        Some(fence) => fence.trim_start_matches("python").trim(),
-        None => text,
-    };
-    if source.contains("def check(") {
-        Ok(format!("{source}\n"))
-    } else {
-        Err("there is no function check in the answer".into())
+    match python_defining(&answer.written(), CHECK) {
+        Some(source) => Ok(format!("{source}\n")),
+        None => Err(format!("there is no function {CHECK} in the answer")),
     }
 }
 
@@ -194,22 +203,6 @@ pub fn changes_in_words(changes: &[Change]) -> String {
     each.join("; ")
 }
 
-/// Returns true when a text has a value as whole words: 79085 does not have 7.
-#[must_use]
-pub fn has_words(text: &str, value: &str) -> bool {
-    let words = |text: &str| -> Vec<String> {
-        let words = text
-            .split(|c: char| !c.is_alphanumeric())
-            .filter(|w| !w.is_empty());
-        words.map(str::to_lowercase).collect()
-    };
-    let value = words(value);
-    !value.is_empty()
-        && words(text)
-            .windows(value.len())
-            .any(|window| *window == value)
-}
-
 /// The schema of an object with these properties and no others.
 #[must_use]
 pub fn object_schema(properties: &Value, required: &[&str]) -> Value {
@@ -227,4 +220,65 @@ pub fn calls_schema(tools: &[ToolSpec]) -> Value {
     };
     let calls: Vec<Value> = tools.iter().map(call).collect();
     json!({"type": "array", "items": {"anyOf": calls}, "minItems": 1, "maxItems": 4})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str) -> Answer {
+        Answer {
+            text: text.into(),
+            ..Answer::default()
+        }
+    }
+
+    fn wants(answer: &Answer) -> Result<String, String> {
+        object(answer, |map| text(map, "wants"))
+    }
+
+    #[test]
+    fn the_object_of_the_asked_form_is_found_among_drafts_reasoning_and_words() {
+        let good = r#"{"wants": "renew", "knows": {}}"#;
+        for written in [
+            good.to_owned(),
+            format!(
+                "<think>\nThe form is {{wants, knows}}; a draft: {{\"wants\": \"no\"}}.\n</think>\n{good}"
+            ),
+            format!("I fill {{wants, knows}}.</think>{good}"),
+            format!("As in {{\"example\": 1}}: {good} and {{\"wants\": \"later\"}}"),
+            format!("A draft {{\"wants\": \"draft\"}}, then\n```JSON\n{good}\n```"),
+            format!("~~~\n{good}\n~~~"),
+        ] {
+            assert_eq!(wants(&said(&written)).as_deref(), Ok("renew"), "{written}");
+        }
+        assert_eq!(
+            wants(&said("{\"a\": 1}")).unwrap_err(),
+            "wants is missing or no text"
+        );
+        assert!(
+            wants(&said("<think>{\"wants\": \"x\"}</think>"))
+                .unwrap_err()
+                .contains("no JSON")
+        );
+        assert!(
+            wants(&said("{\"wants\": \"x"))
+                .unwrap_err()
+                .contains("too early")
+        );
+    }
+
+    #[test]
+    fn a_checker_is_the_block_that_defines_it_outside_of_reasoning() {
+        let source = "def check(calls, messages):\n    return True\n";
+        for written in [
+            format!(
+                "<think>\nI compare {{after}}.\n```python\ndef check(a, b): pass\n```\n</think>\n```python\n{source}```"
+            ),
+            format!("```py\n{source}```\nUse it:\n```python\nprint(check([], []))\n```"),
+        ] {
+            assert_eq!(python(&said(&written)).as_deref(), Ok(source), "{written}");
+        }
+        assert!(python(&said("```python\nx = 1\n```")).is_err());
+    }
 }

@@ -3,6 +3,7 @@
 //! Code chooses what a writer is shown and writes nothing of the instance. Sections take turns, so that a pilot covers the
 //! policy; records are drawn from the reinforcement-learning side of the data, so that nothing shown is held out.
 
+use agoge_world::said::is_spaceless;
 use agoge_world::{Domain, Split, split_of_record};
 use serde_json::Value;
 
@@ -128,7 +129,13 @@ fn fitting(
         .split(|c: char| !c.is_alphanumeric())
         .filter(|w| !w.is_empty())
         .collect();
-    let in_section = |value: &Value| value.as_str().is_some_and(|v| words.contains(&v));
+    // Scripts without spaces have no words to compare.
+    let within = |v: &str| v.chars().any(is_spaceless) && rules.contains(v);
+    let in_section = |value: &Value| {
+        value
+            .as_str()
+            .is_some_and(|v| words.contains(&v) || within(v))
+    };
     let mut scored: Vec<(usize, Vec<&str>, &str)> = ids
         .into_iter()
         .map(|(_, id)| {

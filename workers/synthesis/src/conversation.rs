@@ -87,10 +87,11 @@ impl Conversation {
             let answer = cx.ask(Role::Writer, request.name, &question).await?;
             match read(cx, &answer) {
                 Ok(value) => {
-                    self.messages.push(Message::assistant(&answer.text));
+                    self.messages.push(Message::assistant(&answer.written()));
                     return Ok(value);
                 }
                 Err(why) => {
+                    cx.check_sandbox()?;
                     self.messages.pop();
                     wrong = Some(why);
                 }

@@ -11,7 +11,8 @@ use agoge_checker::{Cause, Judge, Thresholds, qualification_key, qualify_among};
 use agoge_crds::shared::Part;
 use agoge_dialogue::ToolCall;
 use agoge_llm::{Answer, Request, Spent};
-use agoge_world::{DemoError, Domain, Episode, GoldError, Task, World, demonstrate, replay};
+use agoge_world::{DemoError, Domain, Episode, GoldError, Lost, Task, World, demonstrate, replay};
+use parking_lot::Mutex;
 
 use crate::engine::Bench;
 use crate::plan::PlanPair;
@@ -28,6 +29,10 @@ pub struct Cx {
     left: u32,
     pub(crate) spent: Spent,
     pub(crate) drafts: Vec<Draft>,
+    /// A model's provider ended the attempt: another try would end the same way.
+    pub(crate) stopped: bool,
+    /// The first run that the sandbox lost. Nothing that this attempt found after it counts.
+    lost: Mutex<Option<Lost>>,
 }
 
 impl Cx {
@@ -40,6 +45,8 @@ impl Cx {
             left: bench.settings.tokens_per_instance,
             spent: Spent::default(),
             drafts: Vec::new(),
+            stopped: false,
+            lost: Mutex::new(None),
         }
     }
 
@@ -111,7 +118,8 @@ impl Cx {
     /// request's own.
     ///
     /// # Errors
-    /// A rejection by INFRA when this one request failed, else the error that ends the job or interrupts it.
+    /// A rejection by INFRA when the model's provider stopped this one request or the prompt does not fit, else the error that
+    /// ends the job or interrupts it. An endpoint that fails is waited for, and never a rejection.
     pub async fn ask(&mut self, role: Part, name: &str, request: &Request) -> Result<Answer, Stop> {
         let bench = self.bench.clone();
         let Some(clients) = &bench.clients else {
@@ -125,9 +133,7 @@ impl Cx {
         let answer = match client.ask(&item, request).await {
             Ok(answer) => answer,
             Err(error) if error.is_final() => return Err(error.into()),
-            Err(error) => {
-                return Err(Reject::new(self.gate, Cause::Infra, error.to_string()).into());
-            }
+            Err(error) => return Err(self.stop(error.to_string())),
         };
         let generated = u32::try_from(answer.usage.completion).unwrap_or(u32::MAX);
         self.left = self.left.saturating_sub(generated);
@@ -136,7 +142,16 @@ impl Cx {
             stage: name.into(),
             text: answer.text.clone(),
         });
-        Ok(answer)
+        match answer.stopped() {
+            Some(stopped) => Err(self.stop(stopped.to_string())),
+            None => Ok(answer),
+        }
+    }
+
+    /// Ends the attempt for a reason that lies with a model's provider.
+    fn stop(&mut self, reason: String) -> Stop {
+        self.stopped = true;
+        Reject::new(self.gate, Cause::Infra, reason).into()
     }
 
     /// Returns the sampling temperature of the writer.
@@ -155,7 +170,25 @@ impl Cx {
     /// # Errors
     /// The first call that fails.
     pub fn execute(&self, calls: &[ToolCall]) -> Result<Episode, GoldError> {
-        self.world(|world| replay(world, calls))
+        let played = self.world(|world| replay(world, calls, false));
+        if let Err(GoldError::Lost(lost)) = &played {
+            self.note(lost);
+        }
+        played
+    }
+
+    /// Notes that the sandbox lost a run, which is no fault of the attempt.
+    fn note(&self, lost: &Lost) {
+        self.lost.lock().get_or_insert_with(|| lost.clone());
+    }
+
+    /// Checks that the sandbox lost no run of this attempt.
+    ///
+    /// # Errors
+    /// [`Stop::Lost`], which ends the job for now.
+    pub fn check_sandbox(&self) -> Result<(), Stop> {
+        let lost = self.lost.lock().clone();
+        lost.map_or(Ok(()), |lost| Err(lost.into()))
     }
 
     /// Puts the task's checker to the fixed qualification, which no plan can change.
@@ -169,6 +202,10 @@ impl Cx {
             let plausible = &self.bench.plausible;
             qualify_among(world, &task, plausible, seed, &thresholds)
         });
+        let found = found.map_err(|lost| {
+            self.note(&lost);
+            lost.to_string()
+        })?;
         if !found.qualified {
             return Err(found.why());
         }
@@ -179,27 +216,31 @@ impl Cx {
     }
 
     /// Plays the task by its gold actions and has its checkers judge the result and an empty trajectory. A failure is tried
-    /// once more, because a machine that is too busy is no fault of the task.
+    /// once more, because a process that died may have died by chance.
     ///
     /// # Errors
-    /// The rejection, with the dialogue where there is one.
-    pub fn demonstrate(&self, task: &Task) -> Result<Demonstrated, Reject> {
+    /// The rejection, with the dialogue where there is one; [`Stop::Lost`] when the sandbox gives no result.
+    pub fn demonstrate(&self, task: &Task) -> Result<Demonstrated, Stop> {
         let play = || self.world(|world| demonstrated(world, task));
         play().or_else(|_| play())
     }
 }
 
-fn demonstrated(world: &mut World, task: &Task) -> Result<Demonstrated, Reject> {
+fn demonstrated(world: &mut World, task: &Task) -> Result<Demonstrated, Stop> {
     let played = demonstrate(world, task).map_err(|error| {
         let (gate, cause) = match &error {
+            DemoError::Gold(GoldError::Lost(lost)) => return lost.clone().into(),
             DemoError::Gold(_) => (Gate::Gold, Cause::Task),
             DemoError::User(_) => (Gate::Rollout, Cause::User),
         };
-        Reject::new(gate, cause, error.to_string())
+        Stop::Reject(Reject::new(gate, cause, error.to_string()))
     })?;
     let mut judge = Judge::new();
     let verdict = judge.check(world, task, &played.episode, &played.messages);
     let nothing = judge.check(world, task, &Episode::default(), &[]);
+    if let Some(lost) = verdict.lost.as_ref().or(nothing.lost.as_ref()) {
+        return Err(Lost(lost.clone()).into());
+    }
     let wrong = if !verdict.pass {
         let cause = if verdict.killed.is_some() {
             Cause::Infra
@@ -219,9 +260,9 @@ fn demonstrated(world: &mut World, task: &Task) -> Result<Demonstrated, Reject> 
     };
     match wrong {
         None => Ok(shown),
-        Some((cause, reason)) => Err(Reject {
+        Some((cause, reason)) => Err(Stop::Reject(Reject {
             shown: Some(Box::new(shown)),
             ..Reject::new(Gate::Checker, cause, reason)
-        }),
+        })),
     }
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answers;
+pub mod binding;
 pub mod canonical;
 pub mod context;
 pub mod conversation;

@@ -3,10 +3,11 @@
 use agoge_artifacts::funnel::funnel;
 use agoge_artifacts::{Attempt, Gate};
 use agoge_dialogue::Message;
-use agoge_llm::{Answer, Client, Finish, LlmError, Request, Spent, json_in_text};
+use agoge_llm::{Answer, Client, LlmError, Request, Spent};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use crate::answers;
 use crate::plan::{Plan, PlanPair, PlanPart, fill};
 use crate::random::request_seed;
 
@@ -80,6 +81,10 @@ pub(crate) async fn reflect(
             }
         };
         spent.add(&answer.usage, client.cost(&answer.usage));
+        if let Some(stopped) = answer.stopped() {
+            why = stopped.to_string();
+            continue;
+        }
         match read(&answer, plan, pair) {
             Ok((part, sentence)) => {
                 return Ok(Proposal {
@@ -146,21 +151,29 @@ fn failures(plan: &Plan, attempts: &[&Attempt]) -> String {
     lines.join("\n")
 }
 
-/// Reads part and sentence of an answer, or says what is wrong with it.
+/// Reads part and sentence of an answer.
+///
+/// # Errors
+/// The reason why it cannot be used.
 fn read<'a>(
     answer: &Answer,
     plan: &'a Plan,
     pair: &PlanPair,
 ) -> Result<(&'a PlanPart, String), String> {
-    let cut = answer.finish == Finish::Length;
-    let value = json_in_text(&answer.text, cut)
-        .map_err(|e| e.to_string())?
-        .value;
-    let named = value.get("part").and_then(Value::as_str);
+    answers::object(answer, |map| change(map, plan, pair))
+}
+
+/// Reads part and sentence of one object.
+fn change<'a>(
+    map: &Map<String, Value>,
+    plan: &'a Plan,
+    pair: &PlanPair,
+) -> Result<(&'a PlanPart, String), String> {
+    let named = map.get("part").and_then(Value::as_str);
     let part = named
         .and_then(|name| plan.parts.iter().find(|part| part.name == name))
         .ok_or("it names no part")?;
-    let sentence = value
+    let sentence = map
         .get("sentence")
         .and_then(Value::as_str)
         .unwrap_or_default();

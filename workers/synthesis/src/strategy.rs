@@ -11,7 +11,7 @@ use agoge_crds::shared::Part;
 use agoge_dialogue::Message;
 use agoge_llm::LlmError;
 use agoge_store::Digest;
-use agoge_world::{Split, Task};
+use agoge_world::{Lost, Split, Task};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -193,6 +193,9 @@ pub enum Stop {
     /// The request cannot be met.
     #[error(transparent)]
     Refused(#[from] Refused),
+    /// The sandbox gave no result, so nothing is known about the instance. The job ends, and another attempt goes on.
+    #[error(transparent)]
+    Lost(#[from] Lost),
 }
 
 impl From<Reject> for Stop {

@@ -4,17 +4,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use agoge_artifacts::{Instance, dataset, splits};
 use agoge_crds::lineage::{Decision, Outcome as End};
 use agoge_crds::synthesis_job::{Evolution, Promotion};
+use agoge_dialogue::export::sft_row;
 use agoge_dialogue::{Message, Role};
-use agoge_llm::{Client, Meter, Recordings, Request};
+use agoge_llm::{Client, Endpoint, Meter, Recordings, Request};
 use agoge_sandbox::Limits;
 use agoge_store::Store;
-use agoge_synthesis::engine::{Job, Outcome, RoleClients, Settings, run};
+use agoge_synthesis::engine::{Job, Outcome, RoleClients, Settings, SynthesisError, run};
 use agoge_synthesis::strategies::sea::Sea;
 use agoge_synthesis::{Attempt, Gate, funnel};
-use agoge_world::{DONE, Domain};
+use agoge_world::{DONE, Domain, Split};
 
 /// The sentence without which the scripted writer writes checkers that see nothing (the planted defect).
 const CURE: &str = "Let the checker compare every change that the calls made.";
@@ -159,6 +162,10 @@ fn config(evolution: Evolution) -> Config {
 }
 
 async fn job(config: &Config, client: &Client, dir: &Path) -> Outcome {
+    tried(config, client, dir).await.unwrap()
+}
+
+async fn tried(config: &Config, client: &Client, dir: &Path) -> Result<Outcome, SynthesisError> {
     let strategy = Sea {
         rollouts: Some(config.rollouts),
     };
@@ -172,7 +179,7 @@ async fn job(config: &Config, client: &Client, dir: &Path) -> Outcome {
         store: Store::open(dir.join("store")).unwrap(),
         ledger: dir.join("work/sea.jsonl"),
     };
-    run(strategy, job, &|_| {}).await.unwrap()
+    run(strategy, job, &|_| {}).await
 }
 
 async fn fresh(config: &Config, client: &Client) -> Outcome {
@@ -319,6 +326,51 @@ async fn every_failure_has_its_gate_its_cause_and_its_reason() {
         .map(|stop| stop.count)
         .collect();
     assert_eq!(counts, [1, 1, 0, 0, 3, 1]);
+}
+
+#[tokio::test]
+async fn a_job_without_templates_leaves_demonstrations_tasks_and_an_evaluation() {
+    let one = Evolution {
+        max_generations: 1,
+        ..Evolution::default()
+    };
+    let all = Config {
+        rollouts: 6,
+        ..config(one)
+    };
+    let outcome = fresh(&all, &client(SOUND, None)).await;
+    assert_eq!(outcome.report.accepted, 6);
+    let domain = domain();
+    let mut instances = dataset::instances(outcome.attempts);
+    splits::divide(&mut instances, &domain);
+    let part = |split: Split| -> Vec<&Instance> {
+        let own = instances.iter().filter(|one| one.split == split);
+        own.collect()
+    };
+    let shown = part(Split::TrainSft);
+    assert!(shown.len() >= 2 && !part(Split::TrainRl).is_empty());
+    assert!(!part(Split::Heldout).is_empty());
+    for one in shown {
+        // The accepted rollout, turn by turn, is the demonstration.
+        let row = sft_row(&one.task.id, "policy", &domain.tools, &one.messages).unwrap();
+        let roles: Vec<&str> = row["messages"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|message| message["role"].as_str())
+            .collect();
+        let wanted = [
+            "system",
+            "user",
+            "assistant",
+            "tool",
+            "assistant",
+            "tool",
+            "assistant",
+        ];
+        assert_eq!(roles, wanted);
+        assert!(one.messages.last().unwrap().content.contains(DONE));
+    }
 }
 
 #[tokio::test]
@@ -469,4 +521,37 @@ async fn the_budget_is_exceeded_by_no_more_than_the_requests_in_flight() {
             spent.tokens()
         );
     }
+}
+
+/// A client of an endpoint that nobody serves.
+fn down(patience: Duration) -> Client {
+    let endpoint = Endpoint {
+        patience,
+        ..Endpoint::new("http://127.0.0.1:9")
+    };
+    Client::new(endpoint, Arc::default()).unwrap()
+}
+
+#[tokio::test]
+async fn an_outage_ends_the_job_and_is_no_result_of_any_item() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(Evolution::default());
+    let passing = |error: &SynthesisError| match error {
+        SynthesisError::Endpoint(error) => error.is_passing(),
+        _ => false,
+    };
+    let error = tried(&config, &down(Duration::ZERO), dir.path()).await;
+    let error = error.unwrap_err();
+    assert!(passing(&error), "{error}");
+    // The time of the job ends before the outage does.
+    let mut short = config.clone();
+    short.settings.deadline = Some(Instant::now() + Duration::from_secs(4));
+    let error = tried(&short, &down(Duration::from_secs(60)), dir.path()).await;
+    let error = error.unwrap_err();
+    assert!(passing(&error), "{error}");
+    let again = job(&config, &client(SOUND, None), dir.path()).await;
+    let undisturbed = fresh(&config, &client(SOUND, None)).await;
+    assert_eq!(again.report.attribution.infra, 0);
+    assert_eq!(again.report, undisturbed.report);
+    assert_eq!(again.attempts, undisturbed.attempts);
 }

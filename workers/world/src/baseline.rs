@@ -5,6 +5,7 @@ use agoge_dialogue::{Message, ToolCall};
 use serde_json::{Map, Value, json};
 
 use crate::domain::Domain;
+use crate::said::is_spaceless;
 use crate::task::Task;
 
 /// Says and calls nothing.
@@ -41,9 +42,11 @@ pub fn random(domain: &Domain, task: &Task, messages: &[Message], seed: u64) -> 
         .iter()
         .flat_map(|template| &template.branches)
         .collect();
+    // Letters of scripts without spaces are no words that a tool takes; the ids among them are.
+    let between = |c: char| !c.is_alphanumeric() || is_spaceless(c);
     let words: Vec<&str> = messages
         .iter()
-        .flat_map(|message| message.content.split(|c: char| !c.is_alphanumeric()))
+        .flat_map(|message| message.content.split(between))
         .filter(|word| !word.is_empty())
         .collect();
     let chosen = rng.below(domain.tools.len() + domain.tools.len().div_ceil(3));

@@ -1,6 +1,7 @@
 //! The check of a domain's folder before anything is run with it: loading, completeness, contradictions in templates, and
 //! gold that does not work.
 
+mod accident;
 mod template;
 
 use std::path::Path;
@@ -13,9 +14,12 @@ use crate::domain::Domain;
 use crate::draw::{Cell, cells};
 use crate::episode::{World, WorldError};
 use crate::problem::{Problem, Problems, line_of};
+use crate::replay::GoldError;
 use crate::task::Split;
 use template::flaws;
 
+/// The suggested fix where the sandbox was not let finish.
+const BUSY: &str = "run the check again when the machine is less busy";
 /// Instances of each branch that are played.
 const PLAYED: usize = 4;
 
@@ -107,6 +111,7 @@ fn opened(domain: &Arc<Domain>) -> Result<World, Problem> {
             let message = format!("it fails at import: {message}");
             Problem::new(&file, message, "correct the module's top level").at(line)
         }
+        error @ WorldError::Lost(_) => Problem::new(&domain.dir, error.to_string(), BUSY),
         error @ WorldError::Start { .. } => {
             let remedy = "build the whole workspace, or name the binary in AGOGE_SANDBOX";
             Problem::new(&domain.dir, error.to_string(), remedy)
@@ -123,6 +128,7 @@ fn play(world: &mut World, cell: &Cell<'_>, split: Split) -> Option<Problem> {
         Ok(()) => drawn.iter().find_map(|task| {
             let error = demonstrate(world, task).err()?;
             let remedy = match &error {
+                DemoError::Gold(GoldError::Lost(_)) => BUSY,
                 DemoError::Gold(_) => "correct the branch's `gold` or `where`, or the tool",
                 DemoError::User(_) => {
                     "correct the fact's `question` or `asked`, or the branch's `say`"
@@ -132,8 +138,13 @@ fn play(world: &mut World, cell: &Cell<'_>, split: Split) -> Option<Problem> {
         }),
     };
     let (message, remedy) = failed?;
+    let line = line_of_branch(cell);
+    Some(Problem::new(&domain.template_file(cell.template), message, remedy).at(line))
+}
+
+/// The line of a branch in its template's file.
+fn line_of_branch(cell: &Cell<'_>) -> Option<u32> {
     let text = &cell.template.text;
     let from = line_of(text, "branches:", 1).unwrap_or(1);
-    let line = line_of(text, &format!("name: {}", cell.branch.name), from);
-    Some(Problem::new(&domain.template_file(cell.template), message, remedy).at(line))
+    line_of(text, &format!("name: {}", cell.branch.name), from)
 }

@@ -52,7 +52,7 @@ pub fn demonstrate(world: &mut World, task: &Task) -> Result<Demonstration, Demo
     let played = at_once(play(&mut session, &mut agent, &mut user, &rules));
     let episode = session.into_episode();
     answered(task, &played.messages)?;
-    worked(&episode)?;
+    worked(&episode, task.refusal)?;
     closed(task, &played)?;
     Ok(Demonstration {
         messages: played.messages,
@@ -93,18 +93,11 @@ fn answered(task: &Task, messages: &[Message]) -> Result<(), DemoError> {
     Ok(())
 }
 
-/// Refuses an episode in which a gold call failed.
-fn worked(episode: &Episode) -> Result<(), GoldError> {
-    let failed = (1..)
+/// Refuses an episode in which a gold call did not work.
+fn worked(episode: &Episode, refusal: bool) -> Result<(), GoldError> {
+    (1..)
         .zip(&episode.calls)
-        .find(|(_, (_, result))| result.error);
-    failed.map_or(Ok(()), |(number, (call, result))| {
-        Err(GoldError {
-            number,
-            name: call.name.clone(),
-            message: result.content.clone(),
-        })
-    })
+        .try_for_each(|(number, (call, result))| GoldError::check(number, call, result, refusal))
 }
 
 /// Refuses a dialogue that the user did not close after the agent's answer.

@@ -3,15 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use agoge_dialogue::ToolSpec;
-use agoge_digest::Digest;
+use agoge_digest::{Digest, travels};
+use agoge_notation::Flaw;
 use agoge_sandbox::{Source, State, lint, signatures};
 use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
+use crate::declined::Declines;
 use crate::problem::{Problem, Problems};
 use crate::schema;
 use crate::template::Template;
+use crate::unordered::Unordered;
 
 /// The largest `state.json`: it is copied into every sandbox process.
 const MAX_STATE: u64 = 64 << 20;
@@ -35,6 +38,12 @@ pub struct Domain {
     pub tools: Vec<ToolSpec>,
     /// `tools.py`.
     pub tools_source: String,
+    /// The shapes of results by which its tools decline a call.
+    pub declines: Declines,
+    /// Tools that only inform: a solution may leave them out, although nothing shows that.
+    pub lookups: Vec<String>,
+    /// The lists whose order means nothing.
+    pub unordered: Unordered,
     /// Lengths of the ids that the schema marks by `x-agoge-id`: numbers of so many digits name records.
     pub id_lengths: Vec<usize>,
     /// Scenario templates, in the order of their files.
@@ -55,6 +64,10 @@ struct Head {
     now: String,
     #[serde(default)]
     prompt: String,
+    #[serde(default)]
+    errors: Declines,
+    #[serde(default)]
+    lookups: Vec<String>,
 }
 
 fn epoch() -> String {
@@ -110,6 +123,7 @@ impl Reader<'_> {
         let policy = self.text("policy.md", "write the agent's policy there, in prose");
         let schema = self.json("schema.json", "write a JSON schema of the state there");
         let id_lengths = schema.as_ref().map(|schema| self.id_lengths(schema));
+        let unordered = schema.as_ref().map(Unordered::of);
         let state = self.state(schema.as_ref());
         let source = self.text(
             "tools.py",
@@ -118,6 +132,8 @@ impl Reader<'_> {
         let tools = source.as_deref().and_then(|source| self.tools(source));
         let templates = self.templates();
         let (head, policy, tools_source) = (head?, policy?, source?);
+        let tools = tools?;
+        self.lookups(&head.lookups, &tools);
         Some(Domain {
             title: if head.title.is_empty() {
                 head.name.clone()
@@ -129,8 +145,11 @@ impl Reader<'_> {
             prompt: head.prompt,
             now: head.now,
             state: state?,
-            tools: tools?,
+            tools,
             tools_source,
+            declines: head.errors,
+            lookups: head.lookups,
+            unordered: unordered.unwrap_or_default(),
             id_lengths: id_lengths.unwrap_or_default(),
             templates,
             digest: Digest::of_hash(&self.hash.clone().finalize()).into(),
@@ -160,10 +179,15 @@ impl Reader<'_> {
         }
     }
 
+    /// Reads a text, over a byte order mark.
     fn text(&mut self, name: &str, remedy: &str) -> Option<String> {
         let bytes = self.bytes(name, remedy)?;
         match String::from_utf8(bytes) {
-            Ok(text) => Some(text),
+            Ok(mut text) => {
+                let mark = text.len() - agoge_notation::without_mark(&text).len();
+                text.drain(..mark);
+                Some(text)
+            }
             Err(error) => {
                 let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
                 let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -176,24 +200,30 @@ impl Reader<'_> {
     }
 
     fn json(&mut self, name: &str, remedy: &str) -> Option<Value> {
-        let bytes = self.bytes(name, remedy)?;
-        match serde_json::from_slice(&bytes) {
-            Ok(value) => Some(value),
-            Err(error) => {
-                let problem = Problem::new(
-                    &self.dir.join(name),
-                    format!("it is not JSON: {error}"),
-                    "correct the syntax",
-                );
-                self.problems
-                    .push(problem.at(u32::try_from(error.line()).ok()));
-                None
-            }
-        }
+        let text = self.text(name, remedy)?;
+        self.strict(name, agoge_notation::json(&text))
+    }
+
+    /// Reads a text of YAML that has nothing which a parser would read otherwise than it is written.
+    fn yaml(&mut self, name: &str, remedy: &str) -> Option<String> {
+        let text = self.text(name, remedy)?;
+        self.strict(name, agoge_notation::yaml(&text))?;
+        Some(text)
+    }
+
+    fn strict(&mut self, name: &str, read: Result<Value, Flaw>) -> Option<Value> {
+        let flaw = match read {
+            Ok(value) => return Some(value),
+            Err(flaw) => flaw,
+        };
+        let line = flaw.line.and_then(|line| u32::try_from(line).ok());
+        let problem = Problem::new(&self.dir.join(name), flaw.message, flaw.remedy);
+        self.problems.push(problem.at(line));
+        None
     }
 
     fn head(&mut self) -> Option<Head> {
-        let text = self.text("domain.yaml", "write one that has at least `name:`")?;
+        let text = self.yaml("domain.yaml", "write one that has at least `name:`")?;
         match serde_yaml::from_str::<Head>(&text) {
             Ok(head) => Some(head),
             Err(error) => {
@@ -265,6 +295,17 @@ impl Reader<'_> {
         Some(tools)
     }
 
+    fn lookups(&mut self, names: &[String], tools: &[ToolSpec]) {
+        for name in names {
+            if !tools.iter().any(|tool| tool.name == *name) {
+                let message = format!("`lookups` names `{name}`, which is no tool");
+                let file = self.dir.join("domain.yaml");
+                let remedy = "name functions of tools.py";
+                self.problems.push(Problem::new(&file, message, remedy));
+            }
+        }
+    }
+
     fn templates(&mut self) -> Vec<Template> {
         let folder = self.dir.join("templates");
         let Ok(entries) = std::fs::read_dir(&folder) else {
@@ -273,11 +314,12 @@ impl Reader<'_> {
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| name.ends_with(".yaml") || name.ends_with(".yml"))
+            .filter(|name| travels(name))
             .collect();
         names.sort();
         let mut templates: Vec<Template> = Vec::new();
         for name in names {
-            let Some(text) = self.text(&format!("templates/{name}"), "") else {
+            let Some(text) = self.yaml(&format!("templates/{name}"), "") else {
                 continue;
             };
             match Template::parse(&name, &text) {

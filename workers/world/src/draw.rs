@@ -6,6 +6,7 @@
 //! - *combinations* of intent, condition and wording: one wording of each branch occurs in evaluation only;
 //! - *templates* marked `unseen` occur in no training split at all.
 
+use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
 use agoge_dialogue::ToolCall;
@@ -14,10 +15,10 @@ use agoge_dialogue::random::Rng;
 use crate::bound::{Bound, text};
 use crate::domain::Domain;
 use crate::episode::World;
+use crate::said::Text;
 use crate::schema;
 use crate::task::{AgentScript, Fact, Mix, Split, Task, UserScript};
 use crate::template::{Branch, Condition, FactSpec, Template, placeholders};
-use crate::words::words;
 
 /// The largest share of corners in [`Mix::Natural`], and of refusals in [`Mix::EvenBranches`].
 const RARE: f64 = 0.15;
@@ -469,8 +470,9 @@ impl Cell<'_> {
             topic: template.topic.clone(),
             off_topic: off_topic(domain, template),
             closing: rng.pick(&template.closings).cloned().unwrap_or_default(),
-            confirm: "yes.".into(),
-            unknown: "i do not know.".into(),
+            confirm: template.confirm.clone(),
+            unknown: template.unknown.clone(),
+            go_on: template.go_on.clone(),
             facts,
         };
         user.instruction = instruction(&template.intent, &wording.name, &user.facts);
@@ -494,8 +496,9 @@ impl Cell<'_> {
             refusal: branch.refusal,
             user,
             agent,
-            gold: gold(domain, branch, bound)?,
+            gold: calls(domain, branch, &branch.gold, bound, true)?,
             outputs,
+            calls: calls(domain, branch, &branch.calls, bound, false)?,
             checker: None,
         })
     }
@@ -518,23 +521,31 @@ fn off_topic(domain: &Domain, template: &Template) -> Vec<String> {
         .values()
         .flat_map(|fact| fact.answers.iter().chain(&fact.asked));
     let openings = template.wordings.iter().flat_map(|wording| &wording.open);
-    let own: Vec<String> = answers
+    let own: Vec<Text> = answers
         .chain(openings)
         .chain(&template.closings)
         .chain(template.facts.keys())
         .chain(&template.topic)
-        .flat_map(|text| words(text))
+        .map(|text| Text::new(text))
         .collect();
     let others = domain.templates.iter().flat_map(|other| &other.topic);
-    let mut found: Vec<String> = others.filter(|word| !own.contains(word)).cloned().collect();
+    let of_own = |word: &&String| own.iter().any(|text| text.mentions(word));
+    let mut found: Vec<String> = others.filter(|word| !of_own(word)).cloned().collect();
     found.sort();
     found.dedup();
     found
 }
 
-fn gold(domain: &Domain, branch: &Branch, bound: &Bound<'_>) -> Result<Vec<ToolCall>, String> {
+/// Returns calls of a branch with their placeholders filled in. Calls that are not `whole` may leave arguments out.
+fn calls(
+    domain: &Domain,
+    branch: &Branch,
+    written: &[IndexMap<String, Map<String, Value>>],
+    bound: &Bound<'_>,
+    whole: bool,
+) -> Result<Vec<ToolCall>, String> {
     let mut calls = Vec::new();
-    for (name, given) in branch.gold.iter().flatten() {
+    for (name, given) in written.iter().flatten() {
         let mut arguments = Map::new();
         for (key, value) in given {
             let value = match value {
@@ -543,10 +554,14 @@ fn gold(domain: &Domain, branch: &Branch, bound: &Bound<'_>) -> Result<Vec<ToolC
             };
             arguments.insert(key.clone(), value);
         }
-        let tool = domain
+        let mut tool = domain
             .tool(name)
-            .ok_or_else(|| format!("branch `{}` calls `{name}`, which is no tool", branch.name))?;
-        let arguments = schema::arguments(tool, &arguments)
+            .ok_or_else(|| format!("branch `{}` calls `{name}`, which is no tool", branch.name))?
+            .clone();
+        if !whole {
+            tool.parameters["required"] = json!([]);
+        }
+        let arguments = schema::arguments(&tool, &arguments)
             .map_err(|e| format!("branch `{}`: {e}", branch.name))?;
         calls.push(ToolCall::new(name, arguments));
     }

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use agoge_dialogue::{ToolCall, ToolSpec};
-use agoge_sandbox::{Change, Limits, Outcome, Overlay, Program, Sandbox, SandboxError};
+use agoge_sandbox::{Change, Limits, Outcome, Overlay, Program, Sandbox, SandboxError, Spent};
 use serde_json::{Map, Value};
 
 use crate::backend::Capabilities;
+use crate::declined::Declines;
 use crate::domain::Domain;
 use crate::schema;
 
@@ -40,6 +41,31 @@ pub enum WorldError {
         /// The exception.
         message: String,
     },
+    /// The sandbox gave no result.
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
+/// A run that the sandbox never let finish: its process was ended from outside or kept waiting, each time it was tried.
+/// Nothing is known about the run, and another attempt may help.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the sandbox gave no result: {0}")]
+pub struct Lost(pub String);
+
+impl WorldError {
+    /// Returns true when another attempt would end the same way: the tools fail at import, or there is no sandbox to start.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        use std::io::ErrorKind::{NotFound, PermissionDenied};
+        match self {
+            Self::Import { .. } => true,
+            Self::Start {
+                source: SandboxError::Start { source, .. },
+                ..
+            } => matches!(source.kind(), NotFound | PermissionDenied),
+            Self::Start { .. } | Self::Lost(_) => false,
+        }
+    }
 }
 
 fn place(file: &Path, line: Option<u32>) -> String {
@@ -54,19 +80,23 @@ fn place(file: &Path, line: Option<u32>) -> String {
 pub struct Episode {
     /// The differences.
     pub overlay: Overlay,
-    /// The calls with their results, in order.
+    /// The calls with their results, in order; the arguments as the tool read them.
     pub calls: Vec<(ToolCall, ToolResult)>,
 }
 
 /// The result of a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ToolResult {
     /// The text that the agent reads.
     pub content: String,
     /// True when the call failed: unknown tool, bad arguments, or an exception.
     pub error: bool,
-    /// True when the tool reached a limit of the sandbox. The run is then neither right nor wrong.
+    /// The reason when the tool declined the call by returning an error, see [`Declines`](crate::Declines).
+    pub declined: Option<String>,
+    /// True when the tool was stopped: it reached a limit of the sandbox, or is lost. The run is then neither right nor wrong.
     pub killed: bool,
+    /// True when the sandbox gave no result: nothing is known about the call.
+    pub lost: bool,
 }
 
 impl World {
@@ -99,6 +129,7 @@ impl World {
                 line,
             } => (line, format!("{kind}: {message}")),
             Outcome::Killed(reason) => (None, reason.to_string()),
+            Outcome::Lost(reason) => return Err(Lost(reason).into()),
         };
         Err(WorldError::Import {
             file: domain.dir.join("tools.py"),
@@ -118,23 +149,35 @@ impl World {
         &mut self.sandbox
     }
 
+    /// Returns the cost of the sandbox's runs so far.
+    #[must_use]
+    pub fn spent(&self) -> Spent {
+        self.sandbox.spent()
+    }
+
     /// Calls a tool and records the call, its result and its changes in the episode. A call that fails changes nothing.
     pub fn call(&mut self, episode: &mut Episode, call: &ToolCall) -> ToolResult {
+        let mut read = call.clone();
         let result = match self.arguments_of(call) {
             Ok(arguments) => {
                 let (outcome, after) =
                     self.sandbox
                         .call(&episode.overlay, &self.domain.now, &call.name, &arguments);
                 episode.overlay = after;
-                ToolResult::of(outcome)
+                read.arguments = arguments;
+                ToolResult::of(outcome, &self.domain.declines)
             }
             Err(message) => ToolResult::error(message),
         };
-        episode.calls.push((call.clone(), result.clone()));
+        episode.calls.push((read, result.clone()));
         result
     }
 
-    fn arguments_of(&self, call: &ToolCall) -> Result<Map<String, Value>, String> {
+    /// Returns the arguments of a call in the types of its tool.
+    ///
+    /// # Errors
+    /// The problem, in words that the agent reads.
+    pub fn arguments_of(&self, call: &ToolCall) -> Result<Map<String, Value>, String> {
         let tool: &ToolSpec = self.domain.tool(&call.name).ok_or_else(|| {
             let known: Vec<&str> = self
                 .domain
@@ -153,22 +196,26 @@ impl World {
 }
 
 impl ToolResult {
-    fn of(outcome: Outcome) -> Self {
+    fn of(outcome: Outcome, declines: &Declines) -> Self {
+        let returned = |content: String| Self {
+            declined: declines.reason(&content),
+            content,
+            ..Self::default()
+        };
         match outcome {
-            Outcome::Value(Value::String(content)) => Self {
-                content,
-                error: false,
-                killed: false,
-            },
-            Outcome::Value(value) => Self {
-                content: value.to_string(),
-                error: false,
-                killed: false,
-            },
+            Outcome::Value(Value::String(content)) => returned(content),
+            Outcome::Value(value) => returned(value.to_string()),
             Outcome::Raised { message, .. } => Self::error(message),
             Outcome::Killed(reason) => Self {
                 killed: true,
                 ..Self::error(reason)
+            },
+            Outcome::Lost(content) => Self {
+                content,
+                error: true,
+                killed: true,
+                lost: true,
+                declined: None,
             },
         }
     }
@@ -178,21 +225,47 @@ impl ToolResult {
         Self {
             content: format!("error: {reason}"),
             error: true,
-            killed: false,
+            ..Self::default()
         }
     }
 }
 
 impl Episode {
-    /// Returns the SHA-256 of the state, which is equal for equal states of one domain.
+    /// Returns the SHA-256 of the state, which is equal for equal states of one domain. The order of lists that the schema
+    /// declares as unordered does not count.
     #[must_use]
-    pub fn fingerprint(&self, _domain: &Domain) -> String {
-        self.overlay.fingerprint()
+    pub fn fingerprint(&self, domain: &Domain) -> String {
+        let unordered = &domain.unordered;
+        if unordered.is_empty() {
+            return self.overlay.fingerprint();
+        }
+        let sort = |collection: &str, id: &str, record: &mut Value| {
+            unordered.sort(collection, id, record);
+        };
+        self.overlay.rewritten(&domain.state, &sort).fingerprint()
+    }
+
+    /// Returns the [`Episode::fingerprint`] that the state has when the order of a list counts only where the schema
+    /// declares that it does.
+    #[must_use]
+    pub fn orderless_fingerprint(&self, domain: &Domain) -> String {
+        let sort = |collection: &str, id: &str, record: &mut Value| {
+            domain.unordered.sort_undeclared(collection, id, record);
+        };
+        self.overlay.rewritten(&domain.state, &sort).fingerprint()
     }
 
     /// Returns the differences from the domain's data.
     #[must_use]
     pub fn diff(&self, domain: &Domain) -> Vec<Change> {
-        self.overlay.diff(&domain.state)
+        let mut changes = self.overlay.diff(&domain.state);
+        if !domain.unordered.is_empty() {
+            changes.retain(|change| {
+                !domain
+                    .unordered
+                    .alike(change, &change.before, &change.after)
+            });
+        }
+        changes
     }
 }

@@ -1,11 +1,13 @@
 //! Judges the turns of a user against its script by code: the things it must say, and those it must not.
 
-use agoge_dialogue::{Message, Role, user_view};
+use agoge_dialogue::{Message, Role, ToolCall, user_view};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::Domain;
+use crate::episode::Episode;
+use crate::said::{digit_runs, mentions};
 use crate::task::{DONE, Task, UserScript};
-use crate::user::{Asked, reading};
-use crate::words::{mentions, numbers, words};
+use crate::user::{Due, all_said, due, is_call};
 
 /// The kinds of faults of a user's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -66,9 +68,9 @@ pub fn judge_user(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault>
         return vec![UserFault::no_turn()];
     }
     let mut faults = inventions(script, turn);
-    faults.extend(leaks(script, &seen, turn));
+    faults.extend(leaks(task, before, turn));
     if seen.iter().any(|m| m.role == Role::User) {
-        faults.extend(answer(script, &seen, turn));
+        faults.extend(answer(task, before, turn));
     } else {
         faults.extend(opening(script, turn));
     }
@@ -93,7 +95,7 @@ fn opening(script: &UserScript, turn: &str) -> Vec<UserFault> {
             "it closed before anything was said",
         ));
     }
-    if !script.topic.is_empty() && !script.topic.iter().any(|word| has_word(turn, word)) {
+    if !script.topic.is_empty() && !script.topic.iter().any(|word| mentions(turn, word)) {
         let topic = script.topic.join(", ");
         faults.push(UserFault::new(
             FaultKind::BrokeInstruction,
@@ -111,57 +113,84 @@ fn opening(script: &UserScript, turn: &str) -> Vec<UserFault> {
     faults
 }
 
-/// A later turn answers what was asked, and closes exactly when nothing is asked.
-fn answer(script: &UserScript, seen: &[Message], turn: &str) -> Vec<UserFault> {
+/// Returns the fault of a user that closed before the agent was done, so that the failure is not the agent's: its last text
+/// did not finish the task and was no second idle one, it has not said the outputs, and it has done nothing but what the
+/// task needs. The scripted user never does so.
+#[must_use]
+pub fn left_early(
+    domain: &Domain,
+    task: &Task,
+    messages: &[Message],
+    episode: &Episode,
+) -> Option<UserFault> {
+    let (last, before) = messages.split_last()?;
+    let closes = last.role == Role::User && last.content.contains(DONE);
+    let told = !task.outputs.is_empty() && all_said(task, before);
+    if !closes || told || !matches!(due(task, before), Due::GoOn(_)) {
+        return None;
+    }
+    let needed = |call: &ToolCall| task.gold.iter().any(|gold| is_call(gold, call));
+    let mut calls = episode.calls.iter();
+    let harmless =
+        calls.all(|(call, result)| result.error || result.declined.is_some() || needed(call));
+    (harmless || episode.diff(domain).is_empty()).then(|| {
+        UserFault::new(
+            FaultKind::StoppedEarly,
+            "it closed although the agent had not finished",
+        )
+    })
+}
+
+/// A later turn answers what was asked, and closes when nothing is asked.
+///
+/// A user may also close at a statement that does not finish the task, which its model may take for the answer: that is
+/// no breach of its instruction. See [`left_early`].
+fn answer(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault> {
     let mut faults = Vec::new();
-    let closes = turn.contains(DONE);
-    let asked = match last_said(seen) {
-        Some(said) => reading(script, said),
-        None => Asked::Unknown,
-    };
-    match (&asked, closes) {
-        (Asked::Nothing, true) => {}
-        (Asked::Nothing, false) => faults.push(UserFault::new(
+    match (due(task, before), turn.contains(DONE)) {
+        (Due::Close, false) => faults.push(UserFault::new(
             FaultKind::BrokeInstruction,
             format!("it goes on after the agent's answer instead of closing with {DONE}"),
         )),
-        (_, true) => {
+        (Due::Facts(_) | Due::Confirm | Due::Unknown, true) => {
             faults.push(UserFault::new(
                 FaultKind::StoppedEarly,
                 "it closed while the agent was asking",
             ));
         }
-        (Asked::Facts(facts), false) => {
-            for fact in facts.iter().map(|n| &script.facts[*n]) {
+        (Due::Facts(facts), false) => {
+            for fact in facts.iter().map(|n| &task.user.facts[*n]) {
                 if !mentions(turn, &fact.value) {
                     let detail = format!("asked for {} it does not tell {}", fact.name, fact.value);
                     faults.push(UserFault::new(FaultKind::BrokeInstruction, detail));
                 }
             }
         }
-        (Asked::Confirmation | Asked::Unknown, false) => {}
+        (Due::Close, true)
+        | (Due::CloseOrAnswer | Due::GoOn(_), _)
+        | (Due::Confirm | Due::Unknown, false) => {}
     }
     faults
 }
 
 /// Held-back facts that no agent turn so far asked for.
-fn leaks(script: &UserScript, seen: &[Message], turn: &str) -> Vec<UserFault> {
-    let agent: Vec<&str> = seen
-        .iter()
-        .filter(|m| m.role == Role::Assistant)
-        .map(|m| m.content.as_str())
-        .collect();
+fn leaks(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault> {
+    let script = &task.user;
+    let spoke = |at: &usize| {
+        let message = &before[*at];
+        message.role == Role::Assistant && message.tool_calls.is_empty()
+    };
+    let agent: Vec<usize> = (0..before.len()).filter(spoke).collect();
     let asked = |n: usize| {
-        agent.iter().any(|said| match reading(script, said) {
-            Asked::Facts(facts) => facts.contains(&n),
+        agent.iter().any(|at| match due(task, &before[..=*at]) {
+            Due::Facts(facts) | Due::GoOn(facts) => facts.contains(&n),
             _ => false,
         })
     };
     let told = |n: usize| mentions(turn, &script.facts[n].value);
     let known = |n: usize| {
-        agent
-            .iter()
-            .any(|said| mentions(said, &script.facts[n].value))
+        let value = &script.facts[n].value;
+        agent.iter().any(|at| mentions(&before[*at].content, value))
     };
     (0..script.facts.len())
         .filter(|n| script.facts[*n].held && told(*n) && !asked(*n) && !known(*n))
@@ -188,8 +217,11 @@ fn shared(script: &UserScript, n: usize) -> bool {
 fn inventions(script: &UserScript, turn: &str) -> Vec<UserFault> {
     let mut faults = Vec::new();
     let own = own_text(script);
-    let known: Vec<&str> = numbers(&own).collect();
-    for number in numbers(turn).filter(|number| !known.contains(number)) {
+    let known = digit_runs(&own);
+    for number in digit_runs(turn)
+        .iter()
+        .filter(|number| !known.contains(number))
+    {
         faults.push(UserFault::new(
             FaultKind::InventedFact,
             format!("{number} is not in its script"),
@@ -197,8 +229,7 @@ fn inventions(script: &UserScript, turn: &str) -> Vec<UserFault> {
     }
     for fact in &script.facts {
         for choice in fact.choices.iter().filter(|choice| **choice != fact.value) {
-            if numbers(choice).next().is_none() && mentions(turn, choice) && !mentions(&own, choice)
-            {
+            if digit_runs(choice).is_empty() && mentions(turn, choice) && !mentions(&own, choice) {
                 let detail = format!("{} is {}, not {choice}", fact.name, fact.value);
                 faults.push(UserFault::new(FaultKind::InventedFact, detail));
             }
@@ -212,7 +243,7 @@ fn inventions(script: &UserScript, turn: &str) -> Vec<UserFault> {
             ));
         }
     }
-    for word in script.off_topic.iter().filter(|word| has_word(turn, word)) {
+    for word in script.off_topic.iter().filter(|word| mentions(turn, word)) {
         let detail = format!("it speaks of `{word}`, which it does not want");
         faults.push(UserFault::new(FaultKind::BrokeInstruction, detail));
     }
@@ -222,8 +253,8 @@ fn inventions(script: &UserScript, turn: &str) -> Vec<UserFault> {
 /// All that the script says anywhere.
 fn own_text(script: &UserScript) -> String {
     let mut text = format!(
-        "{} {} {} {}",
-        script.opening, script.closing, script.confirm, script.unknown
+        "{} {} {} {} {}",
+        script.opening, script.closing, script.confirm, script.unknown, script.go_on
     );
     for fact in &script.facts {
         text.push_str(&format!(" {} {}", fact.value, fact.answer));
@@ -244,15 +275,4 @@ fn names(turn: &str) -> impl Iterator<Item = &str> {
         let capital = bare.chars().next().is_some_and(char::is_uppercase) && bare.len() > 2;
         ((inner && capital) || bare.contains('@')).then_some(bare)
     })
-}
-
-fn has_word(text: &str, word: &str) -> bool {
-    words(text).any(|w| w == *word)
-}
-
-/// All that the agent said since the user spoke last is one turn; its last text counts.
-fn last_said(seen: &[Message]) -> Option<&str> {
-    seen.last()
-        .filter(|m| m.role == Role::Assistant)
-        .map(|m| m.content.as_str())
 }

@@ -77,13 +77,31 @@ pub enum End {
     User(String),
     /// An endpoint, an engine or the sandbox failed.
     Infra(String),
+    /// The agent's reasoning used up the tokens of its turn before it said or called anything.
+    Reasoning(String),
+    /// The provider's content filter stopped the agent's answer, or took no prompt.
+    Filtered(String),
+    /// The provider refused to let the agent answer.
+    Refused(String),
 }
 
 impl End {
-    /// Returns true when the episode ended by a fault that is not the agent's; it then proves nothing about the agent.
+    /// Returns true when the episode ended by something that is not the agent's answer; it then proves nothing about the
+    /// agent, and has no reward.
     #[must_use]
     pub fn is_fault(&self) -> bool {
-        matches!(self, Self::User(_) | Self::Infra(_))
+        matches!(self, Self::User(_)) || self.outside().is_some()
+    }
+
+    /// Returns the reason of an end that lies with the model's endpoint, its provider, an engine or the sandbox.
+    #[must_use]
+    pub fn outside(&self) -> Option<&str> {
+        match self {
+            Self::Infra(why) | Self::Reasoning(why) | Self::Filtered(why) | Self::Refused(why) => {
+                Some(why)
+            }
+            _ => None,
+        }
     }
 
     /// The reward of an episode: 1 when the user closed it and the checkers passed, else 0; `None` after a fault.
@@ -102,6 +120,15 @@ pub enum Fault {
     /// An endpoint, an engine or the sandbox failed.
     #[error("{0}")]
     Infra(String),
+    /// The agent's reasoning used up the tokens of its turn.
+    #[error("{0}")]
+    Reasoning(String),
+    /// The provider's content filter stopped the agent's answer.
+    #[error("{0}")]
+    Filtered(String),
+    /// The provider refused to let the agent answer.
+    #[error("{0}")]
+    Refused(String),
 }
 
 impl From<Fault> for End {
@@ -109,6 +136,9 @@ impl From<Fault> for End {
         match fault {
             Fault::User(reason) => Self::User(reason),
             Fault::Infra(reason) => Self::Infra(reason),
+            Fault::Reasoning(reason) => Self::Reasoning(reason),
+            Fault::Filtered(reason) => Self::Filtered(reason),
+            Fault::Refused(reason) => Self::Refused(reason),
         }
     }
 }
@@ -216,7 +246,8 @@ impl Running<'_> {
     /// Keeps an unreadable message; ends the episode, or tells the agent the reason.
     fn malformed(&mut self, text: Option<String>, reason: String) -> Option<End> {
         self.unusable += 1;
-        if let Some(text) = text {
+        // A history never has an empty turn.
+        if let Some(text) = text.filter(|text| !text.trim().is_empty()) {
             self.played.messages.push(Message::assistant(&text));
         }
         if self.unusable >= self.rules.unusable_in_a_row {

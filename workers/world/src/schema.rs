@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use agoge_dialogue::ToolSpec;
+use agoge_dialogue::{ToolSpec, coerce};
 use agoge_sandbox::Signature;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use crate::problem::{Problem, line_of};
 
@@ -36,13 +36,20 @@ pub(crate) fn normalise(root: &Value, schema: &Value, value: &mut Value) {
             let ty = schema.get("type").and_then(Value::as_str);
             let float = number.as_f64();
             match (ty, float) {
-                (Some("number"), Some(float)) if !number.is_f64() => *value = json!(float),
+                (Some("number"), Some(float)) if is_exact(number) => *value = json!(float),
                 (Some("integer"), Some(_)) => *value = whole(value.clone()),
                 _ => {}
             }
         }
         _ => {}
     }
+}
+
+/// Tells whether a whole number is the same as a float. A larger one stays as it is written.
+fn is_exact(number: &Number) -> bool {
+    number
+        .as_i64()
+        .is_some_and(|whole| whole.unsigned_abs() <= 1 << 53)
 }
 
 fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
@@ -198,7 +205,7 @@ fn of_hint(hint: &str) -> Option<Value> {
     {
         let quoted = format!("[{}]", inner.replace('\'', "\""));
         let values: Vec<Value> = serde_json::from_str(&quoted).ok()?;
-        return Some(json!({"enum": values}));
+        return Some(choice(values));
     }
     let (name, inner) = match hint.split_once('[') {
         Some((name, rest)) => (name, rest.strip_suffix(']')),
@@ -219,15 +226,33 @@ fn of_hint(hint: &str) -> Option<Value> {
     })
 }
 
+/// Returns the schema of one of these values, with their type where they have one in common.
+fn choice(values: Vec<Value>) -> Value {
+    let kind = |value: &Value| match value {
+        Value::String(_) => Some("string"),
+        Value::Bool(_) => Some("boolean"),
+        Value::Number(number) if !number.is_f64() => Some("integer"),
+        _ => None,
+    };
+    let first = values.first().and_then(kind);
+    match first.filter(|first| values.iter().all(|value| kind(value) == Some(*first))) {
+        Some(kind) => json!({"type": kind, "enum": values}),
+        None => json!({"enum": values}),
+    }
+}
+
 fn nullable(mut schema: Value) -> Option<Value> {
     let ty = schema.get("type").cloned();
     if let (Some(ty), Some(map)) = (ty, schema.as_object_mut()) {
         map.insert("type".into(), json!([ty, "null"]));
     }
+    if let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        values.push(Value::Null);
+    }
     Some(schema)
 }
 
-/// Returns the arguments in the types of a tool's schema: digits for a string, a whole float for an int, an int for a float.
+/// Returns the arguments in the types of a tool's schema, converted where nothing is lost: see [`coerce`].
 ///
 /// # Errors
 /// The problem, in words that the agent reads.
@@ -247,7 +272,7 @@ pub(crate) fn arguments(
                 known.join(", ")
             ));
         };
-        taken.insert(name.clone(), argument(name, schema, value)?);
+        taken.insert(name.clone(), coerce(name, schema, value)?);
     }
     let required = tool.parameters["required"]
         .as_array()
@@ -260,47 +285,6 @@ pub(crate) fn arguments(
         }
     }
     Ok(taken)
-}
-
-fn argument(name: &str, schema: &Value, value: &Value) -> Result<Value, String> {
-    if let Some(allowed) = schema.get("enum").and_then(Value::as_array) {
-        if allowed.contains(value) {
-            return Ok(value.clone());
-        }
-        return Err(format!(
-            "`{name}` must be one of {}",
-            Value::Array(allowed.clone())
-        ));
-    }
-    let types: Vec<&str> = match schema.get("type") {
-        Some(Value::String(ty)) => vec![ty],
-        Some(Value::Array(types)) => types.iter().filter_map(Value::as_str).collect(),
-        _ => return Ok(value.clone()),
-    };
-    for ty in &types {
-        let fitting = match (*ty, value) {
-            ("string", Value::String(_))
-            | ("boolean", Value::Bool(_))
-            | ("array", Value::Array(_))
-            | ("object", Value::Object(_))
-            | ("null", Value::Null) => Some(value.clone()),
-            ("string", Value::Number(number)) if !number.is_f64() => {
-                Some(json!(number.to_string()))
-            }
-            ("integer", Value::Number(_)) => {
-                Some(whole(value.clone())).filter(|value| !value.is_f64())
-            }
-            ("number", Value::Number(number)) => number.as_f64().map(|float| json!(float)),
-            _ => None,
-        };
-        if let Some(fitting) = fitting {
-            return Ok(fitting);
-        }
-    }
-    Err(format!(
-        "`{name}` must be of type {}, not {value}",
-        types.join(" or ")
-    ))
 }
 
 #[cfg(test)]
@@ -330,6 +314,28 @@ mod tests {
             state.to_string(),
             r#"{"c":{"1":{"f":3.0,"i":4,"l":[1.0,2.5]}}}"#
         );
+        let wide = json!({"c": {"1": {"f": 9_007_199_254_740_993_i64}}});
+        let mut state = wide.clone();
+        normalise(&schema, &schema, &mut state);
+        assert_eq!(state, wide, "a number that a float would round is kept");
+    }
+
+    #[test]
+    fn a_choice_has_the_type_of_its_values_and_takes_none_where_the_hint_does() {
+        let of = |hint: &str| of_hint(hint).unwrap();
+        assert_eq!(
+            of("Literal['am', 'pm']"),
+            json!({"type": "string", "enum": ["am", "pm"]})
+        );
+        assert_eq!(
+            of("Literal[1, 2] | None"),
+            json!({"type": ["integer", "null"], "enum": [1, 2, null]})
+        );
+        assert_eq!(of("Literal[1, 'x']"), json!({"enum": [1, "x"]}));
+        let tools = "def f(slot: Literal['am'] | None = None) -> str:\n    return 'ok'\n";
+        let tool = tool(&agoge_sandbox::signatures(tools).unwrap()[0]).unwrap();
+        let given = json!({"slot": null});
+        assert!(arguments(&tool, given.as_object().unwrap()).is_ok());
     }
 
     #[test]
@@ -342,11 +348,16 @@ mod tests {
             json!(read(json!({"id": 7, "n": 3.0, "x": 2})).unwrap()),
             json!({"id": "7", "n": 3, "x": 2.0})
         );
+        assert_eq!(
+            json!(read(json!({"id": "007", "n": "3", "x": "2.50"})).unwrap()),
+            json!({"id": "007", "n": 3, "x": 2.5})
+        );
         for (bad, word) in [
             (json!({"id": "7"}), "needs `n`"),
             (json!({"id": "7", "n": 2.5}), "type integer"),
             (json!({"id": "7", "n": 2, "y": 1}), "takes no `y`"),
-            (json!({"id": "7", "n": "2"}), "type integer"),
+            (json!({"id": "7", "n": "2.5"}), "type integer"),
+            (json!({"id": "7", "n": "007"}), "type integer"),
         ] {
             assert!(read(bad.clone()).unwrap_err().contains(word), "{bad}");
         }

@@ -51,7 +51,7 @@ impl Speaker for ScriptedUser {
     async fn turn(&mut self, view: View<'_>) -> Result<Turn, Fault> {
         let text = match view.messages.last() {
             None => self.open(),
-            Some(last) => self.reply(&last.content).text,
+            Some(_) => self.reply(view.messages).text,
         };
         Ok(Turn::Message(Message::user(&text)))
     }

@@ -46,6 +46,10 @@ pub struct Task {
     /// The texts that the agent must say.
     #[serde(default)]
     pub outputs: Vec<String>,
+    /// The calls that the agent must have made, each with the arguments that matter: for calls that leave no trace in the
+    /// records, such as handing the user over to a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<ToolCall>,
     /// A generated check, in Python.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checker: Option<String>,
@@ -69,10 +73,13 @@ pub struct UserScript {
     pub facts: Vec<Fact>,
     /// The last turn; it contains [`DONE`].
     pub closing: String,
-    /// The answer to a question that names the right facts.
+    /// The answer to a question that names the right facts, and to one that asks for a yes.
     pub confirm: String,
     /// The answer to a question that no fact answers.
     pub unknown: String,
+    /// The answer to a statement that does not finish the task; a plain yes when left out.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub go_on: String,
 }
 
 /// One thing the user knows.

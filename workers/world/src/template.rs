@@ -32,6 +32,15 @@ pub struct Template {
     /// The user's last turns; each must contain the closing token.
     #[serde(default = "closings")]
     pub closings: Vec<String>,
+    /// The user's yes.
+    #[serde(default = "confirm")]
+    pub confirm: String,
+    /// The user's answer to a question that it cannot answer.
+    #[serde(default = "unknown")]
+    pub unknown: String,
+    /// The user's answer to a statement that does not finish the task; a plain yes when left out.
+    #[serde(default)]
+    pub go_on: String,
     /// The file's name.
     #[serde(skip)]
     pub file: String,
@@ -44,6 +53,14 @@ fn closings() -> Vec<String> {
     ["thanks. ###", "ok, thank you. ###", "good. ###"]
         .map(str::to_owned)
         .to_vec()
+}
+
+fn confirm() -> String {
+    "yes.".into()
+}
+
+fn unknown() -> String {
+    "i do not know.".into()
 }
 
 /// A fact: the source of its values, and the wordings that ask for it and tell it. It has exactly one source.
@@ -99,6 +116,9 @@ pub struct Branch {
     /// The texts that the agent must say.
     #[serde(default)]
     pub outputs: Vec<String>,
+    /// The calls that the agent must have made, each with the arguments that matter.
+    #[serde(default)]
+    pub calls: Vec<IndexMap<String, serde_json::Map<String, Value>>>,
     /// Final answers of a demonstration's agent.
     pub say: Vec<String>,
 }

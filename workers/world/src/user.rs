@@ -1,107 +1,16 @@
-//! The scripted user: opens, answers what is asked, gives what it holds back only then, closes after the answer.
+//! The scripted user: opens, answers what is asked, gives what it holds back only then, closes when nothing more can come.
 
-use crate::task::{DONE, Fact, Task, UserScript};
-use crate::words::{mentions, words};
+mod due;
+mod reading;
 
-/// Words that make a sentence without a question mark a request for something.
-const REQUESTS: [&str; 7] = [
-    "please give",
-    "please tell",
-    "please provide",
-    "please share",
-    "i need your",
-    "tell me your",
-    "provide your",
-];
-/// Questions of politeness, which end a dialogue.
-const POLITE: [&str; 4] = [
-    "anything else",
-    "something else",
-    "further help",
-    "else i can",
-];
+use agoge_dialogue::Message;
 
-/// The request that an agent's turn makes of the user.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// No request: the turn is the answer.
-    Nothing,
-    /// These facts, by number.
-    Facts(Vec<usize>),
-    /// To confirm the facts it names.
-    Confirmation,
-    /// For something that the user does not know.
-    Unknown,
-}
+use crate::task::{DONE, Task};
 
-/// Reads an agent's turn. A sentence asks when it has a question mark or one of the request phrases; it asks for the
-/// facts of whose words it has one and whose value it does not name itself.
-pub(crate) fn reading(script: &UserScript, said: &str) -> Asked {
-    let mut facts = Vec::new();
-    let (mut confirmed, mut unknown) = (false, false);
-    for sentence in sentences(said) {
-        let lower = sentence.to_lowercase();
-        let asks =
-            sentence.ends_with('?') || REQUESTS.iter().any(|request| lower.contains(request));
-        if !asks {
-            continue;
-        }
-        let named: Vec<usize> = (0..script.facts.len())
-            .filter(|n| names(&script.facts[*n], &lower))
-            .collect();
-        let (told, open): (Vec<usize>, Vec<usize>) = named
-            .iter()
-            .copied()
-            .partition(|n| tells(&script.facts[*n], &lower));
-        if !open.is_empty() {
-            facts.extend(open);
-        } else if !told.is_empty() {
-            confirmed = true;
-        } else if !POLITE.iter().any(|polite| lower.contains(polite)) {
-            unknown = true;
-        }
-    }
-    facts.sort_unstable();
-    facts.dedup();
-    match (facts.is_empty(), confirmed, unknown) {
-        (false, _, _) => Asked::Facts(facts),
-        (true, true, _) => Asked::Confirmation,
-        (true, false, true) => Asked::Unknown,
-        (true, false, false) => Asked::Nothing,
-    }
-}
+pub(crate) use due::{Due, all_said, due, is_call};
 
-/// Returns true when a sentence has one of the words that ask for the fact, or its value.
-fn names(fact: &Fact, sentence: &str) -> bool {
-    let asked = |word: &str| fact.asked.iter().any(|asked| asked.to_lowercase() == word);
-    words(sentence).any(|word| asked(&word) || asked(word.trim_end_matches('s')))
-        || tells(fact, sentence)
-}
-
-/// Returns true when a sentence names the fact's value and does not offer it among others.
-fn tells(fact: &Fact, sentence: &str) -> bool {
-    let others = fact.choices.iter().filter(|choice| **choice != fact.value);
-    mentions(sentence, &fact.value) && !others.into_iter().any(|choice| mentions(sentence, choice))
-}
-
-/// Sentences with the mark that ends them; a point between two digits ends none.
-fn sentences(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let mut start = 0;
-    let bytes = text.as_bytes();
-    for (at, c) in text.char_indices() {
-        let next = bytes.get(at + 1);
-        let ends =
-            matches!(c, '?' | '!' | '\n') || (c == '.' && next.is_none_or(u8::is_ascii_whitespace));
-        if ends {
-            found.push(text[start..=at].trim());
-            start = at + 1;
-        }
-    }
-    found.push(text[start..].trim());
-    found.retain(|sentence| !sentence.is_empty());
-    found
-}
+/// Said to a statement that does not finish the task. It is a yes, an acknowledgement and no wish.
+const GO_ON: &str = "yes, ok.";
 
 /// A user's turn.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,43 +24,38 @@ pub struct UserTurn {
 /// The scripted user of a task.
 #[derive(Clone, Debug)]
 pub struct ScriptedUser {
-    script: UserScript,
+    task: Task,
 }
 
 impl ScriptedUser {
     /// Returns the user of this task.
     #[must_use]
     pub fn new(task: &Task) -> Self {
-        Self {
-            script: task.user.clone(),
-        }
+        Self { task: task.clone() }
     }
 
     /// Returns the first turn.
     #[must_use]
     pub fn open(&self) -> String {
-        self.script.opening.clone()
+        self.task.user.opening.clone()
     }
 
-    /// Answers the agent: a question with the facts it asks for, anything else with the closing.
-    pub fn reply(&mut self, agent: &str) -> UserTurn {
-        let script = &self.script;
-        let text = match reading(script, agent) {
-            Asked::Nothing => {
-                return UserTurn {
-                    text: script.closing.clone(),
-                    done: true,
-                };
-            }
-            Asked::Facts(asked) => {
-                let answers: Vec<&str> = asked
-                    .iter()
-                    .map(|n| script.facts[*n].answer.as_str())
-                    .collect();
-                answers.join(" ")
-            }
-            Asked::Confirmation => script.confirm.clone(),
-            Asked::Unknown => script.unknown.clone(),
+    /// Answers the agent, whose text is the last of these messages. The messages before it decide whether the task is
+    /// finished: they are the whole dialogue, with calls and results.
+    #[must_use]
+    pub fn reply(&self, messages: &[Message]) -> UserTurn {
+        let script = &self.task.user;
+        let answers = |facts: &[usize]| {
+            let answers = facts.iter().map(|n| script.facts[*n].answer.as_str());
+            answers.collect::<Vec<_>>().join(" ")
+        };
+        let text = match due(&self.task, messages) {
+            Due::Close | Due::CloseOrAnswer => said(&script.closing, DONE),
+            Due::Facts(facts) => answers(&facts),
+            Due::Confirm => said(&script.confirm, "yes."),
+            Due::Unknown => said(&script.unknown, "i do not know."),
+            Due::GoOn(facts) if facts.is_empty() => said(&script.go_on, GO_ON),
+            Due::GoOn(facts) => answers(&facts),
         };
         UserTurn {
             done: text.contains(DONE),
@@ -159,3 +63,16 @@ impl ScriptedUser {
         }
     }
 }
+
+/// Returns a text of the script, or another where the script has none.
+fn said(text: &str, otherwise: &str) -> String {
+    let chosen = if text.trim().is_empty() {
+        otherwise
+    } else {
+        text
+    };
+    chosen.to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -250,9 +250,18 @@ fn the_judge_tells_every_kind_of_fault() {
     assert!(kinds(&asked, &format!("{other} please.")).contains(&FaultKind::InventedFact));
     assert_eq!(kinds(&asked, "yes."), [FaultKind::BrokeInstruction]);
     assert!(kinds(&asked, "thanks. ###").contains(&FaultKind::StoppedEarly));
-    let told = [Message::user(&opening), Message::assistant("it is booked.")];
+    let mut told = vec![Message::user(&opening)];
+    told.extend(
+        task.gold
+            .iter()
+            .map(|call| Message::calls(vec![call.clone()])),
+    );
+    told.push(Message::assistant(&task.agent.answer));
     assert_eq!(kinds(&told, "thanks. ###"), []);
     assert_eq!(kinds(&told, "and then?"), [FaultKind::BrokeInstruction]);
+    // Before the task is finished it may go on.
+    let begun = [Message::user(&opening), Message::assistant("one moment.")];
+    assert_eq!(kinds(&begun, "yes, ok."), []);
 }
 
 #[test]

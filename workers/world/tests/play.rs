@@ -84,8 +84,7 @@ impl Session for Elsewhere {
         match call.name.as_str() {
             "look" => Ok(ToolResult {
                 content: "seen".into(),
-                error: false,
-                killed: false,
+                ..ToolResult::default()
             }),
             "gone" => Err(Fault::Infra("connection refused".into())),
             "slow" => Ok(ToolResult {

@@ -257,6 +257,108 @@ fn what_a_template_says_wrongly_is_told_with_its_line() {
     }
 }
 
+/// A template in Chinese, for the data and the tools of the skeleton.
+const CHINESE: &str = r#"
+name: renew
+topic: [续费, 一年]
+facts:
+  member:
+    record: members
+    asked: [会员号, 号码]
+    question: ["请问您的号码是多少？"]
+    answers: ["{member}", "是{member}。"]
+branches:
+  - name: paid
+    where: ["member.owes == false"]
+    gold: [{ look: { member: "{member}" } }, { renew: { member: "{member}" } }]
+    outputs: [已续费]
+    say: ["好的，会员{member}已续费。"]
+  - name: unpaid
+    refusal: true
+    where: ["member.owes == true"]
+    gold: [{ look: { member: "{member}" } }]
+    outputs: [欠费]
+    say: ["抱歉，您欠费了。"]
+wordings:
+  - name: plain
+    open: ["请为会员{member}续费。"]
+  - name: bare
+    hold: [member]
+    open: ["我想再续一年。"]
+closings: ["谢谢。###"]
+confirm: "好的，是的。"
+unknown: "我不知道。"
+go_on: "好的。"
+"#;
+
+#[test]
+fn a_domain_in_chinese_is_sound_and_what_it_lacks_is_found() {
+    let folder = Folder::new();
+    let file = folder.domain().join("templates/renew.yaml");
+    std::fs::remove_file(folder.domain().join("templates/upgrade.yaml")).unwrap();
+    std::fs::write(&file, CHINESE).unwrap();
+    assert_eq!(folder.problems(), []);
+    assert_eq!(Domain::load(&folder.domain()).unwrap().warnings(), []);
+    for (from, to, word) in [
+        (
+            "outputs: [已续费]",
+            "outputs: [已办理]",
+            "without its output",
+        ),
+        ("我想再续一年。", "你好。", "none of the topic's words"),
+        (
+            "请问您的号码是多少？",
+            "您是谁？",
+            "does not ask for `member`",
+        ),
+        (
+            "抱歉，您欠费了。",
+            "您欠费，您的号码是多少？",
+            "does not end the dialogue",
+        ),
+    ] {
+        std::fs::write(&file, CHINESE.replace(from, to)).unwrap();
+        let found = folder.problems();
+        assert!(
+            found.iter().any(|p| p.message.contains(word)),
+            "{word}: {found:#?}"
+        );
+    }
+}
+
+#[test]
+fn outputs_that_are_said_by_accident_are_warned_about_and_no_problem() {
+    let warnings = |folder: &Folder| Domain::load(&folder.domain()).unwrap().warnings();
+    let folder = Folder::new();
+    assert_eq!(warnings(&folder), []);
+    let courier = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/domain");
+    assert_eq!(Domain::load(&courier).unwrap().warnings(), []);
+    // A number below 100, and a word of every answer.
+    folder.change(
+        "templates/renew.yaml",
+        "outputs: [renewed]",
+        "outputs: [\"1\"]",
+    );
+    folder.change(
+        "templates/renew.yaml",
+        "it is renewed.",
+        "it is 1 year more.",
+    );
+    folder.change(
+        "templates/upgrade.yaml",
+        "outputs: [already]",
+        "outputs: [you]",
+    );
+    assert_eq!(folder.problems(), []);
+    let found = warnings(&folder);
+    let told: Vec<String> = found.iter().map(Problem::to_string).collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].contains("renew.yaml:10: branch `paid`: the output \"1\" is said by accident"));
+    assert!(
+        told[1].contains("upgrade.yaml:18: branch `plus`: the output \"you\" is said by accident")
+    );
+}
+
 #[test]
 fn a_skeleton_overwrites_nothing_and_takes_only_names_that_manifests_may_have() {
     let folder = Folder::new();
@@ -277,4 +379,91 @@ fn a_skeleton_overwrites_nothing_and_takes_only_names_that_manifests_may_have() 
         assert!(Domain::new_skeleton(other.path(), name).is_err(), "{name}");
     }
     assert_eq!(std::fs::read_dir(other.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_record_that_stands_twice_is_told_with_the_line_of_the_second() {
+    let folder = Folder::new();
+    let path = folder.domain().join("state.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let ids: Vec<&str> = text
+        .split('"')
+        .filter(|part| part.len() == 5 && part.bytes().all(|b| b.is_ascii_digit()))
+        .collect();
+    let second = format!("\"{}\"", ids[1]);
+    let line = text
+        .lines()
+        .position(|line| line.contains(&second))
+        .unwrap()
+        + 1;
+    let twice = text.replacen(&second, &format!("\"{}\"", ids[0]), 1);
+    std::fs::write(&path, twice).unwrap();
+    folder.tells("state.json", u32::try_from(line).ok(), ids[0]);
+
+    let folder = Folder::new();
+    folder.change(
+        "templates/renew.yaml",
+        "name: renew\n",
+        "name: renew\nname: again\n",
+    );
+    folder.tells("templates/renew.yaml", Some(2), "stands twice");
+    let folder = Folder::new();
+    folder.append("domain.yaml", "now: \"2025-01-01T00:00:00\"\n");
+    folder.tells("domain.yaml", Some(8), "\"now\" stands twice");
+}
+
+#[test]
+fn a_whole_number_that_would_be_rounded_is_told_with_its_line() {
+    let folder = Folder::new();
+    folder.change(
+        "schema.json",
+        "\"minimum\": 0",
+        "\"maximum\": 92233720368547758079",
+    );
+    folder.tells("schema.json", Some(17), "92233720368547758079");
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_are_read_over() {
+    let folder = Folder::new();
+    let before = Domain::load(&folder.domain()).unwrap();
+    for file in [
+        "state.json",
+        "schema.json",
+        "domain.yaml",
+        "policy.md",
+        "tools.py",
+        "templates/renew.yaml",
+    ] {
+        let path = folder.domain().join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let ends = if file.ends_with(".json") {
+            "\r\n"
+        } else {
+            "\n"
+        };
+        std::fs::write(&path, format!("\u{feff}{}", text.replace('\n', ends))).unwrap();
+    }
+    assert_eq!(folder.problems(), []);
+    let after = Domain::load(&folder.domain()).unwrap();
+    assert_eq!(after.state.to_json(), before.state.to_json());
+    assert!(!after.policy.starts_with('\u{feff}') && !after.tools_source.starts_with('\u{feff}'));
+}
+
+#[test]
+fn what_tools_leave_behind_is_no_part_of_a_domain() {
+    let folder = Folder::new();
+    let before = Domain::load(&folder.domain()).unwrap().digest;
+    for left_behind in [
+        "templates/._renew.yaml",
+        "templates/.#hold.yaml",
+        "__pycache__/tools.pyc",
+        ".DS_Store",
+    ] {
+        let path = folder.domain().join(left_behind);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, b"\xff\x00").unwrap();
+    }
+    assert_eq!(folder.problems(), []);
+    assert_eq!(Domain::load(&folder.domain()).unwrap().digest, before);
 }

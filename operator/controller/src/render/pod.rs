@@ -66,7 +66,7 @@ pub(super) fn template(child: &Child, site: &Site) -> Result<PodTemplateSpec, Re
 fn pod_spec(child: &Child, site: &Site) -> PodSpec {
     let template = &child.needs.template;
     let subdomain = if is_trainer_group(child) {
-        Some(child.name.clone())
+        Some(child.own_service())
     } else {
         is_rollout(child).then(|| child.service())
     };
@@ -172,7 +172,7 @@ fn environment(child: &Child, site: &Site) -> Vec<EnvVar> {
         }
     }
     if is_trainer_group(child) {
-        let first_rank = format!("{}-0.{}", child.name, child.name);
+        let first_rank = format!("{}-0.{}", child.name, child.own_service());
         variables.push(variable("MASTER_ADDR", &first_rank));
         variables.push(variable("MASTER_PORT", &names::RANKS_PORT.to_string()));
     }
@@ -207,7 +207,7 @@ fn resources(child: &Child) -> ResourceRequirements {
     let asked = &child.needs.resources;
     let mut all = BTreeMap::new();
     if let Some(cpu) = &asked.cpu {
-        all.insert("cpu".to_owned(), Quantity(cpu.clone()));
+        all.insert("cpu".to_owned(), Quantity(cpu.to_string()));
     }
     if let Some(memory) = &asked.memory {
         all.insert("memory".to_owned(), Quantity(memory.to_string()));

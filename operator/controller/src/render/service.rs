@@ -38,8 +38,10 @@ fn rollout_service(child: &Child) -> Service {
 }
 
 fn rank_service(child: &Child) -> Service {
+    let mut metadata = metadata(child);
+    metadata.name = Some(child.own_service());
     Service {
-        metadata: metadata(child),
+        metadata,
         spec: Some(ServiceSpec {
             // Ranks meet before they are ready.
             publish_not_ready_addresses: Some(true),

@@ -199,3 +199,52 @@ fn rollout_servers_and_their_trainer_render_as_the_golden_file_says() {
     assert_eq!(both.len(), 2);
     golden("rollouts", &both, &DomainFrom::Store("sha256:d".into()));
 }
+
+/// A long name, one with a dot, and one that begins with a digit, which a Service's may not.
+#[test]
+fn objects_of_any_admitted_name_find_each_other() {
+    let apart = MANIFESTS.replace(
+        "topology: {trainers: 2}",
+        "topology: {mode: disaggregated, rollouts: 3}",
+    );
+    let is_label = |name: &str| {
+        let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        name.len() <= 63
+            && name.bytes().all(inner)
+            && name.starts_with(|c: char| c.is_ascii_lowercase())
+    };
+    for owner in [
+        "exactly-forty-characters-long-name-00000",
+        "3-shop",
+        "shop.v2",
+        "a-really-long-job-name-that-a-ci-system-made-20251107074133.v20",
+    ] {
+        for manifests in [MANIFESTS, apart.as_str()] {
+            let manifests = manifests.replace(
+                "{name: desk, namespace",
+                &format!("{{name: {owner}, namespace"),
+            );
+            for child in plans(&manifests, "podGroup", "") {
+                let rendered = render(&child, &site(DomainFrom::ConfigMap("desk".into()))).unwrap();
+                let job = rendered.job.metadata.name.clone().unwrap();
+                assert!(
+                    job.len() + "-1023-abcde".len() <= 63 && !job.contains('.'),
+                    "{job}"
+                );
+                let pod = rendered.job.spec.unwrap().template.spec.unwrap();
+                let found = rendered
+                    .service
+                    .map(|service| service.metadata.name.unwrap());
+                assert!(found.iter().all(|name| is_label(name)), "{found:?}");
+                assert_eq!(pod.subdomain, found, "{job}");
+                let text = serde_json::to_string(&pod.containers[0].env).unwrap();
+                if child.shards > 1 && child.role() == Role::Train {
+                    assert!(
+                        text.contains(&format!("{job}-0.{}", found.unwrap())),
+                        "{text}"
+                    );
+                }
+            }
+        }
+    }
+}

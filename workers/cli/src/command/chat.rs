@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use agoge_checker::{Verdict, check};
 use agoge_contract::Endpoint;
-use agoge_crds::Manifest;
+use agoge_crds::shared::EndpointBinding;
 use agoge_dialogue::{Message, Role, ToolCall, ToolSpec};
 use agoge_llm::{Client, Request};
 use agoge_sandbox::Limits;
-use agoge_store::{Digest, Folder, Store};
 use agoge_synthesis::rollout::{Asker, Calls, EndpointAgent};
 use agoge_world::{
     Domain, End, Fault, Party, Rules, SandboxBackend, SandboxSession, Session, Speaker, Split,
@@ -21,10 +20,8 @@ use agoge_world::{
 };
 use async_trait::async_trait;
 use clap::Args;
-use serde_json::Value;
 
 use super::export;
-use crate::driver::objects;
 use crate::driver::worker::Programs;
 use crate::failure::Failure;
 use crate::probe;
@@ -40,8 +37,11 @@ pub struct Chat {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
     /// The stage whose policy is talked to.
-    #[arg(long, default_value = "grpo", value_parser = ["grpo", "agentSFT", "sftContinued", "grpoUnfiltered"])]
+    #[arg(long, default_value = "grpo", value_parser = export::policy::STAGES)]
     pub stage: String,
+    /// The GRPORun, where the run's folder has several.
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
     /// The task to begin with, by id.
     #[arg(long)]
     pub task: Option<String>,
@@ -81,7 +81,7 @@ pub fn chat(chat: &Chat) -> Result<(), Failure> {
             })?,
         None => 0,
     };
-    let model = policy(&chat.out, &chat.stage)?;
+    let model = policy(&chat.out, chat.run.as_deref(), &chat.stage)?;
     let domain = Arc::new(found.domain);
     let world = World::open(domain.clone(), Limits::default()).map_err(Failure::input)?;
     let mut server = Server::start(
@@ -103,15 +103,16 @@ pub fn chat(chat: &Chat) -> Result<(), Failure> {
         let played = runtime.block_on(play(&mut session, &mut agent, &mut person, &rules()));
         person.show(&played.messages);
         match (&played.end, person.left) {
-            (End::Infra(reason) | End::Nonsense(reason), _) => println!("! {reason}"),
+            (End::Nonsense(reason), _) => println!("! {reason}"),
             (End::TurnLimit, _) => println!("! it has had {} turns", played.turns),
             (End::TokenLimit, _) => println!("! its turn has no end"),
             (End::Closed | End::User(_), _) => {}
+            (end, _) => println!("! {}", end.outside().unwrap_or_default()),
         }
         match person.left {
             Some(Left::Quit) => return Ok(()),
             Some(Left::Next) => {}
-            _ if matches!(played.end, End::Infra(_)) => {}
+            _ if played.end.outside().is_some() => {}
             None | Some(Left::Done) => judge(&backend, task, session.0, &played.messages),
         }
     }
@@ -121,34 +122,11 @@ pub fn chat(chat: &Chat) -> Result<(), Failure> {
 }
 
 /// The folder of a trained policy, written out of the store once for each policy.
-fn policy(out: &Path, stage: &str) -> Result<PathBuf, Failure> {
-    let runs = objects::stored(out)?
-        .into_iter()
-        .filter_map(|object| match object.manifest {
-            Manifest::GRPORun(run) => run.status,
-            _ => None,
-        });
-    let digest = runs
-        .into_iter()
-        .find_map(|status| status.stages.get(stage)?.digest.clone());
-    let Some(digest) = digest else {
-        return Err(Failure::Input(format!(
-            "{} has no trained policy yet: its stage {stage} is not done",
-            out.display()
-        )));
-    };
-    let store = Store::open(out.join("store"))?;
-    let record: Value = store.get_json(&Digest::parse(&digest).map_err(Failure::input)?)?;
-    let files = record.get("model").cloned().unwrap_or_default();
-    let files: Folder = serde_json::from_value(files)
-        .map_err(|_| Failure::Input(format!("the record of the stage {stage} names no model")))?;
-    let folder = out.join("models").join(
-        digest
-            .trim_start_matches("sha256:")
-            .get(..12)
-            .unwrap_or(stage),
-    );
-    store.get_folder(&files, &folder)?;
+fn policy(out: &Path, run: Option<&str>, stage: &str) -> Result<PathBuf, Failure> {
+    let trained = export::policy::find(out, run, stage)?;
+    let short = trained.digest.trim_start_matches("sha256:").get(..12);
+    let folder = out.join("models").join(short.unwrap_or(stage));
+    trained.store.get_folder(&trained.files, &folder)?;
     Ok(folder)
 }
 
@@ -214,7 +192,11 @@ impl Server {
             url: format!("http://127.0.0.1:{}", self.port),
             key_variable: None,
         };
-        probe::client(&endpoint, None, Duration::from_secs(60), 1).map_err(Failure::input)
+        let binding = EndpointBinding {
+            concurrency: Some(1),
+            ..EndpointBinding::default()
+        };
+        probe::client(&endpoint, &binding, Duration::from_secs(60)).map_err(Failure::input)
     }
 }
 
@@ -266,7 +248,7 @@ impl<'a> Person<'a> {
     /// Shows the agent's words that have not been shown yet. Calls are shown as they run.
     fn show(&mut self, messages: &[Message]) {
         for message in messages.iter().skip(self.seen) {
-            if message.role == Role::Assistant && message.tool_calls.is_empty() {
+            if message.role == Role::Assistant && !message.content.is_empty() {
                 println!("agent> {}", message.content);
             }
         }
@@ -337,13 +319,18 @@ impl Session for Shown<'_> {
 /// Shows the verdict of the task's checkers.
 fn judge(backend: &SandboxBackend, task: &Task, session: SandboxSession<'_>, messages: &[Message]) {
     let verdict: Verdict = check(&mut backend.lock(), task, &session.into_episode(), messages);
-    println!("\nverdict: {}", if verdict.pass { "pass" } else { "fail" });
+    let word = match (verdict.pass, verdict.is_about_the_agent()) {
+        (true, _) => "pass",
+        (false, true) => "fail",
+        (false, false) => "none",
+    };
+    println!("\nverdict: {word}");
     for part in &verdict.parts {
         let mark = if part.pass { "ok  " } else { "FAIL" };
         println!("  {mark} {} {}", part.name, part.evidence);
     }
-    if let Some(killed) = &verdict.killed {
-        println!("  killed: {killed}");
+    if let Some(stopped) = verdict.killed.as_ref().or(verdict.lost.as_ref()) {
+        println!("  stopped: {stopped}");
     }
 }
 

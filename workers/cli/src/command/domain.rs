@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use agoge_store::Store;
+use agoge_store::{Store, travels};
 use agoge_world::Domain;
 use base64::Engine as _;
 use clap::Subcommand;
@@ -15,15 +15,17 @@ use crate::failure::Failure;
 pub enum DomainCommand {
     /// Writes a small domain that runs as it is, with the three manifests beside it, to be changed into one's own.
     New {
-        /// Its name: small letters, digits and `-`.
-        name: String,
-        /// The folder to write it into. [default: ./NAME]
+        /// Its name: small letters, digits and `-`. Or the folder to write, such as work/desk, whose last part is the name.
+        #[arg(value_name = "NAME|PATH")]
+        name: PathBuf,
+        /// The folder to write it into. [default: NAME or PATH itself]
         dir: Option<PathBuf>,
     },
     /// Reports every problem of a domain's folder, each with file, line and a way out.
     ///
     /// Loads the tools in the sandbox, holds the state against its schema, and plays the gold of every template's
-    /// branches. Exit codes: 0 all good; 2 there are problems.
+    /// branches. Warns about outputs that an agent says by accident, and about amounts that are kept as texts. Exit codes: 0
+    /// all good, warnings or not; 2 there are problems.
     Check {
         /// The domain's folder (the one with domain.yaml), or a folder that has it as domain/.
         dir: PathBuf,
@@ -61,8 +63,8 @@ const MOST: usize = 1 << 20;
 pub fn domain(command: &DomainCommand) -> Result<(), Failure> {
     match command {
         DomainCommand::New { name, dir } => {
-            let dir = dir.clone().unwrap_or_else(|| PathBuf::from(name));
-            let files = Domain::new_skeleton(&dir, name).map_err(Failure::input)?;
+            let dir = dir.clone().unwrap_or_else(|| name.clone());
+            let files = Domain::new_skeleton(&dir, &last_part(name)?).map_err(Failure::input)?;
             for file in &files {
                 println!("wrote {}", file.display());
             }
@@ -99,6 +101,25 @@ pub fn domain(command: &DomainCommand) -> Result<(), Failure> {
     }
 }
 
+/// Returns the last part of a path, which is the name of a new domain.
+fn last_part(path: &Path) -> Result<String, Failure> {
+    let named = match path.file_name() {
+        Some(name) => Some(name.to_owned()),
+        // Such as `.`: the folder has a name of its own.
+        None => path
+            .canonicalize()
+            .ok()
+            .and_then(|whole| Some(whole.file_name()?.to_owned())),
+    };
+    match named.as_ref().and_then(|name| name.to_str()) {
+        Some(name) => Ok(name.to_owned()),
+        None => Err(Failure::Input(format!(
+            "{} has no name that a domain could have; give a name or a path that ends with one, such as work/desk",
+            path.display()
+        ))),
+    }
+}
+
 /// The folder itself, or the domain in it.
 fn inside(dir: &Path) -> PathBuf {
     let nested = dir.join("domain");
@@ -112,7 +133,7 @@ fn head(name: &str) -> String {
     )
 }
 
-/// A tar.gz of the folder without hidden files: names sorted, no times, no owners.
+/// A tar.gz of the files of a folder that travel: names sorted, no times, no owners, no permissions.
 fn packed(dir: &Path) -> std::io::Result<Vec<u8>> {
     let mut names = Vec::new();
     let mut folders = vec![String::new()];
@@ -120,7 +141,7 @@ fn packed(dir: &Path) -> std::io::Result<Vec<u8>> {
         for entry in std::fs::read_dir(dir.join(&prefix))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            if name.starts_with('.') {
+            if !travels(&name) {
                 continue;
             }
             let path = format!("{prefix}{name}");
@@ -152,10 +173,30 @@ fn checked(dir: &Path) -> Result<(), Failure> {
         return Err(Failure::problems(&problems));
     }
     let domain = Domain::load(dir).map_err(Failure::input)?;
+    for warning in domain.warnings() {
+        eprintln!("warning: {warning}");
+    }
     let (tools, templates) = (domain.tools.len(), domain.templates.len());
     println!(
         "{} is sound: {tools} tools, {templates} templates, {}",
         domain.name, domain.digest
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_domain_is_named_by_the_last_part_of_its_path() {
+        let name = |path: &str| last_part(Path::new(path)).ok();
+        for path in ["desk", "./desk/", "work/lab/desk", "/tmp/desk"] {
+            assert_eq!(name(path).as_deref(), Some("desk"), "{path}");
+        }
+        let here = std::env::current_dir().unwrap();
+        let here = here.file_name().and_then(|name| name.to_str());
+        assert_eq!(name(".").as_deref(), here);
+        assert_eq!(name("/"), None);
+    }
 }

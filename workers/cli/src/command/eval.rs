@@ -1,37 +1,52 @@
-//! `agoge eval`: scores any OpenAI-compatible model on a domain's held-out tasks: pass^1 to pass^k, by branch of the policy.
+//! `agoge eval`: scores any OpenAI-compatible model on a domain's held-out tasks: pass^1 to pass^k, by branch of the policy,
+//! beside agents that need no model.
+
+mod baseline;
+mod figures;
+mod kept;
+mod play;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use agoge_checker::passk::{Estimate, Trials, by_branch, copies, pass_hat_k};
-use agoge_checker::{JUDGING, Judge};
+use agoge_checker::JUDGING;
+use agoge_checker::passk::copies;
 use agoge_contract::Endpoint;
+use agoge_crds::shared::EndpointBinding;
 use agoge_llm::Client;
 use agoge_sandbox::Limits;
 use agoge_store::write_atomic;
-use agoge_synthesis::rollout::{Calls, Players, Rollout, Settings, User};
-use agoge_world::{Domain, Mix, SandboxBackend, Split, Task, ToolBackend as _, World, tasks};
+use agoge_synthesis::rollout::{Calls, Settings};
+use agoge_world::{
+    Domain, Mix, Rules, SandboxBackend, Split, Task, ToolBackend as _, World, tasks,
+};
 use clap::Args;
-use futures::StreamExt;
-use indicatif::{ProgressBar, ProgressStyle};
-use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use self::figures::{cluster, figures, show};
+use self::kept::{Episode, Kept};
+use self::play::Match;
 use super::export;
+use crate::driver::default_out;
 use crate::failure::Failure;
 use crate::resolve::Names;
-use crate::{manifest, probe, table};
+use crate::{manifest, probe};
 
 /// Scores a model behind an OpenAI-compatible endpoint on held-out tasks.
 ///
 /// The tasks are those of a run's qualified suite (--out), or are drawn from the templates of the domain that the
 /// manifests name (-f). The model reads the domain's policy and its tools; calls run on the executable domain, and the
-/// checkers judge. An episode that the endpoint fails in is no trial of the model: it is counted apart.
+/// checkers judge. Every finished episode is kept (--keep) before the next one counts. An outage of the endpoint is waited
+/// out, and one that lasts ends the command; the same command goes on from there.
+///
+/// Exit codes: 0 every episode was played; 1 not one came to a verdict; 2 something must be changed; 3 the endpoint gave
+/// out; 130 interrupted.
 #[derive(Debug, Args)]
 pub struct Eval {
-    /// The endpoint's base URL, without /v1. Its key is read from AGOGE_API_KEY.
+    /// The endpoint's base URL. /v1 is added to a bare host, and a path is used as it is given. Its key is read from
+    /// AGOGE_API_KEY.
     #[arg(long, value_name = "URL")]
     pub endpoint: String,
     /// The model, where the endpoint serves several.
@@ -61,6 +76,14 @@ pub struct Eval {
     /// Episodes at once.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub concurrency: u32,
+    /// Generated tokens of one answer of the model. Raise it for a model that reasons before it answers.
+    #[arg(long, value_name = "TOKENS", default_value_t = Rules::default().max_agent_tokens,
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub max_tokens: u32,
+    /// Turns of the model in one episode, calls included.
+    #[arg(long, value_name = "TURNS", default_value_t = Rules::default().max_turns,
+        value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub max_turns: u32,
     /// Let the model play the user too, instead of the task's script.
     #[arg(long)]
     pub model_user: bool,
@@ -73,9 +96,26 @@ pub struct Eval {
     /// Seconds that one answer may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     pub timeout: u64,
+    /// Seconds that an outage of the endpoint is waited out. [default: AGOGE_ENDPOINT_PATIENCE, or 300]
+    #[arg(long, value_name = "SECONDS")]
+    pub patience: Option<u64>,
+    /// Fields that are added to every request, as a JSON object, such as '{"top_p": 0.9}'. A null leaves a field out.
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    pub extra_body: Option<Object>,
+    /// The folder that keeps every finished episode and every answer, so that an evaluation that was stopped goes on.
+    /// [default: eval/ in --out, else beside --json, else in the folder that `agoge up` would use]
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
     /// Write figures and every dialogue to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// The fields of a JSON object.
+type Object = BTreeMap<String, Value>;
+
+fn object(text: &str) -> Result<Object, String> {
+    serde_json::from_str(text).map_err(|error| format!("write a JSON object ({error})"))
 }
 
 /// Runs it.
@@ -94,23 +134,56 @@ pub fn eval(eval: &Eval) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
-    let client = client(eval)?;
+    let domain = Arc::new(domain);
+    let (client, patience) = client(eval)?;
+    let tools = if eval.native_calls {
+        domain.tools.as_slice()
+    } else {
+        &[]
+    };
     runtime
-        .block_on(probe::answers(&client))
-        .map_err(Failure::input)?;
-    let world = World::open(Arc::new(domain), Limits::default()).map_err(Failure::input)?;
+        .block_on(probe::answers(&client, temperature, tools))
+        .map_err(|error| match error.is_passing() {
+            true => Failure::Infra(error.to_string()),
+            false => Failure::input(error),
+        })?;
+    let world = World::open(domain.clone(), Limits::default()).map_err(Failure::input)?;
     let backend = SandboxBackend::new(world);
     backend
         .require("evaluation", JUDGING)
         .map_err(Failure::input)?;
-    let played = runtime.block_on(play_all(eval, temperature, &backend, &chosen, &client))?;
-    let figures = figures(eval, &chosen, &played, client.meter().spent().tokens());
+    let settings = settings(eval, temperature);
+    let identity = identity(eval, &domain.digest, &settings);
+    let keys = play::keys(&chosen, eval.samples);
+    let mut kept = Kept::open(&keep_in(eval), &identity, &keys)?;
+    if kept.count() > 0 {
+        println!(
+            "{} finished episodes are in {}",
+            kept.count(),
+            kept.file().display()
+        );
+    }
+    let recordings = Arc::new(kept.answers()?);
+    let client = client.with_patience(patience).with_recordings(recordings);
+    let all = Match {
+        backend: &backend,
+        tasks: &chosen,
+        trials: eval.samples,
+        concurrency: eval.concurrency as usize,
+        client: &client,
+        model_user: eval.model_user,
+        settings,
+    };
+    let played = runtime.block_on(all.play(&mut kept))?;
+    let mut figures = figures(eval, &chosen, &played.episodes);
+    let clusters: Vec<String> = chosen.iter().map(cluster).collect();
+    let rules = rules(eval);
+    let baselines = baseline::all(&backend, &chosen, &clusters, &rules);
+    figures.baselines = runtime.block_on(baselines);
     show(&figures);
     if let Some(file) = &eval.json {
-        let dialogues: Vec<Value> = played
-            .iter()
-            .map(|(at, rollout)| dialogue(&chosen[*at], rollout))
-            .collect();
+        let dialogues = played.episodes.iter().map(|(_, episode)| episode);
+        let dialogues: Vec<&Episode> = dialogues.collect();
         let text = format!(
             "{:#}\n",
             json!({ "figures": figures.to_json(), "dialogues": dialogues })
@@ -118,9 +191,17 @@ pub fn eval(eval: &Eval) -> Result<(), Failure> {
         write_atomic(file, text)?;
         println!("\nfigures and dialogues: {}", file.display());
     }
+    if let Some(why) = played.open.last() {
+        return Err(Failure::Infra(format!(
+            "{} episodes are not played: {why}\nthe others are kept in {}; the same command plays these",
+            played.open.len(),
+            kept.file().display()
+        )));
+    }
+    kept.finish()?;
     if figures.pass.first().is_some_and(|first| first.n == 0) {
         return Err(Failure::Failed(
-            "not one episode came to a verdict; the last reason is above".into(),
+            "not one episode came to a verdict; the reasons are above".into(),
         ));
     }
     Ok(())
@@ -140,14 +221,73 @@ fn temperature(eval: &Eval) -> Result<f64, Failure> {
     Ok(temperature)
 }
 
-fn client(eval: &Eval) -> Result<Client, Failure> {
+/// Returns the rules of every episode.
+fn rules(eval: &Eval) -> Rules {
+    Rules {
+        max_turns: eval.max_turns,
+        max_agent_tokens: eval.max_tokens,
+        ..Rules::default()
+    }
+}
+
+/// Returns the settings of the first trial of every task.
+fn settings(eval: &Eval, temperature: f64) -> Settings {
+    Settings {
+        rules: rules(eval),
+        temperature,
+        seed: eval.seed,
+        calls: match eval.native_calls {
+            true => Calls::Native,
+            false => Calls::Fenced,
+        },
+        ..Settings::default()
+    }
+}
+
+/// Returns the client of the endpoint, and the longest outage that it waits out once the evaluation has begun.
+fn client(eval: &Eval) -> Result<(Client, Duration), Failure> {
     let key_variable = std::env::var_os("AGOGE_API_KEY").map(|_| "AGOGE_API_KEY".to_owned());
     let endpoint = Endpoint {
         url: eval.endpoint.clone(),
         key_variable,
     };
-    let patience = Duration::from_secs(eval.timeout.max(1));
-    probe::client(&endpoint, eval.model.clone(), patience, eval.concurrency).map_err(Failure::input)
+    let binding = EndpointBinding {
+        model: eval.model.clone(),
+        concurrency: Some(eval.concurrency),
+        extra_body: eval.extra_body.clone().unwrap_or_default(),
+        ..EndpointBinding::default()
+    };
+    let patience = match eval.patience {
+        Some(seconds) => Duration::from_secs(seconds),
+        None => agoge_llm::Endpoint::patience_here().map_err(Failure::Input)?,
+    };
+    let timeout = Duration::from_secs(eval.timeout.max(1));
+    let client = probe::client(&endpoint, &binding, timeout).map_err(Failure::input)?;
+    Ok((client, patience))
+}
+
+/// Returns everything but the tasks that an episode depends on.
+fn identity(eval: &Eval, domain: &str, settings: &Settings) -> String {
+    json!({
+        "domain": domain, "endpoint": eval.endpoint, "model": eval.model, "extraBody": eval.extra_body,
+        "modelUser": eval.model_user, "settings": settings,
+    })
+    .to_string()
+}
+
+/// Returns the folder that keeps evaluations.
+fn keep_in(eval: &Eval) -> PathBuf {
+    if let Some(folder) = &eval.keep {
+        return folder.clone();
+    }
+    let beside = eval.json.as_ref().and_then(|file| file.parent());
+    let up = eval.files.first().map(|file| default_out(file));
+    let folder = match (&eval.out, beside, up) {
+        (Some(out), ..) => out.clone(),
+        (None, Some(beside), _) => beside.to_owned(),
+        (None, None, up) => up.unwrap_or_default(),
+    };
+    folder.join("eval")
 }
 
 /// The domain, and its held-out tasks.
@@ -172,6 +312,12 @@ fn chosen(eval: &Eval) -> Result<(Domain, Vec<Task>), Failure> {
         .domain(&sources[0])
         .map_err(Failure::input)?;
     let domain = Domain::load(&folder).map_err(Failure::input)?;
+    if domain.templates.is_empty() {
+        return Err(Failure::Input(format!(
+            "the domain {} has no templates to draw tasks from; name the folder of a run with --out, whose suite has held-out tasks",
+            domain.name
+        )));
+    }
     let mut world =
         World::open(Arc::new(domain.clone()), Limits::default()).map_err(Failure::input)?;
     let most = agoge_world::possible(&mut world, Split::Heldout, Mix::EvenBranches);
@@ -179,168 +325,6 @@ fn chosen(eval: &Eval) -> Result<(Domain, Vec<Task>), Failure> {
     let drawn = tasks(&mut world, Split::Heldout, Mix::EvenBranches, eval.seed, n)
         .map_err(Failure::input)?;
     Ok((domain, drawn))
-}
-
-/// Every trial of every task, with the task's number.
-async fn play_all(
-    eval: &Eval,
-    temperature: f64,
-    backend: &SandboxBackend,
-    chosen: &[Task],
-    client: &Client,
-) -> Result<Vec<(usize, Rollout)>, Failure> {
-    let calls = if eval.native_calls {
-        Calls::Native
-    } else {
-        Calls::Fenced
-    };
-    let bar = ProgressBar::new(chosen.len() as u64 * u64::from(eval.samples));
-    let style =
-        ProgressStyle::with_template("{bar:24} {pos}/{len} episodes, {per_sec}, {eta} to go");
-    bar.set_style(
-        style
-            .unwrap_or_else(|_| ProgressStyle::default_bar())
-            .progress_chars("=> "),
-    );
-    let trials = (0..eval.samples).flat_map(|trial| (0..chosen.len()).map(move |at| (at, trial)));
-    let bar_of = &bar;
-    let judge = &Mutex::new(Judge::new());
-    let episodes = futures::stream::iter(trials).map(|(at, trial)| async move {
-        let settings = Settings {
-            temperature,
-            seed: eval.seed.wrapping_add(u64::from(trial)),
-            calls,
-            ..Settings::default()
-        };
-        let user = if eval.model_user {
-            User::Model(client)
-        } else {
-            User::Scripted
-        };
-        let item = format!("{}#{trial}", chosen[at].id);
-        let players = Players {
-            backend,
-            judge,
-            agent: client,
-            user,
-            settings: &settings,
-        };
-        let rollout = players.play(&chosen[at], &item).await;
-        bar_of.inc(1);
-        rollout.map(|rollout| (at, rollout))
-    });
-    let mut episodes = episodes.buffer_unordered(eval.concurrency as usize);
-    let mut played = vec![];
-    loop {
-        tokio::select! {
-            next = episodes.next() => match next {
-                Some(Ok(one)) => played.push(one),
-                Some(Err(error)) => return Err(Failure::input(error)),
-                None => break,
-            },
-            _ = tokio::signal::ctrl_c() => {
-                bar.finish_and_clear();
-                return Err(Failure::Failed("interrupted; an evaluation starts anew".into()));
-            }
-        }
-    }
-    bar.finish_and_clear();
-    played.sort_by_key(|(at, _)| *at);
-    Ok(played)
-}
-
-struct Figures {
-    model: String,
-    pass: Vec<Estimate>,
-    branches: BTreeMap<String, Estimate>,
-    /// Episodes that prove nothing about the model, by their end.
-    void: BTreeMap<String, usize>,
-    tokens: u64,
-}
-
-impl Figures {
-    fn to_json(&self) -> Value {
-        json!({ "model": self.model, "pass": self.pass, "branches": self.branches, "void": self.void, "tokens": self.tokens })
-    }
-}
-
-fn figures(eval: &Eval, chosen: &[Task], played: &[(usize, Rollout)], tokens: u64) -> Figures {
-    let branches: Vec<String> = chosen
-        .iter()
-        .map(|task| format!("{}/{}", task.intent, task.branch))
-        .collect();
-    let mut trials: Vec<Trials<'_>> = branches
-        .iter()
-        .map(|cluster| Trials::none(cluster))
-        .collect();
-    let mut void = BTreeMap::new();
-    for (at, rollout) in played {
-        match rollout.reward() {
-            Some(reward) => {
-                trials[*at].trials += 1;
-                trials[*at].passed += u32::from(reward >= 1.0);
-            }
-            None => {
-                *void
-                    .entry(format!("{:?}", rollout.end).chars().take(120).collect())
-                    .or_default() += 1
-            }
-        }
-    }
-    Figures {
-        model: eval.model.clone().unwrap_or_else(|| eval.endpoint.clone()),
-        pass: (1..=eval.samples).map(|k| pass_hat_k(&trials, k)).collect(),
-        branches: by_branch(&trials),
-        void,
-        tokens,
-    }
-}
-
-fn show(figures: &Figures) {
-    let Some(first) = figures.pass.first() else {
-        return;
-    };
-    let mut head = vec!["model".to_owned(), "pass^1".to_owned(), "95 %".to_owned()];
-    let mut row = vec![figures.model.clone(), format!("{:.3}", first.value)];
-    row.push(format!("{:.3} - {:.3}", first.low, first.high));
-    for (estimate, k) in figures.pass.iter().zip(1..).skip(1) {
-        head.push(format!("pass^{k}"));
-        row.push(format!("{:.3}", estimate.value));
-    }
-    head.push("tasks".to_owned());
-    row.push(first.n.to_string());
-    if figures.pass.len() == 1 {
-        head.push("trials".to_owned());
-        row.push("one".to_owned());
-    }
-    print!("{}", table::columns(&[head, row]));
-    println!("\nby branch of the policy:");
-    let rows: Vec<Vec<String>> = figures
-        .branches
-        .iter()
-        .map(|(branch, e)| {
-            vec![
-                format!("  {branch}"),
-                format!("{:.2}", e.value),
-                format!("{} tasks", e.n),
-            ]
-        })
-        .collect();
-    print!("{}", table::columns(&rows));
-    for (end, n) in &figures.void {
-        println!("{n} episodes proved nothing: {end}");
-    }
-}
-
-fn dialogue(task: &Task, rollout: &Rollout) -> Value {
-    json!({
-        "task": task.id,
-        "branch": task.branch,
-        "reward": rollout.reward(),
-        "end": rollout.end,
-        "verdict": rollout.verdict,
-        "messages": rollout.messages,
-    })
 }
 
 #[cfg(test)]
@@ -354,10 +338,21 @@ mod tests {
         eval: Eval,
     }
 
-    fn temperature_of(arguments: &[&str]) -> Result<f64, Failure> {
+    fn parsed(arguments: &[&str]) -> Eval {
         let line = ["eval", "--endpoint", "http://127.0.0.1:9", "--out", "run"];
-        let line = Line::try_parse_from(line.iter().chain(arguments).copied()).unwrap();
-        temperature(&line.eval)
+        let line = Line::try_parse_from(line.iter().chain(arguments).copied());
+        line.unwrap().eval
+    }
+
+    fn temperature_of(arguments: &[&str]) -> Result<f64, Failure> {
+        temperature(&parsed(arguments))
+    }
+
+    #[test]
+    fn answers_and_episodes_are_as_long_as_asked_for() {
+        assert_eq!(rules(&parsed(&[])), Rules::default());
+        let long = rules(&parsed(&["--max-tokens", "4000", "--max-turns", "30"]));
+        assert_eq!((long.max_agent_tokens, long.max_turns), (4000, 30));
     }
 
     #[test]

@@ -1,36 +1,49 @@
-//! `agoge export`: a run's qualified instances as a dataset that trainers load: `messages` and `tools` as JSONL, with a card.
+//! `agoge export`: a run's qualified instances in the form that a trainer takes.
 
-use std::fmt::Write as _;
+pub mod policy;
+mod target;
+
 use std::path::{Path, PathBuf};
 
 use agoge_artifacts::{ArtifactError, Instance, QualifiedSuite};
 use agoge_crds::{CheckerSuite, Manifest};
-use agoge_dialogue::Message;
-use agoge_dialogue::export::{Card, rl_row, sft_row};
-use agoge_store::{Store, write_atomic};
-use agoge_world::{Domain, Split};
+use agoge_store::Store;
+use agoge_world::Domain;
 use clap::Args;
 use serde_json::Value;
 
 use crate::driver::objects;
 use crate::failure::Failure;
 
-/// Writes a run's qualified instances as a dataset folder that `datasets` loads.
+pub use target::{Target, check_empty};
+
+/// Writes a run's qualified instances in the form that a trainer takes.
 ///
-/// Two configurations: `sft` has whole dialogues (messages, tools, and which messages carry loss), `rl` has what opens a
-/// dialogue and the task with its checker. Demonstrations come from the split trainSft, tasks from trainRl; held-out
-/// tasks are never exported.
+/// `dataset` has two configurations: `sft` has whole dialogues (messages, tools, and which messages carry loss), `rl` has
+/// what opens a dialogue and the task with its checker. transformers and TRL render its rows with a model's chat template.
+/// `openai` is a training file of whole dialogues for OpenAI's fine-tuning. Dialogues come from the split trainSft, tasks
+/// from trainRl; held-out tasks are never exported. `policy` is the trained policy instead, with tokenizer, chat template
+/// and stop tokens, as transformers and vLLM load it. docs/export.md describes the fields.
 #[derive(Debug, Args)]
 pub struct Export {
     /// The run's folder.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// The folder to write; it must not exist yet, or be empty.
-    #[arg(long, value_name = "DIR")]
+    /// `dataset`, `openai` or `policy`, written to a folder of this name; or a folder, for a dataset in it.
+    #[arg(long, value_name = "FORM|DIR")]
     pub to: PathBuf,
+    /// The folder to write, where it is not named after the form. It must not exist yet, or be empty.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
     /// The CheckerSuite, where the run has several.
     #[arg(long, value_name = "NAME")]
     pub suite: Option<String>,
+    /// With `--to policy`: the GRPORun, where the run's folder has several.
+    #[arg(long, value_name = "NAME")]
+    pub run: Option<String>,
+    /// With `--to policy`: the stage whose policy it is.
+    #[arg(long, default_value = "grpo", value_parser = policy::STAGES)]
+    pub stage: String,
 }
 
 /// A run's qualified suite: its name, its digest, its instances and the domain's folder.
@@ -94,7 +107,12 @@ pub fn find(out: &Path, wanted: Option<&str>) -> Result<Found, Failure> {
     qualified(&suite, "`agoge up` goes on with it")?;
     let store = Store::open(out.join("store"))?;
     let domain = domain_folder(out, &name)?;
-    read(&suite, &store, &domain, "`agoge up --retry` makes it again")
+    let file = objects::file(out, "CheckerSuite", &name);
+    let hint = format!(
+        "delete {} and run `agoge up` again, which makes it anew",
+        file.display()
+    );
+    read(&suite, &store, &domain, &hint)
 }
 
 /// The digest of a suite that is qualified.
@@ -154,96 +172,12 @@ fn domain_folder(out: &Path, suite: &str) -> Result<PathBuf, Failure> {
 /// # Errors
 /// The errors of [`find`], or a folder that cannot be written.
 pub fn export(export: &Export) -> Result<(), Failure> {
-    empty(&export.to)?;
-    write(&find(&export.out, export.suite.as_deref())?, &export.to)
-}
-
-/// Refuses a folder that has something in it.
-///
-/// # Errors
-/// So it has.
-pub fn empty(to: &Path) -> Result<(), Failure> {
-    let taken = std::fs::read_dir(to).is_ok_and(|mut entries| entries.next().is_some());
-    if taken {
-        return Err(Failure::Input(format!(
-            "{} is not empty; choose another folder with --to",
-            to.display()
-        )));
+    if policy::is_meant(&export.to) {
+        let folder = export.dir.as_ref().unwrap_or(&export.to);
+        check_empty(folder)?;
+        return policy::find(&export.out, export.run.as_deref(), &export.stage)?.write(folder);
     }
-    Ok(())
-}
-
-/// Writes a suite as a dataset folder.
-///
-/// # Errors
-/// No instance to export, or a folder that cannot be written.
-pub fn write(found: &Found, to: &Path) -> Result<(), Failure> {
-    let domain = &found.domain;
-    let (mut sft, mut rl) = (String::new(), String::new());
-    let mut card = Card {
-        domain: domain.title.clone(),
-        ..Card::default()
-    };
-    for instance in &found.instances {
-        let task = &instance.task;
-        if instance.split == Split::TrainSft && !instance.messages.is_empty() {
-            let row = sft_row(
-                &task.id,
-                &domain.policy,
-                &domain.tools,
-                without_system(&instance.messages),
-            );
-            let _ = writeln!(sft, "{row}");
-            card.sft += 1;
-        }
-        if instance.split == Split::TrainRl {
-            let value = serde_json::to_value(task).map_err(Failure::input)?;
-            let row = rl_row(
-                &task.id,
-                &domain.policy,
-                &task.user.opening,
-                &domain.tools,
-                &value,
-            );
-            let _ = writeln!(rl, "{row}");
-            card.rl += 1;
-        }
-    }
-    if card.sft + card.rl == 0 {
-        return Err(Failure::Input(format!(
-            "the suite {} has no instance in a training split",
-            found.name
-        )));
-    }
-    card.origin
-        .push(format!("suite {} {}", found.name, found.digest));
-    card.origin
-        .push(format!("domain {} {}", domain.name, domain.digest));
-    let mut strategies: Vec<&str> = found
-        .instances
-        .iter()
-        .map(|i| i.strategy.as_str())
-        .collect();
-    strategies.sort_unstable();
-    strategies.dedup();
-    card.origin
-        .push(format!("strategies {}", strategies.join(", ")));
-    write_atomic(to.join("data/sft.jsonl"), &sft)?;
-    write_atomic(to.join("data/rl.jsonl"), &rl)?;
-    write_atomic(to.join("README.md"), card.text())?;
-    println!(
-        "wrote {} dialogues and {} tasks to {}",
-        card.sft,
-        card.rl,
-        to.display()
-    );
-    Ok(())
-}
-
-/// A demonstration without a system message of its own: the row brings the domain's.
-fn without_system(messages: &[Message]) -> &[Message] {
-    match messages {
-        [first, rest @ ..] if first.role == agoge_dialogue::Role::System => rest,
-        all => all,
-    }
+    let target = Target::of(&export.to, export.dir.as_deref())?;
+    target.check_empty()?;
+    target.write(&find(&export.out, export.suite.as_deref())?)
 }

@@ -1,15 +1,20 @@
 //! `agoge up`: carries out manifests on this machine, and says at the end what came of it.
 
+mod advice;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use agoge_contract::{Reason, RecordingMode, Recordings, Resolved};
 use agoge_crds::Manifest;
+use agoge_world::Domain;
 use clap::Args;
 
+use crate::driver::changed::{self, Remade, Taken};
 use crate::driver::children::Children;
 use crate::driver::objects::{self, Object};
+use crate::driver::origin::Origin;
 use crate::driver::session::{Session, now};
 use crate::driver::show::{Show, clock};
 use crate::driver::worker::Programs;
@@ -24,6 +29,9 @@ use crate::{preflight, probe, result, table};
 /// The manifests are those a cluster would get. Everything that is made goes into one folder (--out): statuses under
 /// objects/, what was made under store/, logs under logs/, and at the end report.html and result.json. Ctrl-C ends
 /// cleanly; the same command goes on from there and does nothing twice.
+///
+/// When a manifest, the domain or the model of policy.path has changed since, the command says so and makes anew what
+/// depends on it. What is unchanged is found in store/; statuses and figures from before the change are kept in earlier/.
 ///
 /// Exit codes: 0 all Complete; 1 something Failed; 2 the input must be changed, or a disk is full; 130 interrupted.
 #[derive(Debug, Args)]
@@ -56,7 +64,7 @@ pub struct Up {
     /// Show neither bars nor lines of progress; events are still told.
     #[arg(long)]
     pub no_progress: bool,
-    /// Try again what has Failed, once its cause is mended; what is finished is kept.
+    /// Retry what has Failed, once its cause outside the manifests is fixed; what is finished is kept.
     #[arg(long)]
     pub retry: bool,
     /// Seconds without any sign of life after which a worker is killed and tried again.
@@ -96,38 +104,25 @@ pub fn up(up: &Up) -> Result<(), Failure> {
     let out = std::path::absolute(&out).map_err(Failure::file("find", &out))?;
 
     let session = Session::begin(&out)?;
-    let mut driven = vec![];
-    for (source, resolved) in sources.iter().zip(resolved) {
-        let mut object = Object::take(source, &out, now())?;
+    let Begun {
+        mut driven,
+        others,
+        remade,
+    } = begin(&sources, resolved, &out)?;
+    for Driven { object, .. } in &mut driven {
         if let Some(last_alive) = session.last_alive {
             object.wake(last_alive);
         }
         if up.retry {
             object.retry();
         }
-        let folder = source
-            .folder()
-            .canonicalize()
-            .unwrap_or_else(|_| source.folder().to_owned());
-        let resolved = Resolved {
-            store: out.join("store").display().to_string(),
-            ..resolved
-        };
-        driven.push(Driven {
-            object,
-            resolved,
-            folder,
-        });
     }
-    let mine: Vec<PathBuf> = driven
-        .iter()
-        .map(|driven| driven.object.file.clone())
-        .collect();
-    let mut others = objects::stored(&out)?;
-    others.retain(|other| !mine.contains(&other.file));
     check_ahead(up, &sources, &driven, &others)?;
-    for driven in &driven {
-        driven.object.write()?;
+    tell(&remade, &out)?;
+    // What rests on a changed object is written before it: a kill in between leaves no old figure beside a new cause.
+    let others_remade = others.iter().filter(|other| remade.has(&other.file));
+    for object in others_remade.chain(driven.iter().rev().map(|d| &d.object)) {
+        object.write()?;
     }
 
     let interrupts = Interrupts::listen()?;
@@ -150,6 +145,77 @@ pub fn up(up: &Up) -> Result<(), Failure> {
     };
     let ended = driver.run(&interrupts);
     conclude(up, &driver, ended)
+}
+
+/// The objects of the run's folder as a command begins with them.
+struct Begun {
+    driven: Vec<Driven>,
+    others: Vec<Object>,
+    remade: Remade,
+}
+
+/// Takes up the manifests. Objects that have changed since they were made, and all that rests on them, begin anew.
+fn begin(sources: &[Source], resolved: Vec<Resolved>, out: &Path) -> Result<Begun, Failure> {
+    let mut read: BTreeMap<&Path, Option<String>> = BTreeMap::new();
+    let mut domains: BTreeMap<String, Option<String>> = BTreeMap::new();
+    let mut taken = vec![];
+    for (source, resolved) in sources.iter().zip(&resolved) {
+        let folder = resolved.domain.as_path();
+        // One that cannot be read counts as changed: the check ahead says what is wrong with it.
+        let digest = read
+            .entry(folder)
+            .or_insert_with(|| Domain::load(folder).ok().map(|domain| domain.digest));
+        domains.insert(source.manifest.domain().to_owned(), digest.clone());
+        let origin = Origin::of(source, digest.clone());
+        taken.push(Object::take(source, out, &origin, now())?);
+    }
+    drop(read);
+    let mine: Vec<PathBuf> = taken.iter().map(|one| one.object.file.clone()).collect();
+    for other in objects::stored(out)? {
+        if !mine.contains(&other.file) {
+            taken.push(Taken::other(other, &domains));
+        }
+    }
+    changed::spread(&mut taken);
+    let remade = Remade::of(&mut taken, mine.len());
+    let mut objects = taken.into_iter().map(|one| one.object);
+    let driven = sources
+        .iter()
+        .zip(resolved)
+        .zip(objects.by_ref())
+        .map(|((source, resolved), object)| Driven {
+            object,
+            resolved: Resolved {
+                store: out.join("store").display().to_string(),
+                ..resolved
+            },
+            folder: source
+                .folder()
+                .canonicalize()
+                .unwrap_or_else(|_| source.folder().to_owned()),
+        })
+        .collect();
+    Ok(Begun {
+        driven,
+        others: objects.collect(),
+        remade,
+    })
+}
+
+/// Says what is made anew and why, and keeps aside what the run's folder says of it.
+fn tell(remade: &Remade, out: &Path) -> Result<(), Failure> {
+    if remade.is_empty() {
+        return Ok(());
+    }
+    let aside = remade.keep_aside(out)?;
+    for line in &remade.lines {
+        println!("{line}");
+    }
+    println!(
+        "what the changes do not touch is found in the store; statuses and figures from before are kept in {}",
+        aside.display()
+    );
+    Ok(())
 }
 
 fn names(up: &Up) -> Names {
@@ -285,7 +351,10 @@ fn conclude(up: &Up, driver: &Driver, ended: Result<(), Failure>) -> Result<(), 
     result::write(out, &figures)?;
     let report = crate::report::write(out);
     ended?;
-    for table in table::of(&manifests) {
+    for table in table::suites(&manifests)
+        .into_iter()
+        .chain(table::of(&manifests))
+    {
         println!("\n{table}");
     }
     match report {
@@ -306,24 +375,21 @@ fn unfinished(driver: &Driver) -> Result<(), Failure> {
         return Ok(());
     }
     let mut lines = vec![];
-    let mut failed = false;
+    let mut failed = vec![];
     for (object, reason, message) in &unfinished {
-        failed |= object.phase() == agoge_crds::Phase::Failed;
-        lines.push(format!(
-            "{} is {:?}: {reason}: {message}",
-            object.id(),
-            object.phase()
-        ));
+        if object.phase() == agoge_crds::Phase::Failed {
+            failed.push(reason.as_str());
+        }
+        let phase = format!("{:?}", object.phase());
+        let reason = match *reason == phase {
+            true => String::new(),
+            false => format!("{reason}: "),
+        };
+        lines.push(format!("{} is {phase}: {reason}{message}", object.id()));
     }
-    if failed {
-        lines.push(
-            "once the cause is mended, the same command with --retry tries again; what is finished is kept".to_owned(),
-        );
-    }
+    lines.extend(advice::of(&failed).into_iter().map(str::to_owned));
     let text = lines.join("\n");
-    let input = unfinished
-        .iter()
-        .any(|(_, reason, _)| reason == Reason::BadInput.as_str());
+    let input = failed.contains(&Reason::BadInput.as_str());
     Err(if input {
         Failure::Input(text)
     } else {

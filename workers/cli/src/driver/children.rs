@@ -24,6 +24,8 @@ pub struct Slot {
     begun: Instant,
     warned: Duration,
     announced: bool,
+    /// The warning of one of its workers that was told.
+    caution: Option<String>,
 }
 
 /// Owner (`kind/name`) and key.
@@ -146,6 +148,7 @@ impl Children {
                     begun: Instant::now(),
                     warned: Duration::ZERO,
                     announced: false,
+                    caution: None,
                 },
             );
         }
@@ -195,8 +198,8 @@ impl Children {
     fn share(&self, child: &Child, siblings: &[Child]) -> u32 {
         let workers: u32 = siblings.iter().map(|child| child.shards.max(1)).sum();
         let part = (self.cores / workers.max(1)).max(1);
-        let asked = child.needs.resources.cpu.as_deref().and_then(whole_cores);
-        asked.map_or(part, |asked| part.min(asked))
+        let asked = child.needs.resources.cpu;
+        asked.map_or(part, |asked| part.min(asked.whole()))
     }
 
     fn start(
@@ -244,6 +247,12 @@ impl Children {
     pub fn watch(&mut self) -> Vec<Told> {
         let mut told = vec![];
         for slot in self.slots.values_mut() {
+            if slot.caution.is_none() && !slot.announced {
+                slot.caution = slot.workers.iter().find_map(|w| w.shown().warning);
+                if let Some(caution) = &slot.caution {
+                    told.push(Told::Warning(format!("{}: {caution}", slot.child.name)));
+                }
+            }
             if !slot.announced
                 && slot
                     .workers
@@ -380,28 +389,4 @@ fn meeting(child: &Child) -> Result<Option<u16>, Failure> {
             child.name
         ))
     })
-}
-
-/// `2`, or `500m`: whole cores, rounded up.
-fn whole_cores(cpu: &str) -> Option<u32> {
-    match cpu.strip_suffix('m') {
-        Some(milli) => milli
-            .parse::<u32>()
-            .ok()
-            .map(|milli| milli.div_ceil(1000).max(1)),
-        None => cpu.parse::<u32>().ok().map(|cores| cores.max(1)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cores_are_whole_and_never_none() {
-        assert_eq!(
-            ["2", "500m", "1500m", "x"].map(whole_cores),
-            [Some(2), Some(1), Some(2), None]
-        );
-    }
 }

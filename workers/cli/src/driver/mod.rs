@@ -9,8 +9,10 @@
 //! Guarantees: one driver a folder; no worker outlives its driver or runs beside another on the same work; an object's
 //! file is the old one or the new one. What is told is told once; what waits says what for.
 
+pub mod changed;
 pub mod children;
 pub mod objects;
+pub mod origin;
 pub mod session;
 pub mod show;
 mod spawn;

@@ -10,6 +10,8 @@ use agoge_store::write_atomic;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::changed::{self, Before, Taken};
+use super::origin::Origin;
 use crate::failure::Failure;
 use crate::manifest::Source;
 
@@ -44,17 +46,23 @@ macro_rules! each {
     };
 }
 
-/// Applies a change as the API server would: validates it, and keeps the fields that the manifest leaves out.
+/// Replaces an object: its successor keeps status and creation, and counts a generation where the spec differs. Returns
+/// what it was before.
 macro_rules! update {
     ($new:ident, $old:ident) => {{
         let generation = $old.metadata.generation.unwrap_or(1);
-        $new.metadata.generation = Some(generation + i64::from($new.spec != $old.spec));
+        let differs = i64::from($new.spec != $old.spec);
+        $new.metadata.generation = Some(generation.saturating_add(differs));
         $new.metadata
             .creation_timestamp
             .clone_from(&$old.metadata.creation_timestamp);
-        let verdict = $new.validate_cel_update(&$old);
+        let before = Before {
+            fields: changed::fields(&$old.spec, &$new.spec),
+            allowed: $new.validate_cel_update(&$old).is_ok(),
+            origin: Origin::read($old.metadata.annotations.as_ref()),
+        };
         $new.status = $old.status;
-        verdict
+        before
     }};
 }
 
@@ -130,46 +138,60 @@ pub fn parse(text: &[u8]) -> Result<Manifest, String> {
 }
 
 impl Object {
-    /// Takes up a manifest: as a new object, or as a change of the one there is, if the API's rules allow the change.
+    /// Takes up a manifest that is made from `origin`: as a new object, or in the place of the one there is. A cluster refuses
+    /// some changes; here the object is replaced, and made anew where that is needed.
     ///
     /// # Errors
-    /// A field that cannot be changed, or a file that cannot be read.
-    pub fn take(source: &Source, out: &Path, now: Timestamp) -> Result<Self, Failure> {
+    /// A file that cannot be read.
+    pub fn take(
+        source: &Source,
+        out: &Path,
+        origin: &Origin,
+        now: Timestamp,
+    ) -> Result<Taken, Failure> {
         let file = file(out, source.manifest.kind(), &source.manifest.name());
         let mut manifest = source.manifest.clone();
         let old = read(&file)?;
-        let refused = match (&mut manifest, old.map(|old| old.manifest)) {
-            (Manifest::SynthesisJob(new), Some(Manifest::SynthesisJob(old))) => update!(new, old),
-            (Manifest::CheckerSuite(new), Some(Manifest::CheckerSuite(old))) => update!(new, old),
-            (Manifest::GRPORun(new), Some(Manifest::GRPORun(old))) => update!(new, old),
+        let before = match (&mut manifest, old.map(|old| old.manifest)) {
+            (Manifest::SynthesisJob(new), Some(Manifest::SynthesisJob(old))) => {
+                Some(update!(new, old))
+            }
+            (Manifest::CheckerSuite(new), Some(Manifest::CheckerSuite(old))) => {
+                Some(update!(new, old))
+            }
+            (Manifest::GRPORun(new), Some(Manifest::GRPORun(old))) => Some(update!(new, old)),
             (new, _) => {
                 each!(new, object => {
                     object.status = None;
                     object.metadata.generation = Some(1);
                     object.metadata.creation_timestamp = Some(Time(now));
                 });
-                Ok(())
+                None
             }
         };
-        if let Err(errors) = refused {
-            let name = source.file.display();
-            let lines: Vec<String> = errors
-                .iter()
-                .map(|e| {
-                    format!(
-                        "{name}: {}: {}",
-                        e.field_path.trim_start_matches('.'),
-                        e.message
-                    )
-                })
-                .collect();
-            let way = format!(
-                "or run it into another folder with --out (this one is {})",
-                out.display()
-            );
-            return Err(Failure::Input(format!("{}\n{way}", lines.join("\n"))));
-        }
-        Ok(Self { manifest, file })
+        let known = before.as_ref().map(|before| before.origin.clone());
+        let known = known.unwrap_or_default();
+        each!(&mut manifest, object => origin.write(&known, &mut object.metadata.annotations));
+        let phase = run_of(&manifest).phase;
+        let changed = before.map(|before| before.changes(phase, manifest.domain(), origin));
+        Ok(Taken {
+            object: Self { manifest, file },
+            changed: changed.unwrap_or_default(),
+            rests: None,
+        })
+    }
+
+    /// The domain and the model that it was made from, as far as they are known.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        each!(&self.manifest, object => Origin::read(object.metadata.annotations.as_ref()))
+    }
+
+    /// Returns true if anything was begun for it.
+    #[must_use]
+    pub fn begun(&self) -> bool {
+        let run = self.run();
+        run.start_time.is_some() || run.phase.is_terminal()
     }
 
     /// `Kind/name`, as kubectl says it.
@@ -274,8 +296,13 @@ impl Object {
     /// Forgets its failure: it is tried again, and what it finished is found.
     pub fn retry(&mut self) {
         if self.phase() == Phase::Failed {
-            each!(&mut self.manifest, object => object.status = None);
+            self.forget();
         }
+    }
+
+    /// Forgets its status: it is made anew, and what is still the same is found in the store.
+    pub fn forget(&mut self) {
+        each!(&mut self.manifest, object => object.status = None);
     }
 }
 

@@ -8,6 +8,8 @@ use agoge_contract::ProgressReport;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::Value;
 
+use crate::stdout;
+
 /// A plain line for a child at most this often.
 const EVERY: Duration = Duration::from_secs(5);
 
@@ -59,7 +61,8 @@ impl Show {
     pub fn say(&self, text: &str) {
         let line = format!("{:>6}  {text}", clock(self.begun.elapsed()));
         match &self.bars {
-            Some(bars) => bars.suspend(|| println!("{line}")),
+            // The command must not be left while the bars are locked.
+            Some(bars) => stdout::or_end(bars.suspend(|| stdout::try_line(format_args!("{line}")))),
             None => println!("{line}"),
         }
     }
@@ -207,6 +210,7 @@ mod tests {
             total: 90,
             unit: "steps".into(),
             figures: serde_json::Map::from_iter([("reward".to_owned(), Value::from(0.5))]),
+            warning: None,
         };
         assert_eq!(
             words(&report, Some(0.5)),

@@ -5,7 +5,7 @@
 use agoge_crds::grpo_run::{Arm, UserModel};
 use agoge_crds::shared::{EndpointBinding, Part, Resources};
 use agoge_crds::synthesis_job::StrategySpec;
-use agoge_crds::{CheckerSuite, GRPORun, Manifest, Span, SynthesisJob};
+use agoge_crds::{CheckerSuite, Cores, GRPORun, Manifest, Span, SynthesisJob};
 use agoge_plan::Child;
 
 use crate::table;
@@ -317,7 +317,7 @@ fn compute(
     estimate: &mut Estimate,
 ) {
     let resources = resources.cloned().unwrap_or_default();
-    let cores = resources.cpu.as_deref().map(cores);
+    let cores = resources.cpu.map(Cores::as_f64);
     let plural = if workers == 1 { "" } else { "s" };
     let (amount, made_of) = match (cores, time) {
         (Some(cores), Some(time)) => (
@@ -355,14 +355,6 @@ fn shorter(
 
 fn seconds(seconds: u32) -> std::time::Duration {
     std::time::Duration::from_secs(u64::from(seconds))
-}
-
-/// `2` or `500m` as cores.
-fn cores(text: &str) -> f64 {
-    match text.strip_suffix('m') {
-        Some(milli) => milli.parse::<f64>().unwrap_or_default() / 1000.0,
-        None => text.parse().unwrap_or_default(),
-    }
 }
 
 fn hours(seconds: f64) -> String {
@@ -449,7 +441,7 @@ mod tests {
     fn cores_are_multiplied_by_workers_and_hours() {
         let mut estimate = Estimate::default();
         let resources = Resources {
-            cpu: Some("1500m".into()),
+            cpu: Some(Cores::thousandths(1500)),
             ..Resources::default()
         };
         compute(Some(&resources), 4, Some(seconds(1800)), "f", &mut estimate);

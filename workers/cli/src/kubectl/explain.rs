@@ -269,8 +269,14 @@ fn type_of(schema: &Value) -> String {
         },
         Some(name) => name.to_owned(),
         None if schema["x-kubernetes-int-or-string"] == true => "integer or string".to_owned(),
+        None if is_quantity(schema) => "quantity".to_owned(),
         None => "any".to_owned(),
     }
+}
+
+/// Tells whether a schema is one of quantities: numbers, and texts that look like one.
+fn is_quantity(schema: &Value) -> bool {
+    schema["type"].is_null() && schema["pattern"].is_string()
 }
 
 /// Default and bounds, in words.
@@ -296,6 +302,10 @@ fn bounds(schema: &Value) -> Vec<(&'static str, String)> {
         ("maxProperties", "entries, at most"),
         ("pattern", "looks like"),
     ] {
+        // The bounds of a quantity say what it is not: a map, a list, or nonsense.
+        if is_quantity(schema) && key != "default" {
+            continue;
+        }
         if let Some(value) = schema.get(key) {
             found.push((word, plain(value)));
         }

@@ -10,18 +10,21 @@ use kube::api::ListParams;
 
 use super::cluster::{Cluster, Where, refused};
 use super::store::{self, DomainFiles};
-use crate::command::export;
+use crate::command::export::{self, Target};
 use crate::failure::Failure;
 
-/// Writes a suite's qualified instances as a dataset folder that `datasets` loads, from the store.
+/// Writes a suite's qualified instances in the form that a trainer takes, from the store.
 #[derive(Debug, Args)]
 pub struct Export {
     /// The CheckerSuite, where the namespace has several.
     #[arg(value_name = "SUITE")]
     pub suite: Option<String>,
-    /// The folder to write; it must not exist yet, or be empty.
-    #[arg(long, value_name = "DIR")]
+    /// `dataset` or `openai`, written to a folder of this name; or a folder, for a dataset in it.
+    #[arg(long, value_name = "FORM|DIR")]
     pub to: PathBuf,
+    /// The folder to write, where it is not named after the form. It must not exist yet, or be empty.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
     /// The store, where it is not what the cluster says: a folder, or such as s3://bucket/prefix.
     #[arg(long, value_name = "URL")]
     pub store: Option<String>,
@@ -81,14 +84,22 @@ pub async fn fetch(export: &Export, at: &Where) -> Result<Fetched, Failure> {
 /// # Errors
 /// A suite that is not ready, or a store or folder that does not work.
 pub fn export(export: &Export, fetched: Fetched) -> Result<(), Failure> {
-    export::empty(&export.to)?;
+    if export::policy::is_meant(&export.to) {
+        return Err(Failure::Input(
+            "a suite has no policy; the one of a GRPORun lies in the store, and another run begins with it by policy.path: \
+             store:DIGEST, the digest in its status (a dataset in a folder of this name: --to ./policy)"
+                .into(),
+        ));
+    }
+    let target = Target::of(&export.to, export.dir.as_deref())?;
+    target.check_empty()?;
     let store = store::open(&fetched.store)?;
     let name = fetched.suite.name_any();
     let hint = format!("`kubectl agoge status checkersuite/{name}` says why");
     let scratch = Scratch::new()?;
     let folder = store::lay_out(fetched.domain, &store, &scratch.0)?;
     let found = export::read(&fetched.suite, &store, &folder, &hint)?;
-    export::write(&found, &export.to)
+    target.write(&found)
 }
 
 /// A folder that goes away.

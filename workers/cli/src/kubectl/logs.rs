@@ -54,19 +54,32 @@ pub async fn logs(logs: &Logs, at: &Where) -> Result<(), Failure> {
     let cluster = Cluster::connect(at).await?;
     let object = cluster.find(&logs.object).await?;
     let (sender, mut lines) = mpsc::channel::<String>(1024);
-    let printer = tokio::spawn(async move {
+    let mut printer = tokio::spawn(async move {
         while let Some(line) = lines.recv().await {
             println!("{line}");
         }
     });
-    let done = if logs.follow {
-        follow(&cluster, &object, logs, sender).await
-    } else {
-        all(&cluster, &object, logs, sender).await
+    let mut reading = std::pin::pin!(async {
+        if logs.follow {
+            follow(&cluster, &object, logs, sender).await
+        } else {
+            all(&cluster, &object, logs, sender).await
+        }
+    });
+    // When all is read, every sender is gone and the printer ends. It ends before only when its reader has gone.
+    let (done, printed) = tokio::select! {
+        done = &mut reading => (Some(done), (&mut printer).await),
+        printed = &mut printer => (None, printed),
     };
-    // Every sender is gone by now; what was read is printed.
-    let _ = printer.await;
-    done
+    if let Err(ended) = printed
+        && let Ok(left) = ended.try_into_panic()
+    {
+        std::panic::resume_unwind(left);
+    }
+    match done {
+        Some(done) => done,
+        None => reading.await,
+    }
 }
 
 /// The pods whose logs are wanted, in order of child, attempt and index.

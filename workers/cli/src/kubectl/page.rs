@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use agoge_controller::observe::{JobFacts, PodFacts, state};
-use agoge_crds::checker_suite::{CheckerSuiteStatus, Quarantine};
+use agoge_crds::checker_suite::CheckerSuiteStatus;
 use agoge_crds::shared::FailureRule;
 use agoge_crds::synthesis_job::StrategyStatus;
 use agoge_crds::{
@@ -364,9 +364,7 @@ fn qualification(status: &CheckerSuiteStatus) -> String {
         ("p95", status.p95.clone()),
         ("suite", status.digest.clone()),
     ]);
-    for Quarantine { reason, count } in &status.quarantined {
-        text.push_str(&format!("quarantined {count}: {reason}\n"));
-    }
+    text.push_str(&table::findings(status));
     for score in &status.endpoints {
         text.push_str(&format!(
             "{}: pass^1 {:.3} of {} tasks\n",

@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use super::cluster::{Cluster, Listed, MANAGER, Where, id, refused};
 use super::{cost, resolved};
 use crate::failure::Failure;
-use crate::manifest;
+use crate::manifest::{self, Depth};
 
 /// Stands for the digest of something that is not made yet.
 const LATER: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
@@ -53,8 +53,12 @@ pub struct Submit {
 /// # Errors
 /// Every problem of the manifests, or a refusal of the API server.
 pub async fn submit(submit: &Submit, at: &Where) -> Result<(), Failure> {
-    let mut sources = manifest::read(&submit.files, &submit.patches)
+    let found = manifest::find(&submit.files, &submit.patches, Depth::Folder)
         .map_err(|problems| Failure::problems(&problems))?;
+    for line in found.not_judged() {
+        eprintln!("{line}, and left alone");
+    }
+    let mut sources = found.sources;
     // What is referred to comes first.
     sources.sort_by_key(|source| match source.manifest {
         Manifest::SynthesisJob(_) => 0,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use agoge_contract::{Assignment, RecordingMode, Work};
+use agoge_contract::{Assignment, RecordingMode, StageSettings, Work};
 use agoge_crds::Manifest;
 use agoge_crds::strategies::asks_models;
 use serde_json::{Value, json};
@@ -60,6 +60,10 @@ fn answers(run: &Run) -> Value {
     let asked = |a: &&Assignment| match &a.spec {
         Work::Synthesize(work) => work.strategy.name.asks_models(),
         Work::Score(_) => true,
+        Work::Train(work) => matches!(
+            &work.settings,
+            StageSettings::Evaluate { evaluation, .. } if !evaluation.endpoints.is_empty()
+        ),
         _ => false,
     };
     let modes: BTreeSet<&str> = run

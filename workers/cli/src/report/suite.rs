@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use agoge_artifacts::QualifiedSuite;
 use agoge_artifacts::reason::{Alike, by_reason};
-use agoge_checker::{Qualification, Quarantined, Suite};
-use agoge_crds::checker_suite::Quarantine;
+use agoge_checker::{Qualification, Suite};
+use agoge_crds::checker_suite::Finding;
 use agoge_crds::{CheckerSuite, CheckerSuiteStatus};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
@@ -53,7 +53,11 @@ fn one(run: &Run, object: &CheckerSuite) -> Value {
         Some(suite) => of(suite),
         None => json!(status.map(known)),
     };
-    let quarantine = suite.as_ref().map_or(&[][..], |suite| &suite.quarantined);
+    let found = suite.as_ref();
+    let quarantine = found.map_or(&[][..], |suite| &suite.quarantined);
+    let quarantine = quarantine.iter().map(|one| (&*one.task, &*one.reason));
+    let warned = found.map_or(&[][..], |suite| &suite.warnings);
+    let warned = warned.iter().map(|one| (&*one.task, &*one.warning));
     let digest = status.and_then(|s| s.digest.as_ref());
     json!({
         "name": object.name_any(),
@@ -71,7 +75,8 @@ fn one(run: &Run, object: &CheckerSuite) -> Value {
         "splits": splits,
         "times": times(&qualifications),
         "scores": scores(&qualifications),
-        "quarantined": quarantined(quarantine, status.map_or(&[][..], |s| &s.quarantined)),
+        "quarantined": findings(quarantine, status.map_or(&[][..], |s| &s.quarantined)),
+        "warnings": findings(warned, status.map_or(&[][..], |s| &s.warnings)),
         "survivors": survivors(&qualifications),
     })
 }
@@ -103,9 +108,10 @@ fn scores(qualifications: &[Qualification]) -> Value {
     json!({ "all": all, "most": most, "less": less, "none": none })
 }
 
-/// Returns reasons with their counts, and the tasks behind them; without tasks the reasons that a status has.
-fn quarantined(tasks: &[Quarantined], known: &[Quarantine]) -> Value {
-    let reasons = by_reason(tasks.iter().map(|task| (task.reason.as_str(), task)));
+/// Returns findings with their counts, and the tasks behind them; without tasks the findings that a status has. `of_tasks` are
+/// tasks with what was found of each.
+fn findings<'a>(of_tasks: impl Iterator<Item = (&'a str, &'a str)>, known: &[Finding]) -> Value {
+    let reasons = by_reason(of_tasks.map(|(task, said)| (said, task)));
     if reasons.is_empty() {
         return known
             .iter()
@@ -118,9 +124,9 @@ fn quarantined(tasks: &[Quarantined], known: &[Quarantine]) -> Value {
         .take(MAX_SHOWN)
         .map(|Alike { title, cases }| {
             // A task whose reason is the title needs no reason of its own.
-            let one = |(said, task): &(&str, &Quarantined)| {
+            let one = |(said, task): &(&str, &str)| {
                 let more = (title != *said).then(|| clip(said));
-                json!({ "task": task.task, "reason": more })
+                json!({ "task": task, "reason": more })
             };
             let tasks: Vec<Value> = cases.iter().take(share).map(one).collect();
             json!({ "reason": title, "count": cases.len(), "tasks": tasks })

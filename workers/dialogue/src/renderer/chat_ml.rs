@@ -2,7 +2,8 @@
 //! as JSON lines, calls are fenced JSON, results are turns of the role `tool`.
 
 use super::{ParseError, Renderer, id, until_stop};
-use crate::{Message, Role, ToolCall, ToolSpec, Vocab, calls_in_text};
+use crate::normalise::calls_in_fences;
+use crate::{Message, Role, ToolCall, ToolSpec, Vocab};
 
 pub(super) const START: &str = "<|im_start|>";
 pub(super) const END: &str = "<|im_end|>";
@@ -74,23 +75,21 @@ impl Renderer for ChatMl {
             return Err(ParseError::Special(start));
         }
         let text = vocab.decode(ids);
-        let tool_calls = match speaker {
-            Role::Assistant => calls_in_text(&text).map_err(|e| ParseError::Call(e.to_string()))?,
-            _ => Vec::new(),
-        };
-        let content = if tool_calls.is_empty() {
-            text
-        } else {
-            before_fence(&text)
+        let (content, tool_calls) = match speaker {
+            Role::Assistant => {
+                calls_in_fences(&text).map_err(|e| ParseError::Call(e.to_string()))?
+            }
+            _ => (text.as_str(), Vec::new()),
         };
         if content.is_empty() && tool_calls.is_empty() {
             return Err(ParseError::Empty);
         }
         Ok(Message {
             role: speaker,
-            content,
+            content: content.to_owned(),
             tool_calls,
             tool_call_id: None,
+            reasoning: None,
         })
     }
 }
@@ -121,9 +120,4 @@ pub(super) fn spaced(value: &serde_json::Value) -> String {
         ),
         other => other.to_string(),
     }
-}
-
-fn before_fence(text: &str) -> String {
-    let end = text.find("```").unwrap_or(0);
-    text[..end].trim_end_matches('\n').to_owned()
 }

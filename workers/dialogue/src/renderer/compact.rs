@@ -95,6 +95,7 @@ impl Renderer for Compact {
             content,
             tool_calls,
             tool_call_id: None,
+            reasoning: None,
         })
     }
 }

@@ -3,8 +3,8 @@
 
 use super::chat_ml::{END, START, call_json, spaced};
 use super::{ParseError, Renderer, id, until_stop};
-use crate::calls::call_from;
-use crate::{Message, Role, ToolCall, ToolSpec, Vocab, calls_in_text};
+use crate::normalise::{calls_between_tags, calls_in_text};
+use crate::{Message, Role, ToolCall, ToolSpec, Vocab};
 
 const DEFAULT_SYSTEM: &str = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
 const OPEN: &str = "<tool_call>";
@@ -169,7 +169,7 @@ impl Renderer for Qwen25 {
         }
         let text = Self::text(vocab, ids);
         let (content, tool_calls) = match speaker {
-            Role::Assistant => calls_between_tags(&text)?,
+            Role::Assistant => words_and_calls(text)?,
             _ => (text, Vec::new()),
         };
         if content.is_empty() && tool_calls.is_empty() {
@@ -180,6 +180,7 @@ impl Renderer for Qwen25 {
             content,
             tool_calls,
             tool_call_id: None,
+            reasoning: None,
         })
     }
 }
@@ -190,30 +191,17 @@ fn untagged(json: &str) -> String {
         .replace(CLOSE, "\\u003c/tool_call>")
 }
 
-/// Text before the calls, and the calls: native ones, else fenced JSON, which small models of the family write.
-fn calls_between_tags(text: &str) -> Result<(String, Vec<ToolCall>), ParseError> {
-    let bad = |e: &dyn std::fmt::Display| ParseError::Call(e.to_string());
-    if !text.contains(OPEN) {
-        let calls = calls_in_text(text).map_err(|e| bad(&e))?;
-        let content = if calls.is_empty() {
-            text.to_owned()
-        } else {
-            String::new()
-        };
-        return Ok((content, calls));
+/// Text before the calls, and the calls: those between tags, else fenced JSON, which small models of the family write.
+fn words_and_calls(text: String) -> Result<(String, Vec<ToolCall>), ParseError> {
+    if let Some(read) = calls_between_tags(&text) {
+        let (words, calls) = read.map_err(ParseError::Call)?;
+        return Ok((words.to_owned(), calls));
     }
-    let mut parts = text.split(OPEN);
-    let content = parts
-        .next()
-        .unwrap_or_default()
-        .trim_end_matches('\n')
-        .to_owned();
-    let calls = parts
-        .map(|part| {
-            let body = part.split(CLOSE).next().unwrap_or(part).trim();
-            let value = serde_json::from_str(body).map_err(|e| bad(&e))?;
-            call_from(&value).map_err(|e| bad(&e))
-        })
-        .collect::<Result<_, ParseError>>()?;
-    Ok((content, calls))
+    let calls = calls_in_text(&text).map_err(|e| ParseError::Call(e.to_string()))?;
+    let words = if calls.is_empty() {
+        text
+    } else {
+        String::new()
+    };
+    Ok((words, calls))
 }

@@ -32,7 +32,11 @@ impl Grpo<'_> {
                 .chunks(members)
                 .map(|members| self.group(members.to_vec()))
                 .collect();
-            groups.iter().for_each(|group| seen.count(group));
+            for group in &groups {
+                seen.count(group);
+                let members = group.members.iter();
+                members.for_each(|one| self.state.idle.count(one, &self.setup.spec));
+            }
             self.pool.offer(groups.into_iter().map(|group| {
                 let rewards = group.rewards.clone();
                 (group, rewards)

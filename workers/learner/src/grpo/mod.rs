@@ -10,6 +10,7 @@
 mod figures;
 mod generate;
 mod health;
+mod limits;
 mod room;
 mod update;
 
@@ -37,6 +38,7 @@ use crate::sft::{put_back, snapshot};
 use crate::source::RolloutSource;
 
 pub use figures::Step;
+pub use limits::{Idle, Limits, Size, check_fit};
 pub use room::check_room;
 
 /// Tokens of one forward pass, unless a caller says otherwise.
@@ -134,6 +136,9 @@ pub struct GrpoState {
     pub groups: u64,
     /// Groups carried to the next step.
     pub surplus: Vec<Group>,
+    /// The ends of the rollouts since the last update.
+    #[serde(default)]
+    pub idle: Limits,
 }
 
 /// A trainer between two steps.
@@ -233,8 +238,16 @@ impl<'a> Grpo<'a> {
         step.training_seconds = training.elapsed().as_secs_f64();
         self.agree(&mut step, started)?;
         self.note(step.clone());
-        health::check(&self.state.steps)?;
+        health::check(&self.state.steps, &self.state.idle, &self.setup.spec)?;
         Ok((step, groups))
+    }
+
+    /// Checks that a training that is over learned something.
+    ///
+    /// # Errors
+    /// [`LearnerError::NoUpdate`] where no step brought an update, though not every rollout passed.
+    pub fn check_learned(&self) -> Result<(), LearnerError> {
+        health::updated(&self.state.steps, &self.state.idle, &self.setup.spec)
     }
 
     /// Makes weights and time those of rank 0.
@@ -250,6 +263,9 @@ impl<'a> Grpo<'a> {
 
     /// Makes a finished step part of the state.
     fn note(&mut self, step: Step) {
+        if step.grad_norm != 0.0 {
+            self.state.idle = Limits::default();
+        }
         self.state.updates = self.adam.steps();
         self.state.surplus = self.pool.waiting().to_vec();
         self.state.steps.push(step);

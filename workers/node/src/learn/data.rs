@@ -1,4 +1,5 @@
-//! The suite that all seeds learn from: made and qualified by the roles that a SynthesisJob and a CheckerSuite use.
+//! The suite that all seeds learn from: one that is stored, or one made and qualified by the roles that a SynthesisJob and a
+//! CheckerSuite use.
 
 use agoge_contract::{QualifyWork, SynthesizeWork, Work};
 use agoge_crds::checker_suite::Source;
@@ -12,8 +13,16 @@ use crate::job::Job;
 use crate::stop::Stop;
 use crate::{qualify, synthesize};
 
-/// Makes the suite and gives its digest.
+/// Returns the digest of the suite: the one that is named, or one made from the domain's templates.
 pub fn suite(options: &Options, stop: &Stop) -> Result<String, Failure> {
+    match &options.suite {
+        Some(digest) => Ok(digest.clone()),
+        None => drawn(options, stop),
+    }
+}
+
+/// Makes a suite from the domain's templates and returns its digest.
+fn drawn(options: &Options, stop: &Stop) -> Result<String, Failure> {
     let job: SynthesisJob = manifest(&options.folder.join("synthesisjob.yaml"))?;
     let checkers: CheckerSuite = manifest(&options.folder.join("checkersuite.yaml"))?;
     let strategy = job
@@ -21,8 +30,10 @@ pub fn suite(options: &Options, stop: &Stop) -> Result<String, Failure> {
         .strategies
         .iter()
         .find(|s| s.name.as_str() == "template");
-    let strategy = strategy
-        .ok_or_else(|| Failure::Input("synthesisjob.yaml has no strategy `template`".into()))?;
+    let strategy = strategy.ok_or_else(|| {
+        let message = "synthesisjob.yaml has no strategy `template`; name the digest of a qualified suite with --suite";
+        Failure::Input(message.into())
+    })?;
     let work = SynthesizeWork {
         dataset: "learn".into(),
         strategy: strategy.clone(),

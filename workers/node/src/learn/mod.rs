@@ -54,6 +54,9 @@ pub struct Options {
     /// Threads; 0: all cores.
     #[arg(long, default_value_t = 0)]
     threads: u32,
+    /// The digest of a qualified suite in the store below `--out`. Unset: a suite is made by the strategy `template`.
+    #[arg(long)]
+    suite: Option<String>,
 }
 
 /// One seed's way through the stages.

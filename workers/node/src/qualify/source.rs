@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agoge_artifacts::{Instance, dataset};
+use agoge_artifacts::{Instance, dataset, splits};
 use agoge_crds::checker_suite::Source;
 use agoge_store::{Digest, Store};
 use agoge_world::Split;
@@ -57,7 +57,11 @@ pub fn load(
         let message = "the source has no valid instance; see why in the SynthesisJob's status";
         return Err(Failure::Input(message.into()));
     }
-    let came: Vec<&str> = objects.iter().map(Digest::as_str).collect();
+    let mut came: Vec<&str> = objects.iter().map(Digest::as_str).collect();
+    if splits::undivided(&instances) {
+        // Versions that did not divide them made another suite from the same datasets.
+        came.push("divided");
+    }
     Ok(Loaded {
         instances,
         text: came.join(" "),

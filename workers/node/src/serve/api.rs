@@ -211,6 +211,7 @@ fn message(value: &Value) -> Result<Message, String> {
         content,
         tool_calls,
         tool_call_id,
+        reasoning: None,
     })
 }
 

@@ -100,8 +100,15 @@ impl<'a> Demonstrations<'a> {
             policy.decoder.config().max_position_embeddings,
         );
         if longest > room {
+            let fix = match stage.arguments.policy.fresh {
+                Some(_) => format!("raise policy.fresh.maxLength to {longest} or more"),
+                None => {
+                    "name another policy.path, whose config.json has more max_position_embeddings"
+                        .to_owned()
+                }
+            };
             return Err(Failure::Input(format!(
-                "a demonstration has {longest} tokens, the policy {room} positions; raise policy.fresh.maxLength"
+                "a demonstration has {longest} tokens, the policy {room} positions; {fix}"
             )));
         }
         Ok(Self {

@@ -2,6 +2,7 @@
 //! plan decides which error rate is good enough.
 
 use agoge_contract::TrainStage;
+use agoge_dialogue::{Role, Vocab as _};
 use agoge_learner::certify::{Certificate, Dialogue, certify};
 
 use super::policy::Policy;
@@ -9,8 +10,10 @@ use super::{Record, Stage, USER_TEMPERATURE, user_sft};
 use crate::failure::Failure;
 use crate::job::Job;
 
-/// Tokens of one turn at most; the longest turn of a demonstration is well below.
+/// Tokens of one turn at most: the longest turn of a demonstration that templates made is well below.
 const TURN: usize = 64;
+/// Tokens that a turn may have beyond the longest one of the dialogues.
+const SLACK: usize = 8;
 
 /// Judges the user model.
 pub fn perform(
@@ -23,7 +26,7 @@ pub fn perform(
         tracing::warn!(
             asked,
             there = dialogues.len(),
-            "the suite has fewer held-out dialogues than user.certification asks for; raise the target of the strategy `template`"
+            "the suite has fewer held-out dialogues than user.certification asks for; raise the target of its SynthesisJob"
         );
     }
     if dialogues.is_empty() {
@@ -37,13 +40,14 @@ pub fn perform(
         dialogues.len() as u64,
     );
     let trained = stage.model(job, TrainStage::UserSft)?;
+    let turn = longest_turn(&trained, &dialogues);
     let judge =
         |user: &Policy, job: &Job, dialogues: &[Dialogue<'_>]| -> Result<Certificate, Failure> {
             job.stop.check()?;
             Ok(certify(
                 user.player(USER_TEMPERATURE),
                 dialogues,
-                TURN,
+                turn,
                 stage.arguments.seed,
                 stage.parallelism(job),
             )?)
@@ -62,4 +66,12 @@ pub fn perform(
         ..Record::default()
     };
     Ok((record, None))
+}
+
+/// Returns the tokens that a turn may have. Users that a model played speak longer than those of templates.
+fn longest_turn(user: &Policy, dialogues: &[Dialogue<'_>]) -> usize {
+    let messages = dialogues.iter().flat_map(|dialogue| dialogue.messages);
+    let said = messages.filter(|message| message.role == Role::User);
+    let tokens = said.map(|message| user.tokenizer.encode(&message.content).len());
+    TURN.max(tokens.max().unwrap_or(0) + SLACK)
 }

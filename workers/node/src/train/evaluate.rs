@@ -139,7 +139,8 @@ fn endpoint(
     let mut ledger = Ledger::open(ledger).map_err(Failure::infra)?;
     let suite = stage.arguments.suite.digest.clone();
     match score::play_all(job, tasks, binding, &suite, &mut ledger) {
-        Ok(passed) => {
+        Ok(scored) => {
+            let passed: Vec<Option<bool>> = scored.iter().map(score::Scored::passed).collect();
             let heldout = Scorecard::of_single(tasks, &passed);
             record.arms.insert(
                 binding.endpoint.clone(),

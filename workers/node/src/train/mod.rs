@@ -63,6 +63,7 @@ pub fn report(job: &mut Job, work: &TrainWork) -> Result<TrainReport, Failure> {
         tracing::info!(stage = arguments.stage().as_str(), %digest, "done before");
         return Ok(report_of(&record, &digest, seconds));
     }
+    trace::begin(&job.assignment.work, &inputs)?;
     let suite = Suite::load(&job.store, &arguments)?;
     let ranks = ranks::meet(job, &arguments)?;
     let stage = Stage {
@@ -146,7 +147,7 @@ impl Stage {
     fn model(&self, job: &Job, stage: TrainStage) -> Result<Policy, Failure> {
         let folder = self.earlier(job, stage)?.model.ok_or_else(|| {
             Failure::Input(format!(
-                "stage {} left no model; delete its record and run again",
+                "the record of stage {} has no model, so it was cut off or is of another version; begin in a new store or run folder",
                 stage.as_str()
             ))
         })?;
@@ -190,7 +191,7 @@ impl Stage {
         rules: &Rules,
     ) -> Result<Arena, Failure> {
         let open = || World::open(self.domain.clone(), Limits::default());
-        Arena::open(open, parallelism, slots, rules, self.arguments.seed).map_err(Failure::infra)
+        Arena::open(open, parallelism, slots, rules, self.arguments.seed).map_err(Failure::from)
     }
 }
 
@@ -216,6 +217,7 @@ fn report_of(record: &Record, digest: &Digest, seconds: f64) -> TrainReport {
         kl: figure(|step| step.kl),
         entropy: figure(|step| step.entropy),
         mixed: figure(|step| step.mixed),
+        truncated: figure(|step| step.truncated_ratio),
         staleness: last.map(|step| step.staleness),
         tokens_per_second: (record.trained_tokens > 0)
             .then(|| record.trained_tokens as f64 / seconds.max(1e-9)),

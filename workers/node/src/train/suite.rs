@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use agoge_artifacts::QualifiedSuite;
 use agoge_contract::TrainWork;
 use agoge_crds::synthesis_job::StrategyName;
+use agoge_dialogue::usable;
 use agoge_learner::certify::Dialogue;
 use agoge_store::Store;
 use agoge_world::{Split, Task};
@@ -19,18 +20,20 @@ pub struct Suite {
 }
 
 impl Suite {
-    /// Loads the suite that the run pinned.
+    /// Loads the suite that the run pinned. The agent's turns that could not be read are no demonstration.
     pub fn load(store: &Store, arguments: &TrainWork) -> Result<Self, Failure> {
         let digest = &arguments.suite.digest;
         let found = QualifiedSuite::find(store, digest)?.ok_or_else(|| {
             let name = &arguments.suite.name;
             Failure::Input(format!(
-                "the store has no suite {digest} of {name}: run the CheckerSuite again"
+                "the store has no suite {digest} of {name}: delete the CheckerSuite (on a laptop its file in objects/) and apply it again"
             ))
         })?;
-        let suite = Self {
-            instances: found.instances,
-        };
+        let mut instances = found.instances;
+        for instance in &mut instances {
+            instance.messages = usable(&instance.messages);
+        }
+        let suite = Self { instances };
         Ok(suite.for_model(arguments.policy.fresh.is_some()))
     }
 
@@ -89,10 +92,15 @@ impl Suite {
     }
 
     /// Tasks to learn from.
-    pub fn practice(&self) -> Vec<Task> {
-        self.split(Split::TrainRl)
-            .map(|instance| instance.task.clone())
-            .collect()
+    pub fn practice(&self) -> Result<Vec<Task>, Failure> {
+        let tasks = self.split(Split::TrainRl);
+        let tasks: Vec<Task> = tasks.map(|instance| instance.task.clone()).collect();
+        if tasks.is_empty() {
+            let message = "the suite has no task to learn from; raise the target of its SynthesisJob, or give its strategy a \
+                           share of the split trainRl";
+            return Err(Failure::Input(message.into()));
+        }
+        Ok(tasks)
     }
 
     /// Held-out tasks: `n` in which each branch has its share, and some of the others, for curves.
@@ -137,17 +145,29 @@ impl Suite {
     }
 }
 
+/// Demonstrations without which nothing can be learnt: one to learn from, and one for the validation loss.
+const FEWEST: usize = 2;
+/// Fewer demonstrations than these are warned about.
+const FEW: usize = 10;
+
 /// Training and validation of `all`: up to an eighth as many for validation as `most`, at least one in ten of what there is.
 pub fn hold_out<'a>(
     all: &[&'a Instance],
     most: usize,
 ) -> Result<(Vec<&'a Instance>, Vec<&'a Instance>), Failure> {
-    if all.len() < 10 {
+    let there = all.len();
+    if there < FEWEST {
         let message = format!(
-            "{} demonstrations are too few to learn from; raise the target of the strategy `template`",
-            all.len()
+            "the suite has {there} demonstrations to learn from, at least {FEWEST} are needed; raise the target of its \
+             SynthesisJob, or give its strategy a share of the split trainSft"
         );
         return Err(Failure::Input(message));
+    }
+    if there < FEW {
+        tracing::warn!(
+            demonstrations = there,
+            "so few demonstrations teach little; raise the target of the suite's SynthesisJob"
+        );
     }
     let spare = all.len().saturating_sub(most).min(most.div_ceil(8));
     let held = spare.max(all.len().min(most) / 10).max(1);
@@ -200,7 +220,11 @@ fn stratified(all: &[&Task], n: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use agoge_dialogue::Message;
+    use std::path::Path;
+
+    use agoge_artifacts::splits;
+    use agoge_dialogue::{Message, Role};
+    use agoge_world::Domain;
 
     use super::*;
 
@@ -230,6 +254,38 @@ mod tests {
         };
         let picked: Vec<&Task> = chosen.iter().map(|i| &all[*i]).collect();
         assert!(refusals(&picked) <= refusals(&refs));
+    }
+
+    #[test]
+    fn instances_that_a_model_wrote_become_demonstrations_tasks_and_an_evaluation() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/courier/domain");
+        let domain = Domain::load(Path::new(dir)).unwrap();
+        let mut instances: Vec<Instance> = (0..4)
+            .map(|n| Instance {
+                task: Task {
+                    id: format!("sea-0-{n}"),
+                    ..task(n, false)
+                },
+                split: Split::TrainRl,
+                strategy: "sea".into(),
+                messages: vec![Message::user("Hello."), Message::assistant("Done.")],
+            })
+            .collect();
+        let suite = |instances: &[Instance]| {
+            let instances = instances.to_vec();
+            Suite { instances }.for_model(true)
+        };
+        let undivided = suite(&instances);
+        assert!(undivided.demonstrations(512, 0.1).is_err() && undivided.heldout(9).0.is_empty());
+        splits::divide(&mut instances, &domain);
+        let divided = suite(&instances);
+        let (train, validation) = divided.demonstrations(512, 0.1).unwrap();
+        assert_eq!((train.len(), validation.len()), (1, 1));
+        assert!(train[0].messages.iter().any(|m| m.role == Role::User));
+        assert_eq!(divided.training().len(), 3);
+        assert_eq!(divided.practice().unwrap().len(), 1);
+        assert_eq!(divided.heldout(9).0.len(), 1);
+        assert_eq!(divided.dialogues(9).len(), 1);
     }
 
     #[test]

@@ -1,13 +1,41 @@
 //! The files of a stage at work: checkpoints to resume from, and the loss trace.
 
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use agoge_learner::checkpoint::{self, CheckpointError};
+use agoge_store::Artifact;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tch::Tensor;
 
 use crate::failure::Failure;
+
+/// File that names the inputs which the other files were made from.
+const INPUTS: &str = "made-from";
+
+/// Begins a stage in its work folder. What lies there goes, if it was made from other inputs: a changed manifest, domain or
+/// model. A folder that names no inputs is of an older worker, which resumes.
+///
+/// # Errors
+/// When the folder cannot be written.
+pub fn begin(work: &Path, inputs: &BTreeMap<String, String>) -> Result<(), Failure> {
+    let mut inputs = inputs.clone();
+    // A worker of another version goes on with the same checkpoints.
+    inputs.remove("code");
+    let (file, key) = (work.join(INPUTS), Artifact::key(&inputs).to_string());
+    match std::fs::read_to_string(&file) {
+        Ok(before) if before == key => return Ok(()),
+        Ok(_) => {
+            tracing::info!("the stage begins anew: its inputs have changed");
+            clear(work);
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(Failure::infra(error)),
+    }
+    agoge_store::write_atomic(file, key).map_err(Failure::infra)
+}
 
 /// Tensors by name, and a trainer's state.
 type Found<S> = (Vec<(String, Tensor)>, S);
@@ -99,6 +127,24 @@ pub fn clear(work: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_checkpoint_of_other_inputs_is_not_resumed_and_one_of_another_version_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("grpo.ckpt");
+        let begin = |domain: &str, code: &str| {
+            let inputs = [("domain", domain), ("code", code)];
+            let inputs = inputs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            begin(dir.path(), &inputs.into()).unwrap();
+            resume::<u64>(&file).unwrap().map(|(_, state)| state)
+        };
+        save(&file, &[], &1u64).unwrap();
+        assert_eq!(begin("a", "1"), Some(1), "an older worker named no inputs");
+        assert_eq!(begin("a", "2"), Some(1));
+        assert_eq!(begin("b", "2"), None);
+        save(&file, &[], &2u64).unwrap();
+        assert_eq!(begin("b", "2"), Some(2));
+    }
 
     #[test]
     fn a_corrupt_checkpoint_falls_back_to_the_one_before_it() {

@@ -14,6 +14,8 @@ pub struct ToolData<'a> {
     pub overlay: Overlay,
     /// The episode's clock.
     pub now: &'a str,
+    /// The number of times that it read the data or the clock.
+    pub reads: u64,
 }
 
 /// A checker's reach: the state before and after, read only.
@@ -34,7 +36,9 @@ pub struct CheckData<'a> {
 pub struct Data<'a>(View<'a>);
 
 impl Data<'_> {
-    fn call(&self, function: &str, arguments: &[Value]) -> Result<Value, String> {
+    /// Calls the function of this name; what comes before its `_` says which data it reads.
+    fn call(&self, name: &str, arguments: &[Value]) -> Result<Value, String> {
+        let function = name.split_once('_').map_or(name, |(_, function)| function);
         Ok(match (function, arguments) {
             ("get", [collection, id]) => self
                 .0
@@ -46,26 +50,34 @@ impl Data<'_> {
                 json!(self.0.find(text(collection)?, text(field)?, value))
             }
             _ => {
+                let given = arguments.len();
                 return Err(format!(
-                    "{function} does not take {} arguments",
-                    arguments.len()
+                    "{name} was given {given} arguments; call it as {name}({})",
+                    parameters(function)
                 ));
             }
         })
     }
 }
 
+/// The parameters of a host function, for a message.
+fn parameters(function: &str) -> &'static str {
+    match function {
+        "get" | "delete" => "collection, id",
+        "ids" => "collection",
+        "find" => "collection, field, value",
+        "put" => "collection, id, record",
+        _ => "",
+    }
+}
+
 impl Host for ToolData<'_> {
-    fn has(&self, name: &str) -> bool {
-        matches!(
-            name,
-            "db_get" | "db_put" | "db_delete" | "db_ids" | "db_find" | "now"
-        )
+    fn names(&self) -> &'static [&'static str] {
+        &["db_get", "db_put", "db_delete", "db_ids", "db_find", "now"]
     }
 
     fn call(&mut self, name: &str, arguments: &[Value]) -> Result<Value, String> {
         match (name, arguments) {
-            ("now", []) => Ok(json!(self.now)),
             ("db_put", [collection, id, record @ Value::Object(_)]) => {
                 self.overlay
                     .put(self.base, text(collection)?, &key(id)?, record.clone());
@@ -77,48 +89,48 @@ impl Host for ToolData<'_> {
                 text(collection)?,
                 &key(id)?
             ))),
+            ("now", []) => {
+                self.reads += 1;
+                Ok(json!(self.now))
+            }
             _ => {
+                self.reads += 1;
                 let view = View {
                     base: self.base,
                     overlay: &self.overlay,
                 };
-                Data(view).call(name.trim_start_matches("db_"), arguments)
+                Data(view).call(name, arguments)
             }
         }
     }
 }
 
 impl Host for CheckData<'_> {
-    fn has(&self, name: &str) -> bool {
-        matches!(
-            name,
-            "initial_get"
-                | "initial_ids"
-                | "initial_find"
-                | "final_get"
-                | "final_ids"
-                | "final_find"
-                | "diff"
-                | "now"
-        )
+    fn names(&self) -> &'static [&'static str] {
+        &[
+            "initial_get",
+            "initial_ids",
+            "initial_find",
+            "final_get",
+            "final_ids",
+            "final_find",
+            "diff",
+            "now",
+        ]
     }
 
     fn call(&mut self, name: &str, arguments: &[Value]) -> Result<Value, String> {
-        match (name.split_once('_'), arguments) {
-            (Some(("initial", function)), _) => Data(View {
-                base: self.base,
-                overlay: self.initial,
-            })
-            .call(function, arguments),
-            (Some((_, function)), _) => Data(View {
-                base: self.base,
-                overlay: self.last,
-            })
-            .call(function, arguments),
-            (None, []) if name == "now" => Ok(json!(self.now)),
-            (None, []) => Ok(json!(self.last.diff(self.base))),
-            (None, _) => Err(format!("{name} takes no arguments")),
-        }
+        let overlay = match (name, arguments) {
+            ("now", []) => return Ok(json!(self.now)),
+            ("diff", []) => return Ok(json!(self.last.diff(self.base))),
+            _ if name.starts_with("initial_") => self.initial,
+            _ => self.last,
+        };
+        let view = View {
+            base: self.base,
+            overlay,
+        };
+        Data(view).call(name, arguments)
     }
 }
 

@@ -17,8 +17,12 @@ use crate::{Limits, Outcome};
 
 /// The host functions that a program can reach.
 pub trait Host {
+    /// The names of the host functions.
+    fn names(&self) -> &'static [&'static str];
     /// Returns true when this name is a host function.
-    fn has(&self, name: &str) -> bool;
+    fn has(&self, name: &str) -> bool {
+        self.names().contains(&name)
+    }
     /// Calls it.
     ///
     /// # Errors

@@ -87,7 +87,7 @@ fn drive(
     printed: &mut Printed,
 ) -> Outcome {
     let bounds = ResourceLimits::default()
-        .max_duration(limits.wall)
+        .max_duration(limits.clock())
         .max_memory(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX))
         .max_recursion_depth(limits.recursion as usize);
     let mut host_calls = 0;
@@ -158,6 +158,12 @@ fn answer(
     arguments: &[MontyObject],
     by_name: bool,
 ) -> ExtFunctionResult {
+    if !host.has(name) {
+        let known = host.names().join(", ");
+        let message =
+            format!("there is no function `{name}` here; the data are reached by {known}");
+        return raise(ExcType::NameError, message);
+    }
     if by_name {
         return refuse(format!("{name} takes its arguments by position"));
     }
@@ -169,7 +175,11 @@ fn answer(
 }
 
 fn refuse(message: String) -> ExtFunctionResult {
-    ExtFunctionResult::Error(MontyException::new(ExcType::ValueError, Some(message)))
+    raise(ExcType::ValueError, message)
+}
+
+fn raise(kind: ExcType, message: String) -> ExtFunctionResult {
+    ExtFunctionResult::Error(MontyException::new(kind, Some(message)))
 }
 
 /// A run that ended by an exception: over a limit, or a raise of its own.

@@ -23,14 +23,17 @@ mod settings;
 mod tally;
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use agoge_artifacts::{Attempt, Gate};
+use agoge_backoff::Backoff;
 use agoge_checker::{Cause, JUDGING, Judge, Plausible};
 use agoge_crds::report::SynthesisReport;
+use agoge_crds::shared::Part;
 use agoge_llm::{LlmError, Spent};
 use agoge_sandbox::Limits;
-use agoge_world::{SandboxBackend, ToolBackend as _, World};
+use agoge_world::{SandboxBackend, ToolBackend as _, World, WorldError};
 use futures::future::RemoteHandle;
 use futures::{FutureExt, StreamExt};
 
@@ -45,8 +48,11 @@ use parking_lot::Mutex;
 pub use outcome::{Outcome, Progress};
 pub use settings::{Job, RoleClients, Settings, SynthesisError, TOKENS_PER_INSTANCE};
 
-/// The number of times an attempt or a rollout is made when an endpoint spoils it.
-const TRIES: u32 = 2;
+/// The number of times an attempt or a rollout is made when a limit or a killed process spoils it. Endpoints that fail are
+/// waited for by their clients: what they spoil is no attempt.
+const TRIES: u32 = 3;
+/// The pauses between them: a machine that is too busy needs time.
+const PAUSES: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(5));
 /// Finished items that one write commits at most.
 const COMMIT: usize = 256;
 
@@ -65,6 +71,8 @@ pub(crate) struct Bench {
 pub(crate) struct Stage {
     pub backend: SandboxBackend<World>,
     pub judge: Mutex<Judge>,
+    /// The first warning about calls of the agent's model that were not read.
+    pub unread: OnceLock<String>,
 }
 
 impl Stage {
@@ -76,6 +84,7 @@ impl Stage {
         Ok(Self {
             backend,
             judge: Mutex::new(Judge::new()),
+            unread: OnceLock::new(),
         })
     }
 }
@@ -152,6 +161,9 @@ pub async fn run<S: Strategy>(
         Ok(Err(Stop::Refused(refused))) => return Err(refused.into()),
         Ok(Err(stop)) => return Err(crate::strategy::Refused(stop.to_string()).into()),
         Err(Exhausted) => {
+            if let Some(outage) = bench.outage() {
+                return Err(outage.into());
+            }
             let mut report = ledger.tally.report(&[], 0.5);
             report.ended = Some("BudgetExhausted".into());
             let items = ledger.items().iter();
@@ -180,6 +192,12 @@ pub async fn run<S: Strategy>(
         Some(plan) => engine.generations(&plan).await?,
         None => engine.list().await?,
     };
+    if matches!(ended, Ended::Budget)
+        && engine.ledger.tally.accepted() == 0
+        && let Some(outage) = engine.bench.outage()
+    {
+        return Err(outage.into());
+    }
     Ok(engine.outcome(ended))
 }
 
@@ -228,9 +246,27 @@ impl Bench {
             Err(error) => Err(error),
         }
     }
+
+    /// Returns the error of an endpoint that was failing when the deadline came: a job that made nothing by then was not
+    /// ended by its budget.
+    fn outage(&self) -> Option<LlmError> {
+        let deadline = self.settings.deadline?;
+        let clients = self
+            .clients
+            .as_ref()
+            .filter(|_| Instant::now() >= deadline)?;
+        Part::ALL.iter().find_map(|part| clients.of(*part).outage())
+    }
+
+    /// Lets the items whose names begin like this begin again. Returns true when what models answered them is known, so that
+    /// another try costs nothing. The roles share their recordings.
+    fn rewind(&self, item: &str) -> Result<bool, LlmError> {
+        let clients = self.clients.as_ref();
+        clients.map_or(Ok(true), |clients| clients.writer.rewind(item))
+    }
 }
 
-/// Makes one item, once more when an endpoint or a limit spoiled it.
+/// Makes one item, again when a limit or a killed process spoiled it.
 async fn attempt<S: Strategy>(
     strategy: Arc<S>,
     shared: Arc<S::Shared>,
@@ -267,10 +303,15 @@ async fn attempt<S: Strategy>(
             Err(Stop::Reject(reject)) => reject,
             Err(Stop::Refused(refused)) => return Err(refused.into()),
             Err(Stop::Endpoint(error)) => return Err(error.into()),
+            Err(Stop::Lost(lost)) => return Err(WorldError::Lost(lost).into()),
         };
-        if reject.cause != Cause::Infra || tries == TRIES {
+        if reject.cause != Cause::Infra || cx.stopped || tries == TRIES {
             let finished = finished(S::NAME, &item, at_work.as_ref(), Err(reject), spent, cx);
             return Ok(Ok(finished));
+        }
+        tokio::time::sleep(PAUSES.pause(tries)).await;
+        if bench.rewind(&format!("{}/", item.id))? {
+            spent = Spent::default();
         }
     }
 }
@@ -411,11 +452,13 @@ impl<S: Strategy> Engine<'_, S> {
             Some(total) => (done, total),
             None => (report.accepted, self.target() as u64),
         };
+        let stage_of_rollouts = self.bench.stage.as_ref();
         (self.progress)(&Progress {
             stage: stage.into(),
             done,
             total,
             report,
+            warning: stage_of_rollouts.and_then(|stage| stage.unread.get().cloned()),
         });
     }
 

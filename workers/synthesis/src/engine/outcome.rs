@@ -19,6 +19,8 @@ pub struct Progress {
     pub total: u64,
     /// The figures so far.
     pub report: SynthesisReport,
+    /// Something that a person should know while the job goes on.
+    pub warning: Option<String>,
 }
 
 /// The outcome of a job.

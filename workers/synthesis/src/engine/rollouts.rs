@@ -4,11 +4,10 @@
 use std::sync::Arc;
 
 use agoge_artifacts::Gate;
-use agoge_world::End;
 use futures::StreamExt;
 
 use super::ledger::Finished;
-use super::{Bench, Engine, Exhausted, SynthesisError, TRIES};
+use super::{Bench, Engine, Exhausted, PAUSES, SynthesisError, TRIES};
 use crate::random::request_seed;
 use crate::rollout::{Players, Settings, User};
 use crate::strategy::{Refused, Strategy};
@@ -45,7 +44,7 @@ impl<S: Strategy> Engine<'_, S> {
     }
 }
 
-/// Plays one instance, once more when an endpoint spoiled it.
+/// Plays one instance, again when the sandbox was killed.
 async fn rollout(
     bench: Arc<Bench>,
     mut item: Finished,
@@ -64,7 +63,8 @@ async fn rollout(
         seed: request_seed(&[&bench.settings.seed.to_string(), &item.attempt.id]),
         ..Settings::default()
     };
-    for left in (0..TRIES).rev() {
+    let before = item.spent;
+    for tries in 1..=TRIES {
         let players = Players {
             backend: &stage.backend,
             judge: &stage.judge,
@@ -77,10 +77,19 @@ async fn rollout(
             Ok(rollout) => rollout,
             Err(exhausted) => return Ok(Err(exhausted)),
         };
+        if let Some(warning) = &rollout.unread {
+            stage.unread.get_or_init(|| warning.clone());
+        }
         item.spent.merge(&rollout.agent);
         item.spent.merge(&rollout.user);
         item.attempt.tokens = item.spent.tokens();
-        if matches!(rollout.end, End::Infra(_)) && left > 0 {
+        if rollout.spoiled().is_some() && tries < TRIES {
+            tokio::time::sleep(PAUSES.pause(tries)).await;
+            for role in ["agent", "user"] {
+                if bench.rewind(&format!("{}/{role}", item.attempt.id))? {
+                    item.spent = before;
+                }
+            }
             continue;
         }
         let attempt = &mut item.attempt;

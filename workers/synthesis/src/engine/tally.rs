@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use agoge_artifacts::reason::general;
 use agoge_checker::Cause;
 use agoge_crds::lineage::{Attribution, Generation, Interval};
 use agoge_crds::report::SynthesisReport;
@@ -65,6 +66,10 @@ impl Tally {
             let gate = all.rejected.entry(attempt.gate.name().into()).or_default();
             step(gate, sign);
             step(field(&mut all.attribution, cause), sign);
+            if cause == Cause::Infra {
+                let said = general(attempt.reason.as_deref().unwrap_or_default());
+                step(all.faults.entry(said).or_default(), sign);
+            }
             step(field(&mut figures.attribution, cause), sign);
         }
         figures.stage_tokens = figures
@@ -118,6 +123,7 @@ impl Tally {
     pub fn report(&self, plans: &[PlanRecord], confidence: f64) -> SynthesisReport {
         let mut report = self.report.clone();
         report.rejected.retain(|_, count| *count > 0);
+        report.faults.retain(|_, count| *count > 0);
         report.tokens = self.spent.tokens();
         report.cost = self.spent.usd;
         report.generation = plans.last().map_or(0, |plan| plan.generation);

@@ -5,6 +5,8 @@
 //! reward.
 
 mod speakers;
+mod tools;
+mod unread;
 
 use std::borrow::BorrowMut;
 
@@ -12,12 +14,14 @@ use agoge_checker::{Cause, Evidence, Judge, Qualification, Verdict, attribute};
 use agoge_dialogue::Message;
 use agoge_llm::{Client, LlmError, Request, Spent};
 use agoge_world::{
-    End, Episode, Rules, SandboxBackend, ScriptedUser, Speaker, Task, UserFault, World, user_faults,
+    Domain, End, Episode, Rules, SandboxBackend, ScriptedUser, Speaker, Task, UserFault, World,
+    left_early, user_faults,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-pub use speakers::{Asker, EndpointAgent, EndpointUser, agent_prompt, tool_list};
+pub use speakers::{Asker, EndpointAgent, EndpointUser, agent_prompt};
+pub use tools::tool_list;
 
 /// The ways of offering calls to the agent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +30,7 @@ pub enum Calls {
     /// Described in the prompt, written by the model as fenced JSON: works with every model.
     #[default]
     Fenced,
-    /// By the API's `tools`. What the model writes as fenced JSON is accepted too.
+    /// By the API's `tools`. What the model writes as text is read too.
     Native,
 }
 
@@ -72,6 +76,8 @@ pub struct Rollout {
     pub agent: Spent,
     /// The cost of the user's model.
     pub user: Spent,
+    /// A warning with what to turn on: the agent's model wrote calls in a form that was not read.
+    pub unread: Option<String>,
 }
 
 impl Rollout {
@@ -79,7 +85,8 @@ impl Rollout {
     /// agent's.
     #[must_use]
     pub fn reward(&self) -> Option<f64> {
-        let verdict = self.verdict.as_ref().filter(|v| v.killed.is_none())?;
+        let verdict = self.verdict.as_ref();
+        let verdict = verdict.filter(|verdict| verdict.is_about_the_agent())?;
         self.end.reward(verdict.pass)
     }
 
@@ -89,6 +96,29 @@ impl Rollout {
         self.reward() == Some(1.0)
     }
 
+    /// Ends a failed rollout as the user's failure when the user left before the agent was done: it then proves nothing
+    /// about the agent.
+    fn excuse_agent(&mut self, domain: &Domain, task: &Task) {
+        let verdict = self.verdict.as_ref();
+        let failed = verdict.is_some_and(|verdict| verdict.is_about_the_agent() && !verdict.pass);
+        let left = || left_early(domain, task, &self.messages, &self.episode);
+        if let Some(fault) = failed.then(left).flatten() {
+            self.end = End::User(fault.detail.clone());
+            self.user_faults.push(fault);
+        }
+    }
+
+    /// Returns the reason, where the sandbox spoiled the episode or its check: it may be played again.
+    #[must_use]
+    pub fn spoiled(&self) -> Option<&str> {
+        let verdict = self.verdict.as_ref();
+        let stopped = verdict.and_then(|v| v.lost.as_deref().or(v.killed.as_deref()));
+        match &self.end {
+            End::Infra(why) => Some(why),
+            _ => stopped,
+        }
+    }
+
     /// Returns the party that the failure belongs to, with the reason; `None` when the episode passed.
     #[must_use]
     pub fn cause(
@@ -96,10 +126,7 @@ impl Rollout {
         task: &Task,
         qualification: Option<&Qualification>,
     ) -> Option<(Cause, String)> {
-        let infra = match &self.end {
-            End::Infra(why) => Some(why.as_str()),
-            _ => None,
-        };
+        let infra = self.end.outside();
         let Some(verdict) = &self.verdict else {
             let why = infra.unwrap_or("no verdict");
             return Some((Cause::Infra, why.to_owned()));
@@ -176,6 +203,8 @@ impl<W: BorrowMut<World>> Players<'_, W> {
         };
         let mut session = self.backend.session();
         let played = agoge_world::play(&mut session, &mut agent, user, &settings.rules).await;
+        let unread = agent.unread.take();
+        let unread = unread.map(|beginning| unread::warning(settings.calls, &beginning));
         let (agent, user) = (agent.asker, model.map(|model| model.asker));
         let (user, failed) = user.map_or_else(Default::default, |user| (user.spent, user.failure));
         if let Some(error) = agent.failure.or(failed).filter(LlmError::is_final) {
@@ -189,13 +218,15 @@ impl<W: BorrowMut<World>> Players<'_, W> {
             verdict: None,
             agent: agent.spent,
             user,
+            unread,
         };
         if matches!(rollout.end, End::User(_)) {
             rollout.user_faults.push(UserFault::no_turn());
         }
-        if !matches!(rollout.end, End::Infra(_)) {
+        if rollout.end.outside().is_none() {
             rollout.verdict = Some(self.verdict(task, &rollout));
         }
+        rollout.excuse_agent(self.backend.domain(), task);
         Ok(rollout)
     }
 

@@ -4,13 +4,14 @@
 //! beginning of their prompt and an endpoint with a prompt cache reads it once. Requests are a function of the dialogue
 //! alone: recordings find their answers by the request's digest.
 
-use agoge_dialogue::{Message, Role, ToolCall, ToolSpec, user_view};
-use agoge_llm::{Answer, Client, Finish, LlmError, Request, Spent};
+use agoge_dialogue::{Message, ParsedOutput, Role, ToolCall, user_view};
+use agoge_llm::{Answer, Client, Finish, LlmError, Request, Spent, Stopped};
 use agoge_world::{DONE, Domain, Fault, Speaker, Task, Turn, View};
 use async_trait::async_trait;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Calls;
+use super::tools::tool_list;
 
 /// An endpoint with the item it is asked for, and the account of what it cost.
 #[derive(Debug)]
@@ -63,6 +64,8 @@ pub struct EndpointAgent<'a> {
     seen: usize,
     /// The agent's last calls as its model wrote them.
     written: String,
+    /// The beginning of the first turn that looks like calls and was read as words.
+    pub unread: Option<String>,
 }
 
 impl<'a> EndpointAgent<'a> {
@@ -75,6 +78,7 @@ impl<'a> EndpointAgent<'a> {
             calls,
             seen: 0,
             written: String::new(),
+            unread: None,
         }
     }
 
@@ -120,23 +124,50 @@ impl Speaker for EndpointAgent<'_> {
     async fn turn(&mut self, view: View<'_>) -> Result<Turn, Fault> {
         self.read(view.messages);
         self.request.max_tokens = view.rules.max_agent_tokens;
-        let answer = self.asker.ask(&self.request).await?;
+        let mut answer = self.asker.ask(&self.request).await?;
+        if let Some(stopped) = answer.stopped() {
+            return Err(match stopped {
+                Stopped::Reasoning(why) => Fault::Reasoning(why),
+                Stopped::Filtered(why) => Fault::Filtered(why),
+                Stopped::Refused(why) => Fault::Refused(why),
+            });
+        }
         let most = view.rules.max_trajectory_tokens.map(u64::from);
         if answer.finish == Finish::Length || most.is_some_and(|most| answer.usage.total() > most) {
             return Ok(Turn::Truncated);
         }
-        Ok(match answer.calls() {
-            Ok(calls) if calls.is_empty() && answer.text.trim().is_empty() => Turn::Malformed {
+        before_stop(&mut answer.text, &self.request.stop);
+        let ParsedOutput {
+            said,
+            calls,
+            reasoning,
+            written,
+            unread,
+            ..
+        } = answer.parse(view.tools);
+        if unread && self.unread.is_none() {
+            let beginning = said.trim().chars().take(UNREAD_SHOWN).collect();
+            self.unread = Some(beginning);
+        }
+        Ok(match calls {
+            Ok(calls) if calls.is_empty() && said.is_empty() => Turn::Malformed {
                 text: None,
                 reason: "the agent said nothing".into(),
             },
-            Ok(calls) if calls.is_empty() => Turn::Message(Message::assistant(answer.text.trim())),
             Ok(calls) => {
-                self.written = written(&answer, &calls);
-                Turn::Message(Message::calls(calls))
+                self.written = if answer.tool_calls.is_empty() {
+                    written
+                } else {
+                    in_fences(&said, &calls)
+                };
+                Turn::Message(Message {
+                    content: said,
+                    reasoning,
+                    ..Message::calls(calls)
+                })
             }
             Err(error) => Turn::Malformed {
-                text: Some(answer.text),
+                text: Some(as_it_came(written, &answer.tool_calls)),
                 reason: error.to_string(),
             },
         })
@@ -176,11 +207,15 @@ impl Speaker for EndpointUser<'_> {
             ..Request::new(messages, view.rules.max_user_tokens)
         };
         let answer = self.asker.ask(&request).await?;
+        if let Some(stopped) = answer.stopped() {
+            return Err(Fault::User(stopped.to_string()));
+        }
         // Only its first line counts, so that one is whole when another begins.
-        if answer.finish == Finish::Length && !answer.text.trim().contains('\n') {
+        let text = answer.written();
+        if answer.finish == Finish::Length && !text.trim().contains('\n') {
             return Ok(Turn::Truncated);
         }
-        Ok(Turn::Message(Message::user(&line(&answer.text))))
+        Ok(Turn::Message(Message::user(&line(&text))))
     }
 }
 
@@ -208,40 +243,43 @@ const USER_FIRST: &str = include_str!("user-first.md");
 const USER_NEXT: &str = include_str!("user-next.md");
 /// The beginning of a line of results; a model that writes it itself is stopped there.
 pub(super) const RESULT: &str = "Result of";
+/// Characters of an unread turn that a warning shows.
+const UNREAD_SHOWN: usize = 60;
 /// The helpdesk's greeting, before a user model speaks first.
 const GREETING: &str = "Hello, how can I help you?";
 
-/// The tools as signatures, one a line.
-#[must_use]
-pub fn tool_list(tools: &[ToolSpec]) -> String {
-    let mut text = String::new();
-    for tool in tools {
-        let parameters = tool.parameters["properties"].as_object();
-        let signature: Vec<String> = parameters
-            .into_iter()
-            .flatten()
-            .map(|(name, schema)| format!("{name}: {}", schema["type"].as_str().unwrap_or("any")))
-            .collect();
-        text.push_str(&format!(
-            "- {}({}): {}\n",
-            tool.name,
-            signature.join(", "),
-            tool.description
-        ));
+/// Ends a text before the first line that begins with a stop text, for endpoints that do not know `stop`.
+fn before_stop(text: &mut String, stops: &[String]) {
+    let begins = |stop: &String| {
+        let line = text.find(&format!("\n{stop}"));
+        if text.starts_with(stop) {
+            Some(0)
+        } else {
+            line
+        }
+    };
+    if let Some(end) = stops.iter().filter_map(begins).min() {
+        text.truncate(end);
     }
-    text
 }
 
-/// The calls as the model wrote them; native ones that were not offered, in the form it was asked for.
-fn written(answer: &Answer, calls: &[ToolCall]) -> String {
-    if !answer.text.is_empty() {
-        return answer.text.clone();
-    }
+/// Words and native calls that were not offered, in the form that calls were asked for.
+fn in_fences(said: &str, calls: &[ToolCall]) -> String {
+    let words = (!said.is_empty()).then(|| said.to_owned());
     let fence = |call: &ToolCall| {
         let call = json!({"name": call.name, "arguments": call.arguments});
         format!("```json\n{call}\n```")
     };
-    calls.iter().map(fence).collect::<Vec<_>>().join("\n")
+    let turn: Vec<String> = words.into_iter().chain(calls.iter().map(fence)).collect();
+    turn.join("\n")
+}
+
+/// The text of a turn whose calls cannot be read, with those that came apart from it, unchanged.
+fn as_it_came(written: String, calls: &[Value]) -> String {
+    let words = (!written.trim().is_empty()).then_some(written);
+    let call = |call: &Value| call.get("function").unwrap_or(call).to_string();
+    let turn: Vec<String> = words.into_iter().chain(calls.iter().map(call)).collect();
+    turn.join("\n")
 }
 
 /// The dialogue as the user's model reads it: a transcript to which it writes the next line, because a small model that
@@ -277,4 +315,37 @@ fn line(text: &str) -> String {
         .trim_matches('"')
         .trim()
         .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_does_not_know_stop_texts_is_cut_at_their_line() {
+        let stops = [RESULT.to_owned()];
+        for (written, kept) in [
+            ("I look.\nResult of find: moving", "I look."),
+            ("Result of find: moving", ""),
+            ("The Result of this is good.", "The Result of this is good."),
+        ] {
+            let mut text = written.to_owned();
+            before_stop(&mut text, &stops);
+            assert_eq!(text, kept);
+        }
+    }
+
+    #[test]
+    fn a_turn_goes_back_with_all_that_its_model_wrote() {
+        let call = ToolCall::new("find", serde_json::Map::new());
+        let fence = "```json\n{\"name\":\"find\",\"arguments\":{}}\n```";
+        assert_eq!(
+            in_fences("I look.", std::slice::from_ref(&call)),
+            format!("I look.\n{fence}")
+        );
+        assert_eq!(in_fences("", &[call]), fence);
+        let broken = json!({"id": "a", "function": {"name": "find", "arguments": "[4]"}});
+        let written = as_it_came(String::new(), &[broken]);
+        assert_eq!(written, "{\"name\":\"find\",\"arguments\":\"[4]\"}");
+    }
 }

@@ -8,12 +8,12 @@ use agoge_crds::shared::Part as Role;
 use agoge_dialogue::ToolCall;
 use agoge_llm::{Answer, Format};
 use agoge_sandbox::{Change, Source, lint};
-use agoge_world::{AgentScript, Domain, Fact, Task, UserScript};
+use agoge_world::{AgentScript, Domain, Fact, Task, UserScript, mentions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::answers::{self, has_words, object_schema};
+use crate::answers::{self, object_schema};
 use crate::context::PromptContext;
 use crate::conversation::{Conversation, PartRequest};
 use crate::cx::Cx;
@@ -153,28 +153,30 @@ fn gold_schema(domain: &Domain) -> serde_json::Value {
 
 /// Reads a scenario that names an existing record, in the user's own words.
 fn scenario(domain: &Domain, answer: &Answer) -> Result<Scenario, String> {
-    let map = answers::object(answer)?;
-    let wants = answers::text(&map, "wants")?;
-    let opening = answers::text(&map, "opening")?;
-    if opening.chars().count() > 240 {
-        return Err("the opening is longer than 240 characters".into());
-    }
-    let facts = answers::facts(&map, "knows")?;
-    if !facts.iter().any(|(_, value)| answers::is_id(domain, value)) {
-        return Err("knows names no id of a record".into());
-    }
-    Ok(Scenario {
-        wants,
-        opening,
-        facts,
+    answers::object(answer, |map| {
+        let wants = answers::text(map, "wants")?;
+        let opening = answers::text(map, "opening")?;
+        if opening.chars().count() > 240 {
+            return Err("the opening is longer than 240 characters".into());
+        }
+        let facts = answers::facts(map, "knows")?;
+        if !facts.iter().any(|(_, value)| answers::is_id(domain, value)) {
+            return Err("knows names no id of a record".into());
+        }
+        Ok(Scenario {
+            wants,
+            opening,
+            facts,
+        })
     })
 }
 
 /// Reads gold calls that execute, with ids that the agent can know and with what must be said.
 fn gold(cx: &Cx, domain: &Domain, scenario: &Scenario, answer: &Answer) -> Result<Gold, String> {
-    let map = answers::object(answer)?;
-    let calls = answers::calls(domain, map.get("calls"))?;
-    let say = answers::outputs(map.get("say"))?;
+    let (calls, say) = answers::object(answer, |map| {
+        let calls = answers::calls(domain, map.get("calls"))?;
+        Ok((calls, answers::outputs(map.get("say"))?))
+    })?;
     let episode = cx.execute(&calls).map_err(|e| e.to_string())?;
     let facts = scenario.facts.iter().map(|(_, value)| value.as_str());
     let known: Vec<&str> = facts.chain([scenario.opening.as_str()]).collect();
@@ -217,7 +219,7 @@ fn task(id: &str, context: &PromptContext, scenario: &Scenario, gold: &Gold) -> 
     let fact = |(name, value): &(String, String)| Fact {
         name: name.clone(),
         value: value.clone(),
-        held: !has_words(&scenario.opening, value),
+        held: !mentions(&scenario.opening, value),
         ..Fact::default()
     };
     let facts = scenario.facts.iter().map(fact).collect();
@@ -236,6 +238,7 @@ fn task(id: &str, context: &PromptContext, scenario: &Scenario, gold: &Gold) -> 
         agent: AgentScript::default(),
         gold: gold.calls.clone(),
         outputs: gold.say.clone(),
+        calls: Vec::new(),
         checker: None,
     }
 }

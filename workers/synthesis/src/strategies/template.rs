@@ -21,9 +21,10 @@ use crate::strategy::{Item, Product, Refused, Stop, Strategy};
 pub struct Template {
     /// The division of the target over the parts of the data. Empty: all of it is `trainRl`, branches even.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 8), extend("x-kubernetes-validations" = [
-        {"rule": "self.all(a, self.exists_one(b, b.split == a.split))", "message": "a split is listed twice; list each once"},
-    ]))]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["split"],
+        "x-kubernetes-validations" = [
+            {"rule": "self.all(a, self.exists_one(b, b.split == a.split))", "message": "a split is listed twice; list each once"},
+        ]))]
     pub splits: Vec<SplitShare>,
 }
 

@@ -1,10 +1,12 @@
 //! Contradictions in a template, found without playing it.
 
+use indexmap::IndexMap;
+
 use crate::domain::Domain;
 use crate::problem::line_of;
+use crate::said::{mentions, says};
 use crate::task::DONE;
 use crate::template::{Branch, FactSpec, Flaw, Template, Wording, first, placeholders};
-use crate::words::words;
 
 const BEGIN: &str = "begin it with a fact or a linked record";
 
@@ -128,7 +130,7 @@ impl Check<'_> {
     }
 
     fn gold(&mut self, branch: &Branch) {
-        for (tool, arguments) in branch.gold.iter().flatten() {
+        for (tool, arguments) in branch.gold.iter().chain(&branch.calls).flatten() {
             if self.domain.tool(tool).is_none() {
                 let line = self.of_branch(branch, &format!("{tool}:"));
                 let message = format!("branch `{}` calls `{tool}`, which is no tool", branch.name);
@@ -137,6 +139,20 @@ impl Check<'_> {
             let texts = arguments.values().filter_map(|value| value.as_str());
             for path in texts.flat_map(placeholders) {
                 self.placeholder(branch, path);
+            }
+        }
+        for tool in branch.calls.iter().flat_map(IndexMap::keys) {
+            if !branch.gold.iter().any(|call| call.contains_key(tool)) {
+                let message = format!(
+                    "branch `{}` requires a call of `{tool}`, which its gold does not make",
+                    branch.name
+                );
+                let line = self.of_branch(branch, "calls:");
+                self.add(
+                    line,
+                    message,
+                    "add the call to `gold`, or leave it out of `calls`",
+                );
             }
         }
     }
@@ -153,7 +169,7 @@ impl Check<'_> {
         for path in texts.flat_map(|text| placeholders(text)) {
             self.placeholder(branch, path);
         }
-        let acts = branch.gold.len() > 1;
+        let acts = branch.gold.len() > 1 || !branch.calls.is_empty();
         if branch.outputs.is_empty() && !acts {
             let message = format!(
                 "branch `{}` has no `outputs`, so that saying nothing would pass",
@@ -167,9 +183,8 @@ impl Check<'_> {
     fn say(&mut self, branch: &Branch) {
         let name = &branch.name;
         for say in &branch.say {
-            let said: Vec<String> = words(say).collect();
             for output in &branch.outputs {
-                if !words(output).all(|word| said.contains(&word)) {
+                if !says(say, output) {
                     let message =
                         format!("branch `{name}` says {say:?} without its output {output:?}");
                     let remedy = "let each of `say` tell every one of `outputs`";
@@ -244,7 +259,7 @@ impl Check<'_> {
                 _ => {}
             }
         }
-        if !words(open).any(|word| template.topic.contains(&word)) {
+        if !template.topic.iter().any(|word| mentions(open, word)) {
             let topic = template.topic.join(", ");
             let message = format!("the opening has none of the topic's words ({topic})");
             self.add(line, message, "use one, or add a word to `topic`");

@@ -123,14 +123,15 @@ function suiteView(one) {
     tile(percent(one.flake, 1), "of tasks disagreed with themselves"),
     tile([milliseconds(one.p95Ms)[0], h("small", {}, ` ${milliseconds(one.p95Ms)[1]}`)], "95 of 100 checks end within"));
   const held = list(one.quarantined);
+  const findings = (title, all) => h("div", {}, h("h3", {}, `${title} (${count(all.reduce((sum, q) => sum + q.count, 0))})`), h("ul", { class: "reasons", style: "margin-top:.6rem;padding:0" }, all.map((q) => h("li", {}, h("span", { class: "count" }, count(q.count)), h("div", {}, q.reason,
+    q.tasks.length > 0 && h("details", {}, h("summary", {}, q.tasks.length < q.count ? `${q.tasks.length} of ${q.count} tasks` : plural(q.count, "task")), h("ul", {}, q.tasks.map((t) => h("li", { style: "display:block" }, h("code", {}, t.task), t.reason && ` ${t.reason}`)))))))));
   const survivors = one.survivors || {};
   return [tiles,
     isNumber(one.mutationScoreBefore) && h("p", { class: "small soft" }, `With the quarantined ones the mutation score is ${fixed(one.mutationScoreBefore, 3)}: ${plural(scores.all, "checker")} failed every mutant, ${count(scores.most)} at least nine of ten, ${count(scores.less)} fewer${scores.none ? `; ${count(scores.none)} had none to try` : ""}. ${count(one.checks)} checks in ${duration(one.seconds)}.`),
     members(one.splits).length > 0 && h("p", { class: "small soft" }, "Qualified instances: ", members(one.splits).map(([name, n]) => { const [strategy, split] = name.split(" "); return `${strategy}, ${splitName(split)}: ${count(n)}`; }).join(" · ")),
     timeStrip(one.times),
-    held.length ? h("div", {}, h("h3", {}, `Quarantined, by reason (${count(held.reduce((sum, q) => sum + q.count, 0))})`), h("ul", { class: "reasons", style: "margin-top:.6rem;padding:0" }, held.map((q) => h("li", {}, h("span", { class: "count" }, count(q.count)), h("div", {}, q.reason,
-      q.tasks.length > 0 && h("details", {}, h("summary", {}, q.tasks.length < q.count ? `${q.tasks.length} of ${q.count} tasks` : plural(q.count, "task")), h("ul", {}, q.tasks.map((t) => h("li", { style: "display:block" }, h("code", {}, t.task), t.reason && ` ${t.reason}`)))))))))
-      : h("p", { class: "small soft" }, "Nothing is quarantined."),
+    held.length ? findings("Quarantined, by reason", held) : h("p", { class: "small soft" }, "Nothing is quarantined."),
+    list(one.warnings).length > 0 && findings("Warnings", list(one.warnings)),
     survivors.count > 0 && h("details", {}, h("summary", {}, `Mutants that a checker let pass (${count(survivors.count)}${survivors.count > survivors.shown.length ? `, ${survivors.shown.length} shown` : ""})`), h("ul", { class: "small" }, survivors.shown.map((x) => h("li", {}, h("code", {}, x.task), ` ${x.edit}`))))];
 }
 

@@ -13,12 +13,12 @@ use agoge_contract::TrainStage;
 use agoge_crds::grpo_run::GrpoSpec;
 use agoge_learner::LearnerError;
 use agoge_learner::arena::Arena;
-use agoge_learner::grpo::{Group, Grpo, GrpoState, Step, check_room};
+use agoge_learner::grpo::{Group, Grpo, GrpoState, Size, Step, check_fit, check_room};
 use agoge_learner::parallel::Parallelism;
 use agoge_learner::players::{LocalRollouts, Players};
 use agoge_learner::rollout::User;
 use agoge_learner::source::Synchronous;
-use agoge_world::Task;
+use agoge_world::{Split, Task};
 
 use super::episodes::{rules, slots};
 use super::policy::Policy;
@@ -39,7 +39,7 @@ pub fn perform(
 ) -> Result<(Record, Option<f64>), Failure> {
     let plan = Plan::of(stage, job, spec)?;
     let models = Models::load(stage, job, spec)?;
-    let tasks = stage.suite.practice();
+    let tasks = stage.suite.practice()?;
     let policy = &models.policy;
     check_room(
         policy.renderer.as_ref(),
@@ -48,6 +48,7 @@ pub fn perform(
         &tasks,
         spec.max_trajectory_tokens,
     )?;
+    check_fit(spec, &sizes(stage, policy))?;
     let file = job.assignment.work.join("grpo.ckpt");
     let mut training = Training {
         stage,
@@ -73,9 +74,28 @@ pub fn perform(
         training.report(job, &step)?;
         samples = show::samples(&groups, &step, &tasks, policy);
     }
+    if plan.is_out_of_time(&training.grpo.state) {
+        training.grpo.check_learned()?;
+    }
     let state = &training.grpo.state;
     let record = show::record(stage, job, policy, state, samples)?;
     Ok((record, state.steps.last().map(|step| step.seconds)))
+}
+
+/// Demonstrations that are measured at most.
+const MEASURED: usize = 256;
+
+/// Returns the sizes of demonstrations of the tasks to learn from, as far as the suite has them.
+fn sizes(stage: &Stage, policy: &Policy) -> Vec<Size> {
+    let shown = stage.suite.split(Split::TrainRl);
+    let shown = shown.filter(|instance| !instance.messages.is_empty());
+    shown
+        .take(MEASURED)
+        .map(|instance| {
+            let messages = &instance.messages;
+            Size::of(messages, &policy.demonstration(&stage.domain, messages))
+        })
+        .collect()
 }
 
 /// Models of the stage.

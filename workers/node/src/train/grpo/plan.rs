@@ -20,6 +20,8 @@ pub struct Plan {
     steps: u64,
     /// Seconds at most.
     seconds: f64,
+    /// False for the arm of the comparison.
+    is_main: bool,
 }
 
 impl Plan {
@@ -31,10 +33,12 @@ impl Plan {
             seed: stage.arguments.seed,
             steps: spec.steps,
             seconds: spec.wall_clock.map_or(f64::INFINITY, |s| s.as_secs_f64()),
+            is_main: true,
         };
         let deterministic = stage.arguments.deterministic;
         if stage.arguments.stage() == TrainStage::GrpoUnfiltered {
             plan.title = "GRPO without filter";
+            plan.is_main = false;
             plan.spec.filter.rule = FilterRule::None;
             // It gets as long as GRPO had: its time, or in a deterministic run its steps.
             plan.seconds = stage.arguments.settings.seconds().unwrap_or(plan.seconds);
@@ -71,6 +75,13 @@ impl Plan {
         let done = state.steps.len() as u64;
         let seconds = state.steps.last().map_or(0.0, |step| step.seconds);
         (self.steps > 0 && done >= self.steps) || seconds >= self.seconds
+    }
+
+    /// Returns true if it was the clock that ended the stage, and GRPO itself was the stage: an arm of the comparison may
+    /// learn nothing.
+    pub fn is_out_of_time(&self, state: &GrpoState) -> bool {
+        let done = state.steps.len() as u64;
+        self.is_main && self.spent(state) && (self.steps == 0 || done < self.steps)
     }
 
     /// Returns the unit of the progress bar: steps where their number is known, else seconds.

@@ -74,6 +74,7 @@ pub fn progress(job: &mut Job, plan: &Plan, state: &GrpoState) {
         ("kl", last.kl),
         ("entropy", last.entropy),
         ("mixed", last.mixed),
+        ("truncated", last.truncated_ratio),
         ("clipShare", last.clip_share),
         ("loss", last.loss),
         ("seconds", last.seconds),

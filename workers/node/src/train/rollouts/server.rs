@@ -52,7 +52,7 @@ pub fn run(job: &mut Job, work: &TrainWork, listen: SocketAddr) -> Result<(), Fa
     let set = Set {
         policy,
         user: stage.user(job)?,
-        tasks: stage.suite.practice(),
+        tasks: stage.suite.practice()?,
         arenas: (0..job.threads().max(1))
             .map(|_| stage.arena(Parallelism::repeatable(1, 1), 1, &rules))
             .collect::<Result<_, _>>()?,

@@ -1,81 +1,15 @@
-//! JSON as models write it, read without guessing.
-//!
-//! The repairs change notation and nothing else; no value, call or assertion is added, and none is taken away:
-//! 1. text and code fences around the value are left out;
-//! 2. `'single'` quotes are read as double ones, and `True`, `False`, `None` as JSON's own words;
-//! 3. a comma before a closing bracket, and comments, are left out;
-//! 4. line breaks and tabs within a string are read as `\n` and `\t`;
-//! 5. closing brackets that are missing at the very end are added, when the model had ended by itself and the last thing
-//!    it wrote is a whole value. After a number nothing is closed (its last digits may be missing), nor after a colon, a
-//!    comma, a name, or within a string, nor when a token limit had cut the answer off.
-//!
-//! A name that stands twice in one object is an error: which of the two was meant would be a guess.
+//! The parser that reads one value and notes what it repairs.
 
 use serde_json::{Map, Number, Value};
 
-/// A repair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Repair {
-    /// Text or fences around the value.
-    Surroundings,
-    /// Quotes or words of another notation.
-    Notation,
-    /// A comma too many, or a comment.
-    Comma,
-    /// Line breaks within a string.
-    LineBreak,
-    /// Closing brackets at the end.
-    Closing,
-}
+use super::{JsonError, Reading, Repair};
 
-/// A value and what was repaired to read it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
-    /// The value.
-    pub value: Value,
-    /// The repairs, each once.
-    pub repairs: Vec<Repair>,
-}
-
-/// Text that holds no JSON value, or one that cannot be read without guessing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum JsonError {
-    /// No bracket at all.
-    #[error("there is no JSON in the answer")]
-    None,
-    /// It breaks off.
-    #[error("the JSON ends too early, {0}")]
-    Early(&'static str),
-    /// It goes wrong.
-    #[error("the JSON goes wrong near {near:?}: {why}")]
-    Wrong {
-        /// The text at that place.
-        near: String,
-        /// The cause.
-        why: &'static str,
-    },
-}
-
-/// The first JSON object or list in a text. `cut` says that a token limit ended the text.
-///
-/// # Errors
-/// When there is none, or it cannot be read by the repairs above.
-pub fn json_in_text(text: &str, cut: bool) -> Result<Reading, JsonError> {
-    let first = text.find(['{', '[']).ok_or(JsonError::None)?;
-    let fence = text.find("```").filter(|fence| *fence > first);
-    let fenced = fence.and_then(|fence| Some(fence + text[fence..].find(['{', '['])?));
-    match (read_at(text, first, cut), fenced) {
-        // The fence stands in a string of the value.
-        (Ok((reading, end)), Some(at)) if end > at => Ok(reading),
-        (Err(error), Some(_)) if text.trim_start().starts_with(['{', '[']) => Err(error),
-        // The brackets before the fence are prose.
-        (_, Some(at)) => read_at(text, at, cut).map(|(reading, _)| reading),
-        (read, None) => read.map(|(reading, _)| reading),
-    }
-}
-
-/// Reads the value that begins at `start`; returns the place of its end as well.
-fn read_at(text: &str, start: usize, cut: bool) -> Result<(Reading, usize), JsonError> {
+/// Reads the value that begins at `start`; returns the place of its end as well, or that at which it goes wrong.
+pub(super) fn read_at(
+    text: &str,
+    start: usize,
+    cut: bool,
+) -> Result<(Reading, usize), (JsonError, usize)> {
     let mut parser = Parser {
         text,
         at: start,
@@ -83,7 +17,10 @@ fn read_at(text: &str, start: usize, cut: bool) -> Result<(Reading, usize), Json
         may_close: !cut,
         depth: 0,
     };
-    let value = parser.value()?;
+    let value = match parser.value() {
+        Ok(value) => value,
+        Err(error) => return Err((error, parser.at)),
+    };
     let around = text[..start].trim().len() + text[parser.at..].trim().len();
     if around > 0 {
         parser.repaired(Repair::Surroundings);
@@ -322,92 +259,5 @@ impl Parser<'_> {
         }
         self.at += end;
         Ok(value)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn read(text: &str) -> Reading {
-        json_in_text(text, false).unwrap_or_else(|e| panic!("{text}: {e}"))
-    }
-
-    #[test]
-    fn notation_is_repaired_and_named() {
-        use Repair::{Closing, Comma, LineBreak, Notation, Surroundings};
-        let whole = json!({"a": [1, true], "b": "x\ny"});
-        for (text, repairs) in [
-            (r#"{"a": [1, true], "b": "x\ny"}"#, vec![]),
-            (
-                "Sure:\n```json\n{\"a\": [1, true], \"b\": \"x\\ny\"}\n```",
-                vec![Surroundings],
-            ),
-            ("{'a': [1, True], 'b': 'x\\ny'}", vec![Notation]),
-            (
-                "{\"a\": [1, true,], // two\n \"b\": \"x\ny\",}",
-                vec![Comma, LineBreak],
-            ),
-            (r#"{"a": [1, true], "b": "x\ny""#, vec![Closing]),
-        ] {
-            let reading = read(text);
-            assert_eq!(reading.value, whole, "{text}");
-            assert_eq!(reading.repairs, repairs, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_fence_within_a_string_is_part_of_it_and_brackets_before_a_fence_are_prose() {
-        let source = json!({"source": "```python\nx = {}\n```"});
-        assert_eq!(read(&source.to_string()).value, source);
-        assert_eq!(read(&format!("Sure: {source}")).value, source);
-        let fenced = "As in [the policy] and [1]:\n```json\n{\"a\": 1}\n```";
-        assert_eq!(read(fenced).value, json!({"a": 1}));
-    }
-
-    #[test]
-    fn nothing_is_closed_where_something_may_be_missing() {
-        for text in [
-            r#"{"days": 1"#,          // 1 may be 12
-            r#"{"parcel": "4821"#,    // within a string
-            r#"{"parcel": "48213","#, // another name would follow
-            r#"{"parcel":"#,
-            r#"[{"name": "hold"}, {"#,
-        ] {
-            assert!(
-                matches!(json_in_text(text, false), Err(JsonError::Early(_))),
-                "{text}"
-            );
-        }
-        assert!(
-            json_in_text(r#"{"a": "b""#, true).is_err(),
-            "cut off by a limit"
-        );
-        assert!(json_in_text("no json", false).is_err());
-        assert!(
-            json_in_text(r#"{"a": 1, "a": 2}"#, false).is_err(),
-            "which one?"
-        );
-        assert!(json_in_text(r#"{"a": 1 "b": 2}"#, false).is_err());
-        assert!(json_in_text(&"[".repeat(100_000), false).is_err());
-    }
-
-    #[test]
-    fn sound_json_is_read_as_serde_reads_it() {
-        for text in [
-            r#"{"a":{"b":[1,-2.5,1e3,"\u00e9\ud83d\ude00\/"]},"c":null}"#,
-            "[]",
-            "{}",
-        ] {
-            let plain: Value = serde_json::from_str(text).unwrap();
-            assert_eq!(
-                read(text),
-                Reading {
-                    value: plain,
-                    repairs: vec![]
-                }
-            );
-        }
     }
 }

@@ -1,0 +1,70 @@
+//! Calls made: each required call was made and worked, whatever else was done. For calls that leave no trace in the records.
+use crate::verdict::Part;
+use agoge_dialogue::ToolCall;
+use agoge_digest::canonical_numbers;
+use agoge_world::{Episode, World};
+use serde_json::{Map, Value};
+
+/// The part's name in a verdict.
+pub const NAME: &str = "calls";
+
+/// Checks that every required call was made. Of a call's arguments only those count that the requirement names.
+pub fn check(world: &World, required: &[ToolCall], episode: &Episode) -> Part {
+    let missing = missing(world, required, episode);
+    if missing.is_empty() {
+        return Part::passed(NAME);
+    }
+    let listed: Vec<String> = missing
+        .iter()
+        .map(|call| match call.arguments.is_empty() {
+            true => call.name.clone(),
+            false => format!(
+                "{} with {}",
+                call.name,
+                Value::Object(call.arguments.clone())
+            ),
+        })
+        .collect();
+    Part::failed(
+        NAME,
+        format!("the agent never called {}", listed.join(", ")),
+    )
+}
+
+/// Returns the required calls that were not made, or did not work.
+pub fn missing<'a>(
+    world: &World,
+    required: &'a [ToolCall],
+    episode: &Episode,
+) -> Vec<&'a ToolCall> {
+    let made = episode
+        .calls
+        .iter()
+        .filter(|(_, result)| !result.error && result.declined.is_none());
+    // The arguments as the tool got them, so that "3" counts as 3 where the tool takes a number.
+    let made: Vec<(&str, Map<String, Value>)> = made
+        .map(|(call, _)| {
+            let given = world.arguments_of(call);
+            (
+                call.name.as_str(),
+                given.unwrap_or_else(|_| call.arguments.clone()),
+            )
+        })
+        .collect();
+    let met = |wanted: &&ToolCall| {
+        made.iter().any(|(name, given)| {
+            *name == wanted.name
+                && wanted
+                    .arguments
+                    .iter()
+                    .all(|(key, value)| has(given, key, value))
+        })
+    };
+    required.iter().filter(|wanted| !met(wanted)).collect()
+}
+
+fn has(given: &Map<String, Value>, key: &str, value: &Value) -> bool {
+    given
+        .get(key)
+        .is_some_and(|given| canonical_numbers(given) == canonical_numbers(value))
+}

@@ -1,0 +1,212 @@
+//! Lists whose order means nothing. A schema declares them by `"x-agoge-unordered": true`, and states that differ in nothing
+//! but their order are the same.
+
+use agoge_digest::canonical_numbers;
+use agoge_sandbox::Change;
+use serde_json::{Map, Value};
+
+/// The mark of a list's schema. `false` says that the order matters.
+pub(crate) const MARK: &str = "x-agoge-unordered";
+
+/// The lists that a domain's schema declares as unordered.
+#[derive(Clone, Debug, Default)]
+pub struct Unordered {
+    schema: Value,
+    declared: bool,
+}
+
+impl Unordered {
+    /// Reads the marks of a schema of `{collection: {id: record}}`.
+    #[must_use]
+    pub fn of(schema: &Value) -> Self {
+        fn marked(schema: &Value) -> bool {
+            match schema {
+                Value::Object(map) => {
+                    map.get(MARK) == Some(&Value::Bool(true)) || map.values().any(marked)
+                }
+                Value::Array(items) => items.iter().any(marked),
+                _ => false,
+            }
+        }
+        Self {
+            declared: marked(schema),
+            schema: schema.clone(),
+        }
+    }
+
+    /// Returns true when no list is declared as unordered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.declared
+    }
+
+    /// Sorts the unordered lists of a record, at every depth.
+    pub fn sort(&self, collection: &str, id: &str, record: &mut Value) {
+        self.sorted(&[collection, id], record, false);
+    }
+
+    /// Sorts every list of a record whose order the schema does not declare to matter.
+    pub fn sort_undeclared(&self, collection: &str, id: &str, record: &mut Value) {
+        self.sorted(&[collection, id], record, true);
+    }
+
+    /// Returns true when two values of a changed field differ in nothing but the order of unordered lists.
+    #[must_use]
+    pub fn alike(&self, change: &Change, one: &Value, other: &Value) -> bool {
+        let text = |value: &Value| {
+            let mut value = value.clone();
+            match change.field.as_str() {
+                "*" => self.sort(&change.collection, &change.id, &mut value),
+                field => {
+                    let mut record = Value::Object(Map::from_iter([(field.to_owned(), value)]));
+                    self.sort(&change.collection, &change.id, &mut record);
+                    value = record;
+                }
+            }
+            canonical_numbers(&value)
+        };
+        text(one) == text(other)
+    }
+
+    fn sorted(&self, path: &[&str], value: &mut Value, undeclared: bool) {
+        let root = &self.schema;
+        let schemas = path.iter().fold(meant([root], root), |schemas, key| {
+            let inner = schemas.into_iter().filter_map(|schema| child(schema, key));
+            meant(inner, root)
+        });
+        sort(root, &schemas, value, undeclared);
+    }
+}
+
+/// Sorts the lists of a value that these schemas describe, those within others first.
+fn sort(root: &Value, schemas: &[&Value], value: &mut Value, undeclared: bool) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let inner = schemas.iter().copied();
+                let inner = inner.filter_map(|schema| child(schema, key));
+                sort(root, &meant(inner, root), value, undeclared);
+            }
+        }
+        Value::Array(items) => {
+            let inner = schemas.iter().filter_map(|schema| schema.get("items"));
+            let inner = meant(inner, root);
+            for item in items.iter_mut() {
+                sort(root, &inner, item, undeclared);
+            }
+            let mark = schemas
+                .iter()
+                .find_map(|schema| schema.get(MARK)?.as_bool());
+            if mark.unwrap_or(undeclared) {
+                items.sort_by_cached_key(canonical_numbers);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Returns the schema of a key of an object.
+fn child<'a>(schema: &'a Value, key: &str) -> Option<&'a Value> {
+    let of = |keyword: &str| schema.get(keyword)?.as_object();
+    let named = of("properties").and_then(|properties| properties.get(key));
+    let patterned = || {
+        of("patternProperties")
+            .filter(|all| all.len() == 1)?
+            .values()
+            .next()
+    };
+    named
+        .or_else(patterned)
+        .or_else(|| schema.get("additionalProperties"))
+}
+
+/// Returns the schemas with those that they refer to, combine or choose from, each once.
+fn meant<'a>(schemas: impl IntoIterator<Item = &'a Value>, root: &'a Value) -> Vec<&'a Value> {
+    let mut all: Vec<&Value> = schemas.into_iter().collect();
+    let mut at = 0;
+    while let Some(schema) = all.get(at).copied() {
+        at += 1;
+        let target = schema.get("$ref").and_then(Value::as_str);
+        let target = target.and_then(|target| root.pointer(target.strip_prefix('#')?));
+        let parts = ["allOf", "anyOf", "oneOf"].into_iter();
+        let parts = parts.filter_map(|keyword| schema.get(keyword)?.as_array());
+        for next in target.into_iter().chain(parts.flatten()) {
+            if !all.iter().any(|seen| std::ptr::eq(*seen, next)) {
+                all.push(next);
+            }
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn unordered() -> Unordered {
+        Unordered::of(&json!({
+            "properties": {"carts": {"additionalProperties": {"$ref": "#/$defs/cart"}}},
+            "$defs": {
+                "names": {"type": "array", MARK: true},
+                "cart": {"properties": {
+                    "tags": {"$ref": "#/$defs/names"},
+                    "stops": {"type": "array", MARK: false},
+                    "log": {"type": "array"},
+                    "boxes": {"anyOf": [{"type": "null"}, {"type": "array", MARK: true, "items":
+                        {"properties": {"lines": {"type": "array", MARK: true}}}}]},
+                }},
+            },
+        }))
+    }
+
+    fn sorted(by: fn(&Unordered, &str, &str, &mut Value), record: Value) -> Value {
+        let mut record = record;
+        by(&unordered(), "carts", "1", &mut record);
+        record
+    }
+
+    #[test]
+    fn declared_lists_are_sorted_at_every_depth_and_no_others() {
+        let record = json!({"tags": ["b", "a"], "stops": [2, 1], "log": [2, 1],
+            "boxes": [{"lines": [3, 1]}, {"lines": [2.0, 1]}]});
+        assert_eq!(
+            sorted(Unordered::sort, record.clone()),
+            json!({"tags": ["a", "b"], "stops": [2, 1], "log": [2, 1],
+                "boxes": [{"lines": [1, 2.0]}, {"lines": [1, 3]}]})
+        );
+        let all = sorted(Unordered::sort_undeclared, record);
+        assert_eq!(
+            (&all["log"], &all["stops"]),
+            (&json!([1, 2]), &json!([2, 1]))
+        );
+        assert!(!unordered().is_empty());
+        assert!(Unordered::of(&json!({"items": {MARK: false}})).is_empty());
+    }
+
+    #[test]
+    fn a_circle_of_references_ends() {
+        let schema =
+            json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a", MARK: true}}});
+        let mut record = json!({"x": [2, 1]});
+        Unordered::of(&schema).sort("c", "1", &mut record);
+        assert_eq!(record, json!({"x": [2, 1]}));
+    }
+
+    #[test]
+    fn changes_alike_are_no_difference() {
+        let change = |field: &str| Change {
+            collection: "carts".into(),
+            id: "1".into(),
+            field: field.into(),
+            before: Value::Null,
+            after: Value::Null,
+        };
+        let unordered = unordered();
+        assert!(unordered.alike(&change("tags"), &json!(["a", "b"]), &json!(["b", "a"])));
+        assert!(!unordered.alike(&change("tags"), &json!(["a"]), &json!(["a", "a"])));
+        assert!(!unordered.alike(&change("log"), &json!([1, 2]), &json!([2, 1])));
+        let whole = |tags: Value| json!({"tags": tags, "stops": []});
+        assert!(unordered.alike(&change("*"), &whole(json!([1, 2])), &whole(json!([2, 1.0]))));
+    }
+}

@@ -1,0 +1,170 @@
+//! The scripted user: it closes when the task is finished or nothing more can come, and answers everything before.
+
+use agoge_dialogue::{Message, ToolCall};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::task::UserScript;
+
+/// A task whose gold looks a member up and renews it. The user keeps the member's number until asked.
+fn task() -> Task {
+    let call = |name: &str| json!({"name": name, "arguments": {"member": "40417"}});
+    let text = json!({
+        "id": "t",
+        "user": {
+            "opening": "please renew my membership.",
+            "facts": [{"name": "member", "value": "40417", "held": true, "asked": ["number"], "answer": "it is 40417."}],
+            "closing": "thanks. ###", "confirm": "yes.", "unknown": "i do not know."
+        },
+        "gold": [call("look"), call("renew")],
+        "outputs": ["renewed"],
+    });
+    serde_json::from_value(text).unwrap()
+}
+
+fn called(name: &str, arguments: Value) -> Message {
+    let arguments = arguments.as_object().cloned().unwrap_or_default();
+    Message::calls(vec![ToolCall::new(name, arguments)])
+}
+
+/// Plays the agent's messages, with calls among them, and returns the user's answers to its texts.
+fn answers(task: &Task, agent: &[Message]) -> Vec<String> {
+    let user = ScriptedUser::new(task);
+    let mut messages = vec![Message::user(&user.open())];
+    let mut answers = Vec::new();
+    for message in agent {
+        messages.push(message.clone());
+        if message.tool_calls.is_empty() {
+            let turn = user.reply(&messages);
+            messages.push(Message::user(&turn.text));
+            answers.push(turn.text);
+        } else {
+            messages.push(Message::tool_result("", "ok"));
+        }
+    }
+    answers
+}
+
+fn says(text: &str) -> Message {
+    Message::assistant(text)
+}
+
+fn renewal() -> [Message; 2] {
+    let member = json!({"member": "40417"});
+    [called("look", member.clone()), called("renew", member)]
+}
+
+#[test]
+fn an_announcement_or_a_request_for_a_yes_in_any_words_is_answered_before_the_task_is_finished() {
+    for before in [
+        "One moment, I am looking into it.",
+        "I am about to do so for 40417. Please confirm with yes to proceed.",
+        "It will be renewed by a year once I have your go-ahead.",
+        "Ich verlängere die Mitgliedschaft 40417, wenn Sie einverstanden sind.",
+        "马上为您办理，请确认。",
+    ] {
+        let [look, renew] = renewal();
+        let turns = [look, says(before), renew, says("it is renewed.")];
+        let [first, last]: [String; 2] = answers(&task(), &turns).try_into().unwrap();
+        assert!(
+            !first.contains(DONE) && first.contains("yes"),
+            "{before}: {first}"
+        );
+        assert_eq!(last, "thanks. ###", "{before}");
+    }
+}
+
+#[test]
+fn a_question_gets_its_fact_a_yes_or_an_i_do_not_know() {
+    let one = |said: &str| answers(&task(), &[says(said)]).remove(0);
+    assert_eq!(one("what is your number?"), "it is 40417.");
+    assert_eq!(one("is 40417 your number?"), "yes.");
+    assert_eq!(one("Shall I go on?"), "yes.");
+    assert_eq!(one("要继续吗？"), "yes.");
+    assert_eq!(one("when were you born?"), "i do not know.");
+    assert_eq!(one("您什么时候入会的？"), "i do not know.");
+    // A request in words that no rule knows still names the fact.
+    assert_eq!(
+        one("I cannot go on without a number from you."),
+        "it is 40417."
+    );
+}
+
+#[test]
+fn the_second_idle_turn_in_a_row_closes_and_a_call_starts_the_count_again() {
+    let idle = || says("all is well.");
+    assert_eq!(
+        answers(&task(), &[idle(), idle()]),
+        ["yes, ok.", "thanks. ###"]
+    );
+    let [look, renew] = renewal();
+    let active = [idle(), look, idle(), renew, says("renewed!")];
+    assert_eq!(
+        answers(&task(), &active),
+        ["yes, ok.", "yes, ok.", "thanks. ###"]
+    );
+    // A wrong answer is not the end at once either: it is followed by another idle turn, or by the right one.
+    let corrected = [says("it is unpaid."), says("sorry, it is renewed.")];
+    assert_eq!(answers(&task(), &corrected)[1], "thanks. ###");
+}
+
+#[test]
+fn the_outputs_may_be_said_beside_a_call_and_a_question_after_the_task_does_not_keep_the_user() {
+    let [look, mut renew] = renewal();
+    renew.content = "it is renewed.".into();
+    let turns = [look, renew, says("have a good day.")];
+    assert_eq!(answers(&task(), &turns), ["thanks. ###"]);
+    let [look, renew] = renewal();
+    let turns = [
+        look,
+        renew,
+        says("it is renewed. would you like a receipt?"),
+    ];
+    assert_eq!(answers(&task(), &turns), ["thanks. ###"]);
+}
+
+#[test]
+fn a_refusal_needs_no_call_and_a_task_without_outputs_needs_every_one() {
+    let mut refusal = task();
+    (refusal.refusal, refusal.outputs) = (true, vec!["unpaid".into()]);
+    assert_eq!(
+        answers(&refusal, &[says("sorry, a fee is unpaid.")]),
+        ["thanks. ###"]
+    );
+    let mut silent = task();
+    silent.outputs.clear();
+    let [look, renew] = renewal();
+    assert_eq!(answers(&silent, &[look.clone(), says("hm.")]), ["yes, ok."]);
+    assert_eq!(
+        answers(&silent, &[look, renew, says("hm.")]),
+        ["thanks. ###"]
+    );
+}
+
+#[test]
+fn a_call_is_made_when_its_arguments_have_the_values_of_gold_and_it_did_not_fail() {
+    let number = called("renew", json!({"member": 40417}));
+    let turns = [number.clone(), says("it is renewed.")];
+    assert_eq!(answers(&task(), &turns), ["thanks. ###"]);
+    let user = ScriptedUser::new(&task());
+    let mut failed = number;
+    failed.tool_calls[0].id = "1".into();
+    let messages = [
+        Message::user(&user.open()),
+        failed,
+        Message::tool_result("1", "error: a fee is owed"),
+        says("it is renewed."),
+    ];
+    assert!(!user.reply(&messages).done);
+}
+
+#[test]
+fn a_script_that_lacks_a_text_still_answers() {
+    let bare = Task {
+        user: UserScript::default(),
+        ..task()
+    };
+    let said = ["shall I?", "who are you?", "well.", "well."].map(says);
+    let found = answers(&bare, &said);
+    assert_eq!(found, ["yes.", "i do not know.", "yes, ok.", DONE]);
+}
