@@ -22,7 +22,7 @@ from endpoint import Endpoint
 OUT, DISK = Path(sys.argv[1]).resolve(), Path(sys.argv[1]).resolve() / "disk"
 COURIER = Path("examples/courier").resolve()
 ENDPOINT_FAULTS = [(4, "html"), (9, "limit"), (10, "limit"), (11, "limit"), (16, "half"), (20, "error200"), (24, "empty"), (30, "stall"), (36, "dead")]
-ATTEMPTS = 8
+ATTEMPTS = 20
 
 
 def descendants(pid):
@@ -105,17 +105,17 @@ def run(commands, disturber=None, log=None):
     """Runs the first command; while it fails, the last one again. Returns (seconds, exit codes)."""
     began, codes = time.time(), []
     with open(log, "wb") as said:
-        for attempt in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS if disturber else 1):
             process = subprocess.Popen(commands[min(attempt, len(commands) - 1)], stdout=said, stderr=said)
             process.born = began
             if disturber:
                 disturber.process = process
-                if not disturber.is_alive() and not disturber.over.is_set():
+                if disturber.ident is None:
                     disturber.start()
             codes.append(process.wait())
             if codes[-1] == 0:
                 break
-            time.sleep(5)
+            time.sleep(10)
     if disturber:
         disturber.over.set()
     return round(time.time() - began, 1), codes
@@ -132,9 +132,9 @@ def status(out, name):
 
 
 def stored(out, digest):
-    algorithm, _, value = digest.partition(":")
-    found = [p for p in (out / "store").rglob(f"*{value}*") if p.is_file()] if algorithm else []
-    return found[0].read_bytes() if found else b""
+    """The bytes of an object of the run's store."""
+    value = digest.removeprefix("sha256:")
+    return (out / "store/objects" / value[:2] / value[2:]).read_bytes()
 
 
 # Each subject gives: how to run it in a folder, with which endpoint, and the rows that it left as {key: value}.
@@ -155,9 +155,9 @@ def synthesis(folder, endpoint, disturber):
     told = status(folder / "out", "synthesisjob-courier")
     rows = [("digest", told.get("digest"))]
     for name, strategy in told.get("strategies", {}).items():
-        for line in stored(folder / "out", strategy.get("digest", "")).decode().splitlines():
-            attempt = json.loads(line)
-            rows.append(((name, attempt["id"]), (attempt["gate"], attempt.get("reward"))))
+        # The first line is the format; the others are attempts, with gate, cause and dialogue.
+        for line in stored(folder / "out", strategy["digest"]).decode().splitlines()[1:]:
+            rows.append(((name, json.loads(line)["id"]), line))
     return took, rows
 
 
@@ -170,9 +170,9 @@ metadata: {name: desk}
 spec:
   deterministic: true
   stages:
-    agentSFT: {maxEpochs: 4}
-    grpo: {steps: 8, wallClock: null, groupSize: 4, groupsPerStep: 4, checkpointEvery: 2}
-    evaluation: {tasks: 16, samples: 2, arms: [empty, sft, grpo]}
+    agentSFT: {maxEpochs: 6}
+    grpo: {steps: 400, wallClock: null, groupSize: 8, groupsPerStep: 8, checkpointEvery: 10}
+    evaluation: {tasks: 32, samples: 4, arms: [empty, sft, grpo]}
 """
 
 
@@ -183,31 +183,31 @@ def grpo(folder, endpoint, disturber):
     rows = [("suite", status(folder / "out", "checkersuite-desk").get("digest"))]
     told = status(folder / "out", "grporun-desk")
     for stage, figures in told.get("stages", {}).items():
-        record = json.loads(stored(folder / "out", figures.get("digest", "")) or b"{}")
+        record = json.loads(stored(folder / "out", figures["digest"]))
         rows.append(((stage, "model"), json.dumps(record.get("model"))))
         for step in record.get("curve", []):
             number = step.get("step", step.get("epoch"))
             rows.append(((stage, number), json.dumps({k: v for k, v in step.items() if "second" not in k.lower()}, sort_keys=True)))
-    rows.append(("evaluation", json.dumps(told.get("evaluation"), sort_keys=True)))
+    rows.append(("arms", json.dumps(told.get("arms"), sort_keys=True)))
     return took, rows
 
 
 SUBJECTS = {
-    "evaluation": (evaluation, [(3, "killed sandbox"), (6, "stopped sandbox"), (30, "full disk"), (60, "lost agoge"), (70, "killed sandbox")], None),
+    "evaluation": (evaluation, [(1, "killed sandbox"), (3, "stopped sandbox"), (8, "full disk"), (170, "killed sandbox"), (172, "lost agoge")], None),
     "synthesis": (synthesis, [(5, "killed sandbox"), (12, "lost worker"), (25, "full disk"), (60, "stopped sandbox"), (90, "lost worker"),
                               (120, "killed sandbox")], "replay"),
-    "grpo": (grpo, [(4, "killed sandbox"), (8, "lost worker"), (14, "full disk"), (40, "killed sandbox"), (50, "stopped sandbox"), (75, "lost worker"),
-                    (80, "lost agoge")], None),
+    "grpo": (grpo, [(2, "killed sandbox"), (5, "lost worker"), (22, "full disk"), (55, "killed sandbox"), (60, "stopped sandbox"), (85, "lost worker"),
+                    (100, "lost agoge"), (110, "killed sandbox")], None),
 }
 
 
 def replaying():
     """The recordings' endpoint: (process, URL)."""
-    process = subprocess.Popen(["agoge-worker", "replay", "--recordings", str(COURIER / "recordings"), "--listen", "127.0.0.1:0", "--wait", "0.5"],
+    process = subprocess.Popen(["agoge-worker", "replay", "--recordings", str(COURIER / "recordings"), "--listen", "127.0.0.1:0", "--wait", "0.2"],
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     for line in process.stdout:
         if "http://" in line:
-            return process, "http://" + line.split("http://", 1)[1].split()[0].rstrip("./,")
+            return process, "http://" + line.split("http://", 1)[1].split("/")[0]
     raise SystemExit("agoge-worker replay did not start")
 
 
@@ -217,7 +217,7 @@ def play(subject, disturbed):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     process, url = replaying() if upstream else (None, None)
-    endpoint = Endpoint(url, ENDPOINT_FAULTS if disturbed else (), wait=0.05)
+    endpoint = Endpoint(url, ENDPOINT_FAULTS if disturbed else (), wait=0.3)
     disturber = Disturber(timetable) if disturbed else None
     try:
         (seconds, codes), rows = do(folder, endpoint, disturber)
@@ -251,12 +251,14 @@ def cluster():
 
 
 def main():
-    results, ok = {}, True
+    file = OUT / "result.json"
+    # Subjects that are not run this time keep their figures.
+    results, ok = json.loads(file.read_text()) if file.is_file() else {}, True
     for subject in sys.argv[2:] or SUBJECTS:
         if subject == "cluster":
             results[subject] = cluster()
             ok = ok and results[subject]["holds"]
-            (OUT / "result.json").write_text(json.dumps(results, indent=1) + "\n")
+            file.write_text(json.dumps(results, indent=1) + "\n")
             continue
         clean, disturbed = play(subject, False), play(subject, True)
         figures = compare(clean, disturbed)
@@ -266,7 +268,7 @@ def main():
         results[subject] = {"holds": holds, **figures, "where": "laptop", "secondsUndisturbed": clean["seconds"], "seconds": disturbed["seconds"],
                             "exitCodes": disturbed["exitCodes"], "faults": disturbed["endpointFaults"] + disturbed["faults"]}
         print(subject, json.dumps(results[subject]), flush=True)
-        (OUT / "result.json").write_text(json.dumps(results, indent=1) + "\n")
+        file.write_text(json.dumps(results, indent=1) + "\n")
     sys.exit(0 if ok else 1)
 
 

@@ -57,7 +57,7 @@ class Endpoint:
     def __init__(self, upstream=None, schedule=(), wait=0.0):
         self.upstream, self.schedule, self.wait = upstream, dict(schedule), wait
         self.lock = threading.Lock()
-        self.requests, self.flying = 0, 0
+        self.requests, self.flying, self.dead = 0, 0, False
         self.paid, self.faults = collections.Counter(), []
         self.port, self.server = 0, None
         self.listen()
@@ -107,6 +107,10 @@ class Endpoint:
 
     def take(self, handler):
         raw = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        # Connections that were open before break, too.
+        if self.dead:
+            handler.close_connection = True
+            return
         with self.lock:
             self.requests += 1
             number, self.flying = self.requests, self.flying + 1
@@ -150,8 +154,10 @@ class Endpoint:
 
     def die(self, seconds):
         """Nobody listens for so long."""
+        self.dead = True
         self.close()
         time.sleep(seconds)
+        self.dead = False
         self.listen()
 
     def answer(self, handler, raw):

@@ -96,7 +96,9 @@ impl Found {
 pub fn read(paths: &[PathBuf], patches: &[PathBuf]) -> Result<Vec<Source>, Vec<Problem>> {
     let sources = find(paths, patches, Depth::Folder)?.sources;
     if sources.is_empty() {
-        let path = paths.first().map_or_else(|| Path::new("."), PathBuf::as_path);
+        let path = paths
+            .first()
+            .map_or_else(|| Path::new("."), PathBuf::as_path);
         let message = "there is no SynthesisJob, CheckerSuite or GRPORun";
         let remedy = "give a manifest, or a folder that has some";
         return Err(vec![problem(path, "", message, remedy)]);

@@ -105,19 +105,21 @@ pub async fn answers(
         ..Request::new(vec![Message::user("Say yes.")], TOKENS)
     };
     match client.with_patience(PATIENCE).ask("probe", &request).await {
-        Err(error) if !is_busy(&error) => Err(error),
-        // A busy endpoint is there, and a run waits for it.
+        Err(error) if !is_there(&error) => Err(error),
         _ => Ok(()),
     }
 }
 
-fn is_busy(error: &LlmError) -> bool {
+/// Returns true when the error of a probe shows an endpoint that a run can ask: a busy one, for which a run waits, and one that
+/// replays recordings, which has no answer to a probe.
+fn is_there(error: &LlmError) -> bool {
     matches!(
         error.kind,
-        Kind::Lasting {
-            fault: Fault::Busy { .. },
-            ..
-        }
+        Kind::Record(_)
+            | Kind::Lasting {
+                fault: Fault::Busy { .. },
+                ..
+            }
     )
 }
 
