@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use crate::check::Finding;
 use crate::check::fields::unknown_in;
+use crate::check::problem::Finding;
 use crate::check::schema::violations;
 use crate::check::structural::normalise;
 

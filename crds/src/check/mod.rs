@@ -6,7 +6,7 @@
 
 mod documents;
 pub(crate) mod fields;
-mod problem;
+pub(crate) mod problem;
 pub(crate) mod schema;
 pub(crate) mod structural;
 

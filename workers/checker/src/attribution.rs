@@ -1,5 +1,5 @@
 //! Whose fault a failure is: the task's, the trajectory's, the user's, or the infrastructure's.
-use crate::qualify::Qualification;
+use crate::qualification::Qualification;
 use crate::verdict::{GOLD, Verdict};
 use agoge_world::{Episode, Task, ToolResult, UserFault};
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
 //! The key of a qualification: two runs with the same key find the same, times aside, so that one of them is enough.
-use crate::qualify::Thresholds;
+use crate::qualification::Thresholds;
 use agoge_digest::Digest;
 use agoge_sandbox::Limits;
 use agoge_world::Task;

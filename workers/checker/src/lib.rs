@@ -15,6 +15,7 @@ mod order;
 mod outputs;
 pub mod passk;
 mod plausible;
+mod qualification;
 mod qualify;
 mod script;
 mod suite;
@@ -29,8 +30,7 @@ pub use key::{RULES, qualification_key};
 pub use mutate::{Edit, Mutant, mutants};
 pub use needs::{JUDGING, QUALIFYING};
 pub use plausible::Plausible;
-pub use qualify::{
-    JudgeFn, Mutants, Qualification, Thresholds, on_trial, qualify, qualify_among, qualify_by,
-};
+pub use qualification::{JudgeFn, Mutants, Qualification, Thresholds};
+pub use qualify::{on_trial, qualify, qualify_among, qualify_by};
 pub use suite::{Qualifier, Quarantined, Suite, Warned, aggregate, qualify_suite, suite_digest};
 pub use verdict::{Part, Verdict};

@@ -1,7 +1,8 @@
 //! Qualification of many tasks: the figures of a CheckerSuite and the digest that a run pins.
 use crate::check::checkers_of;
 use crate::plausible::Plausible;
-use crate::qualify::{Qualification, Thresholds, qualify_among};
+use crate::qualification::{Qualification, Thresholds};
+use crate::qualify::qualify_among;
 use crate::trial::p95;
 use agoge_digest::Digest;
 use agoge_sandbox::Limits;

@@ -4,7 +4,7 @@ use crate::final_state::Gold;
 use crate::mutate::{Edit, Mutant, mutants};
 use crate::order::exchanged;
 use crate::plausible::Plausible;
-use crate::qualify::{JudgeFn, Qualification, Thresholds};
+use crate::qualification::{JudgeFn, Qualification, Thresholds};
 use crate::trace::traceless;
 use crate::verdict::Verdict;
 use agoge_dialogue::{Message, ToolCall};

@@ -1,7 +1,10 @@
 //! Renderers and the reader of written calls against arbitrary input: nothing panics, and what reads reads back.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use agoge_dialogue::{ByteVocab, Message, Renderer, Role, ToolCall, calls_in_text, renderer};
+use common::json_with;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -75,27 +78,9 @@ fn speaker() -> impl Strategy<Value = Role> {
     prop::sample::select(vec![Role::User, Role::Assistant])
 }
 
-/// JSON without numbers that lose their last digit between text and memory.
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<i32>().prop_map(|n| Value::from(f64::from(n) / 16.0)),
-        soup().prop_map(Value::from),
-    ];
-    leaf.prop_recursive(3, 12, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((".{0,6}", inner), 0..4)
-                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
-        ]
-    })
-}
-
 /// A call whose names are Python's, which is what a domain's tools have.
 fn call() -> impl Strategy<Value = ToolCall> {
-    let arguments = prop::collection::vec(("[a-z_][a-z0-9_]{0,8}", any_json()), 0..4);
+    let arguments = prop::collection::vec(("[a-z_][a-z0-9_]{0,8}", json_with(soup())), 0..4);
     ("[a-z_][a-z0-9_]{0,10}", arguments).prop_map(|(name, arguments)| {
         ToolCall::new(&name, arguments.into_iter().collect::<Map<_, _>>())
     })

@@ -2,7 +2,10 @@
 //! arguments hold.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use agoge_dialogue::{ModelOutput, ParsedOutput, ToolCall, ToolSpec, normalise};
+use common::json_with;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -62,24 +65,6 @@ fn unescaped() -> impl Strategy<Value = Value> {
             .replace("</", "< /")
             .replace("<parameter", "< parameter");
         Value::from(text.replace('\r', ""))
-    })
-}
-
-/// JSON without numbers that lose their last digit between text and memory.
-fn any_json() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<i32>().prop_map(|n| Value::from(f64::from(n) / 16.0)),
-        soup().prop_map(Value::from),
-    ];
-    leaf.prop_recursive(3, 12, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((".{0,6}", inner), 0..4)
-                .prop_map(|entries| Value::Object(entries.into_iter().collect())),
-        ]
     })
 }
 
@@ -210,7 +195,7 @@ proptest! {
     }
 
     #[test]
-    fn calls_read_back_from_every_form_beside_words(calls in prop::collection::vec(call(any_json()), 1..4)) {
+    fn calls_read_back_from_every_form_beside_words(calls in prop::collection::vec(call(json_with(soup())), 1..4)) {
         for form in forms(&calls) {
             let alone = read(&form, &calls);
             prop_assert_eq!(alone.calls, Ok(calls.clone()), "{}", &form);
