@@ -9,7 +9,8 @@ use crate::trace::traceless;
 use crate::verdict::Verdict;
 use agoge_dialogue::{Message, ToolCall};
 use agoge_sandbox::processor_time;
-use agoge_world::{Domain, Episode, GoldError, Lost, Task, World, is_amount, says};
+use agoge_world::said::is_amount;
+use agoge_world::{Domain, Episode, GoldError, Lost, Task, World, says};
 use serde_json::Value;
 use std::time::Duration;
 

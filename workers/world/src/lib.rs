@@ -37,7 +37,6 @@ pub use domain::Domain;
 pub use draw::{TemplateError, more, possible, split_of_record, tasks};
 pub use episode::{Episode, Lost, ToolResult, World, WorldError};
 pub use judge::{FaultKind, UserFault, judge_user, left_early, user_faults};
-pub use money::is_amount;
 pub use play::{End, Fault, Played, Rules, play};
 pub use problem::{Problem, Problems};
 pub use replay::{GoldError, replay};

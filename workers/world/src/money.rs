@@ -7,50 +7,10 @@ use serde_json::Value;
 
 use crate::domain::Domain;
 use crate::problem::Problem;
+use crate::said::is_amount;
 
 /// Records of a collection that are read.
 const READ: usize = 200;
-const SYMBOLS: &str = "$€£¥₹₽₩";
-const CODES: [&str; 14] = [
-    "USD", "EUR", "GBP", "JPY", "CHF", "CNY", "INR", "CAD", "AUD", "NZD", "SEK", "NOK", "DKK",
-    "PLN",
-];
-
-/// Returns true for a text that is an amount: a number with two decimals, or any number with a currency.
-#[must_use]
-pub fn is_amount(text: &str) -> bool {
-    let (number, currency) = without_currency(text.trim());
-    let number = number.trim().trim_start_matches(['+', '-', '−']);
-    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let (whole, decimals) = match number.rfind(['.', ',']) {
-        Some(at) if number.len() - at <= 3 => (&number[..at], Some(&number[at + 1..])),
-        _ => (number, None),
-    };
-    let mut groups = whole.split([',', '.', ' ', '\u{a0}', '\'']);
-    let first = groups.next().unwrap_or_default();
-    let grouped = digits(first)
-        && (first == "0" || !first.starts_with('0'))
-        && groups.all(|group| group.len() == 3 && digits(group));
-    let decimals = match decimals {
-        Some(decimals) => digits(decimals) && (currency || decimals.len() == 2),
-        None => currency,
-    };
-    grouped && decimals
-}
-
-/// Returns a text without the currency before or behind its number, and true if there was one.
-fn without_currency(text: &str) -> (&str, bool) {
-    let symbol = |c: char| SYMBOLS.contains(c);
-    let bare = text.trim_start_matches(symbol).trim_end_matches(symbol);
-    let coded = CODES.iter().find_map(|code| {
-        bare.strip_prefix(*code)
-            .or_else(|| bare.strip_suffix(*code))
-    });
-    (
-        coded.unwrap_or(bare),
-        bare.len() < text.len() || coded.is_some(),
-    )
-}
 
 /// Returns a warning for every field that holds amounts as texts, and nothing else.
 pub(crate) fn warnings(domain: &Domain) -> Vec<Problem> {
@@ -109,43 +69,6 @@ fn read<'a>(path: &str, value: &'a Value, fields: &mut BTreeMap<String, Field<'a
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn amounts_are_told_from_ids_dates_and_plain_numbers() {
-        for amount in [
-            "12.50",
-            "0.00",
-            "-3.25",
-            "1,250.00",
-            "1.250,00",
-            "1 250,00",
-            "$5",
-            "€ 12,5",
-            "12 EUR",
-            "USD 1,250",
-            "12.50 $",
-        ] {
-            assert!(is_amount(amount), "{amount}");
-        }
-        for other in [
-            "10201",
-            "12",
-            "2025-01-01",
-            "01.05",
-            "09.30",
-            "1.2.3",
-            "1.5",
-            "3 days",
-            "P12.50",
-            "EUR",
-            "",
-            "$",
-            "12.500",
-            "1,25.00",
-        ] {
-            assert!(!is_amount(other), "{other}");
-        }
-    }
 
     #[test]
     fn a_field_is_warned_about_once_and_only_when_it_holds_nothing_but_amounts() {

@@ -97,6 +97,38 @@ pub fn amount(text: &str) -> Option<String> {
     }
 }
 
+/// Returns true for a text that is one number, written as an amount of money: with a currency, or with two decimals.
+#[must_use]
+pub fn is_amount(text: &str) -> bool {
+    let chars = folded(text);
+    let (mut numbers, mut currency) = (0, false);
+    for token in tokens(&chars, true) {
+        match token {
+            Token::Number { currencies, .. } => {
+                numbers += 1;
+                currency |= !currencies.is_empty();
+            }
+            Token::Currency(_) => currency = true,
+            Token::Sign('+') => {}
+            Token::Word(_) | Token::Sign(_) => return false,
+        }
+    }
+    let mut digits = chars.iter().copied().skip_while(|c| !c.is_ascii_digit());
+    // 01.05 is a day of a month.
+    let padded = digits.next() == Some('0') && digits.next().is_some_and(|c| c.is_ascii_digit());
+    numbers == 1 && !padded && (currency || has_two_decimals(&chars))
+}
+
+/// Returns true when the last number of a text ends with a separator and two digits.
+fn has_two_decimals(chars: &[char]) -> bool {
+    let end = chars.iter().rposition(char::is_ascii_digit);
+    let number = &chars[..end.map_or(0, |end| end + 1)];
+    let decimals = number.iter().rev().take_while(|c| c.is_ascii_digit());
+    let decimals = decimals.count();
+    let separator = number.iter().rev().nth(decimals);
+    decimals == 2 && matches!(separator, Some('.' | ','))
+}
+
 /// Returns the runs of digits of a text, in its order, in ASCII.
 pub(crate) fn digit_runs(text: &str) -> Vec<String> {
     let chars = folded(text);

@@ -309,3 +309,40 @@ proptest! {
         let _ = sentences(&text);
     }
 }
+
+#[test]
+fn amounts_are_told_from_ids_dates_and_plain_numbers() {
+    for amount in [
+        "12.50",
+        "0.00",
+        "-3.25",
+        "1,250.00",
+        "1.250,00",
+        "1 250,00",
+        "$5",
+        "€ 12,5",
+        "12 EUR",
+        "USD 1,250",
+        "12.50 $",
+    ] {
+        assert!(is_amount(amount), "{amount}");
+    }
+    for other in [
+        "10201",
+        "12",
+        "2025-01-01",
+        "01.05",
+        "09.30",
+        "1.2.3",
+        "1.5",
+        "3 days",
+        "P12.50",
+        "EUR",
+        "",
+        "$",
+        "12.500",
+        "1,25.00",
+    ] {
+        assert!(!is_amount(other), "{other}");
+    }
+}
