@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::conditions::shorten;
 use crate::quantity::Span;
 use crate::resource::Size;
 use crate::rules::{DIGEST, NAME, cel};
@@ -220,6 +221,19 @@ pub struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 80))]
     pub example: Option<String>,
+}
+
+impl Finding {
+    /// Keeps the most frequent findings, with reasons and examples of so many bytes.
+    pub fn keep_frequent(all: &mut Vec<Self>, most: usize, reason: usize, example: usize) {
+        all.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
+        all.truncate(most);
+        for entry in all {
+            entry.reason = shorten(&entry.reason, reason);
+            let task = entry.example.take();
+            entry.example = task.map(|task| shorten(&task, example));
+        }
+    }
 }
 
 /// The score of an endpoint.

@@ -8,8 +8,28 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::checker_suite::{EndpointScore, Finding};
+use crate::conditions::shorten;
 use crate::grpo_run::ArmStatus;
 use crate::lineage::{Attribution, Generation};
+
+/// Returns counts with the most frequent first, and equal ones by name.
+#[must_use]
+pub fn ranked(counts: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
+    let mut all: Vec<_> = counts.iter().map(|(what, n)| (what.as_str(), *n)).collect();
+    all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    all
+}
+
+/// Returns the most frequent of some counts, with names of so many bytes.
+#[must_use]
+pub fn frequent(
+    counts: &BTreeMap<String, u64>,
+    most: usize,
+    bytes: usize,
+) -> BTreeMap<String, u64> {
+    let kept = ranked(counts).into_iter().take(most);
+    kept.map(|(what, n)| (shorten(what, bytes), n)).collect()
+}
 
 /// Progress and result of a `Synthesize` child.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -106,13 +106,8 @@ class Cases:
 
     def names(self):
         """Every pod of every attempt has a name that Kubernetes takes: the Jobs a run of the longest admitted name makes."""
-        said = ""
-        for name in ("name-40", "grpo-40"):
-            code, told = self.sh(["agoge", "kubectl", "submit", "-f", str(self.public / f"manifests/{name}.yaml"), "--dry-run", "--offline"])
-            said += told
-            if code:
-                return False, said
-        return True, said
+        both = [self.sound("kubectl", "submit", "-f", str(self.public / f"manifests/{name}.yaml"), "--dry-run", "--offline") for name in ("name-40", "grpo-40")]
+        return all(ok for ok, _ in both), "".join(said for _, said in both)
 
     def sandbox(self):
         code, said = self.sh(["agoge", "up", "-f", str(self.public / "sandbox/checkersuite.yaml"), "--domain", f"desk={self.desk}/domain",
@@ -122,16 +117,21 @@ class Cases:
         # The suite attacks the sandbox: it ends, and nothing that attacks qualifies.
         return code in (0, 1) and all(s.get("phase") in ("Failed", "Complete") for s in told), said
 
-    def run(self, case, do):
-        ok, said = do()
+    def sound(self, *command):
+        """A command that finds nothing wrong."""
+        code, said = self.sh(["agoge", *command])
+        return code == 0, said
+
+    def run(self, case, do, arguments):
+        ok, said = do(*arguments)
         self.results[case] = bool(ok)
         self.notes[case] = said[-2000:]
         print(f"{case:32} {'ok' if ok else 'FAILS'}", flush=True)
 
 
-def listed(readme):
+def listed(folder):
     """The inputs of the table's third column, as (case, what to run)."""
-    for line in readme.splitlines():
+    for line in (folder / "README.md").read_text().splitlines():
         cells = [c.strip() for c in line.strip().strip("|").split(" | ")]
         if not line.startswith("| ") or len(cells) < 5 or not cells[0].isdigit():
             continue
@@ -163,26 +163,21 @@ def listed(readme):
             elif "job_name_rule" in head:
                 yield "names", ("names",)
             elif head == "agoge" and words[1:3] == ["domain", "check"]:
-                yield f"domain:{Path(words[3]).name}", ("domain", words[3])
+                yield f"domain:{Path(words[3]).name}", ("sound", "domain", "check", str(folder / words[3]))
             elif head == "agoge" and words[1] == "check":
-                yield f"check:{words[3]}", ("folder", words[3])
+                yield f"check:{words[3]}", ("sound", *words[1:])
 
 
 def main():
     folder, out, only = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve(), sys.argv[3:]
     cases = Cases(folder, out)
     todo = {"E:baseline": ("evaluation", "baseline", True, {}, []), "W:baseline": ("job", "baseline", {})}
-    todo.update(listed((folder / "README.md").read_text()))
+    todo.update(listed(folder))
     todo["sandbox"] = ("sandbox",)
     for case, (kind, *arguments) in todo.items():
         if only and case not in only:
             continue
-        if kind == "domain":
-            cases.run(case, lambda: (lambda r: (r[0] == 0, r[1]))(cases.sh(["agoge", "domain", "check", str(folder / arguments[0])])))
-        elif kind == "folder":
-            cases.run(case, lambda: (lambda r: (r[0] == 0, r[1]))(cases.sh(["agoge", "check", "-f", arguments[0]])))
-        else:
-            cases.run(case, lambda: getattr(cases, kind)(*arguments))
+        cases.run(case, getattr(cases, kind), arguments)
     (out / "result.json").write_text(json.dumps(cases.results, indent=1) + "\n")
     (out / "said.json").write_text(json.dumps(cases.notes, indent=1, ensure_ascii=False) + "\n")
     failed = [case for case, ok in cases.results.items() if not ok]

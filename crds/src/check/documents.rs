@@ -3,6 +3,7 @@
 use agoge_notation::{Flaw, Words, json_documents, yaml_documents};
 use serde_json::Value;
 
+use super::fields::below;
 use crate::GROUP;
 
 /// The kinds of this API.
@@ -103,11 +104,10 @@ fn take_apart(mut document: Document, documents: &mut Vec<Document>) {
                 item.entry(field).or_insert(value);
             }
         }
-        let dot = if document.place.is_empty() { "" } else { "." };
         let item = Document {
             value: item,
             number: document.number,
-            place: format!("{}{dot}items[{index}]", document.place),
+            place: below(&document.place, &format!("items[{index}]")),
             flaw: document.flaw.clone(),
         };
         take_apart(item, documents);

@@ -155,7 +155,7 @@ fn strangers(map: &Map<String, Value>, path: &str, known: &[&str]) -> Vec<Findin
 }
 
 /// Returns the path of a field below another one.
-fn below(path: &str, name: &str) -> String {
+pub(super) fn below(path: &str, name: &str) -> String {
     if path.is_empty() {
         name.to_owned()
     } else {

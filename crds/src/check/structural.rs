@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::Finding;
+use super::fields::below;
 
 /// The largest whole number up to which floats are exact.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -51,9 +52,8 @@ pub(super) fn duplicates(value: &Value, schema: &Value, path: &str) -> Vec<Findi
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
-                let dot = if path.is_empty() { "" } else { "." };
                 if let Some(schema) = field(schema, name) {
-                    findings.extend(duplicates(value, schema, &format!("{path}{dot}{name}")));
+                    findings.extend(duplicates(value, schema, &below(path, name)));
                 }
             }
         }

@@ -6,9 +6,10 @@
 
 use std::io::{Read as _, Write as _};
 
+use agoge_crds::checker_suite::Finding;
 use agoge_crds::conditions::shorten;
 use agoge_crds::lineage::MAX_LINEAGE;
-use agoge_crds::report::{QualifyReport, SynthesisReport, TrainReport};
+use agoge_crds::report::{QualifyReport, SynthesisReport, TrainReport, frequent};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -186,18 +187,8 @@ impl Summary for SynthesisReport {
             generation.digest = shorten(&generation.digest, DIGEST);
             generation.parent = digest(&generation.parent);
         }
-        let mut gates: Vec<(&String, &u64)> = self.rejected.iter().collect();
-        gates.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-        let gates = gates.into_iter().take(bound(16, level));
-        short.rejected = gates
-            .map(|(gate, count)| (shorten(gate, 64), *count))
-            .collect();
-        let mut faults: Vec<(&String, &u64)> = self.faults.iter().collect();
-        faults.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-        let faults = faults.into_iter().take(bound(4, level));
-        short.faults = faults
-            .map(|(fault, count)| (shorten(fault, 160), *count))
-            .collect();
+        short.rejected = frequent(&self.rejected, bound(16, level), 64);
+        short.faults = frequent(&self.faults, bound(4, level), 160);
         short.plan = digest(&self.plan);
         short.ended = self.ended.as_deref().map(|ended| shorten(ended, 64));
         short.awaiting_promotion = digest(&self.awaiting_promotion);
@@ -210,13 +201,12 @@ impl Summary for QualifyReport {
     fn summary(&self, level: u32) -> Self {
         let mut short = self.clone();
         for findings in [&mut short.quarantined, &mut short.warnings] {
-            findings.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
-            findings.truncate(bound(8, level));
-            for entry in findings {
-                entry.reason = shorten(&entry.reason, bound(160, level));
-                let example = entry.example.take();
-                entry.example = example.map(|task| shorten(&task, bound(80, level)));
-            }
+            Finding::keep_frequent(
+                findings,
+                bound(8, level),
+                bound(160, level),
+                bound(80, level),
+            );
         }
         short.endpoints.truncate(bound(8, level));
         for entry in &mut short.endpoints {

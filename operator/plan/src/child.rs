@@ -111,8 +111,3 @@ pub struct Needs {
     /// The rest of the manifest's worker template: on a cluster its pod.
     pub template: WorkerTemplate,
 }
-
-/// Returns the name of an attempt of a child.
-pub(crate) fn name(owner: &Owner, key: &str, attempt: u32) -> String {
-    names::child(&owner.name, key, attempt)
-}

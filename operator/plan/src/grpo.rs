@@ -18,6 +18,7 @@ use kube::ResourceExt as _;
 use crate::child::{self, Child, Needs};
 use crate::learned;
 use crate::life::{Cause, DIGEST_BYTES, Life, Verdict, whole};
+use crate::names;
 use crate::observed::Observed;
 use crate::{Plan, Plannable};
 
@@ -435,7 +436,7 @@ fn make(run: &GRPORun, status: &GRPORunStatus, key: &str, work: Work) -> Child {
     let owner = child::owner_of(run);
     let attempt = attempt(status, key);
     Child {
-        name: child::name(&owner, key, attempt),
+        name: names::child(&owner.name, key, attempt),
         key: key.to_owned(),
         attempt,
         work,

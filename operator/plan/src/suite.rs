@@ -9,6 +9,7 @@ use kube::ResourceExt as _;
 
 use crate::child::{self, Child, Needs};
 use crate::life::{Cause, DIGEST_BYTES, Life, Verdict, whole};
+use crate::names;
 use crate::observed::Observed;
 use crate::{Plan, Plannable};
 
@@ -117,12 +118,7 @@ fn take(status: &mut CheckerSuiteStatus, report: &QualifyReport) {
 /// Returns the eight most frequent findings.
 fn frequent(findings: &[Finding]) -> Vec<Finding> {
     let mut all = findings.to_vec();
-    all.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.reason.cmp(&b.reason)));
-    all.truncate(8);
-    for entry in &mut all {
-        entry.reason = shorten(&entry.reason, 160);
-        entry.example = entry.example.take().map(|task| shorten(&task, 80));
-    }
+    Finding::keep_frequent(&mut all, 8, 160, 80);
     all
 }
 
@@ -257,7 +253,7 @@ fn make(suite: &CheckerSuite, status: &CheckerSuiteStatus, key: &str, work: Work
         _ => vec![],
     };
     Child {
-        name: child::name(&owner, key, attempt),
+        name: names::child(&owner.name, key, attempt),
         key: key.to_owned(),
         attempt,
         work,

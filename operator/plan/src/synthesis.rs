@@ -9,13 +9,14 @@ use std::time::Duration;
 use agoge_contract::{SynthesizeWork, Work};
 use agoge_crds::conditions::{reason, shorten};
 use agoge_crds::lineage::MAX_LINEAGE;
-use agoge_crds::report::{Report, SynthesisReport};
+use agoge_crds::report::{Report, SynthesisReport, frequent, ranked};
 use agoge_crds::shared::Budget;
 use agoge_crds::synthesis_job::{StrategyName, StrategySpec, StrategyStatus};
 use agoge_crds::{SynthesisJob, SynthesisJobSpec, SynthesisJobStatus, Timestamp};
 
 use crate::child::{self, Child, Needs};
 use crate::life::{Cause, DIGEST_BYTES, Life, Verdict, whole};
+use crate::names;
 use crate::observed::Observed;
 use crate::{Plan, Plannable};
 
@@ -116,20 +117,8 @@ fn take(entry: &mut StrategyStatus, report: &SynthesisReport) {
     entry.tokens = report.tokens;
     entry.cost = report.cost;
     entry.attribution = report.attribution;
-    let mut rejected: Vec<(&String, &u64)> = report.rejected.iter().collect();
-    rejected.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-    entry.rejected = rejected
-        .into_iter()
-        .take(MAX_GATES)
-        .map(|(gate, n)| (shorten(gate, 64), *n))
-        .collect();
-    let mut faults: Vec<(&String, &u64)> = report.faults.iter().collect();
-    faults.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-    entry.faults = faults
-        .into_iter()
-        .take(MAX_FAULTS)
-        .map(|(said, n)| (shorten(said, 160), *n))
-        .collect();
+    entry.rejected = frequent(&report.rejected, MAX_GATES, 64);
+    entry.faults = frequent(&report.faults, MAX_FAULTS, 160);
     entry.digest = report.digest.as_deref().map(|d| shorten(d, DIGEST_BYTES));
 }
 
@@ -334,9 +323,9 @@ fn end(status: &SynthesisJobStatus, exhausted: Option<String>) -> Verdict {
 /// Says at which gates the attempts of a strategy were stopped, and which faults of endpoints were among the causes.
 fn stopped((name, strategy): (&String, &StrategyStatus)) -> String {
     let listed = |counts: &BTreeMap<String, u64>| {
-        let mut counts: Vec<(&String, &u64)> = counts.iter().collect();
-        counts.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-        let each = counts.into_iter().map(|(what, n)| format!("{what} {n}"));
+        let each = ranked(counts)
+            .into_iter()
+            .map(|(what, n)| format!("{what} {n}"));
         each.collect::<Vec<_>>().join(", ")
     };
     if strategy.attempted == 0 {
@@ -474,7 +463,7 @@ fn synthesize(
         u64::from(spec.parallelism.unwrap_or(1)).clamp(1, worthwhile.max(1))
     };
     Child {
-        name: child::name(&owner, &key, attempt),
+        name: names::child(&owner.name, &key, attempt),
         attempt,
         work: Work::Synthesize(SynthesizeWork {
             dataset: spec

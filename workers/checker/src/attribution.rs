@@ -1,7 +1,7 @@
 //! Whose fault a failure is: the task's, the trajectory's, the user's, or the infrastructure's.
 use crate::qualification::Qualification;
 use crate::verdict::{GOLD, Verdict};
-use agoge_world::{Episode, Task, ToolResult, UserFault};
+use agoge_world::{Episode, Task, UserFault};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -87,7 +87,6 @@ pub fn attribute(evidence: &Evidence<'_>) -> Option<(Cause, String)> {
             format!("{}: {}", fault.kind_name(), fault.detail),
         ));
     }
-    let refused = |result: &ToolResult| result.error || result.declined.is_some();
     let only = |name: &str| verdict.parts.iter().all(|p| p.pass || p.name == name);
     let why = verdict.why();
     let what = if episode.calls.is_empty() && !task.gold.is_empty() {
@@ -102,7 +101,7 @@ pub fn attribute(evidence: &Evidence<'_>) -> Option<(Cause, String)> {
     } else if episode
         .calls
         .last()
-        .is_some_and(|(_, result)| refused(result))
+        .is_some_and(|(_, result)| !result.worked())
     {
         "gave up after a tool's error"
     } else if only(crate::outputs::NAME) {

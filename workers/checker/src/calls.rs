@@ -2,15 +2,15 @@
 use crate::verdict::Part;
 use agoge_dialogue::ToolCall;
 use agoge_digest::canonical_numbers;
-use agoge_world::{Episode, World};
+use agoge_world::Episode;
 use serde_json::{Map, Value};
 
 /// The part's name in a verdict.
 pub const NAME: &str = "calls";
 
 /// Checks that every required call was made. Of a call's arguments only those count that the requirement names.
-pub fn check(world: &World, required: &[ToolCall], episode: &Episode) -> Part {
-    let missing = missing(world, required, episode);
+pub fn check(required: &[ToolCall], episode: &Episode) -> Part {
+    let missing = missing(required, episode);
     if missing.is_empty() {
         return Part::passed(NAME);
     }
@@ -31,33 +31,15 @@ pub fn check(world: &World, required: &[ToolCall], episode: &Episode) -> Part {
     )
 }
 
-/// Returns the required calls that were not made, or did not work.
-pub fn missing<'a>(
-    world: &World,
-    required: &'a [ToolCall],
-    episode: &Episode,
-) -> Vec<&'a ToolCall> {
-    let made = episode
-        .calls
-        .iter()
-        .filter(|(_, result)| !result.error && result.declined.is_none());
-    // The arguments as the tool got them, so that "3" counts as 3 where the tool takes a number.
-    let made: Vec<(&str, Map<String, Value>)> = made
-        .map(|(call, _)| {
-            let given = world.arguments_of(call);
-            (
-                call.name.as_str(),
-                given.unwrap_or_else(|_| call.arguments.clone()),
-            )
-        })
-        .collect();
+/// Returns the required calls that were not made, or did not work. An episode has the arguments as the tool read them, so that
+/// "3" counts as 3 where the tool takes a number.
+pub fn missing<'a>(required: &'a [ToolCall], episode: &Episode) -> Vec<&'a ToolCall> {
+    let worked = episode.calls.iter().filter(|(_, result)| result.worked());
+    let made: Vec<&ToolCall> = worked.map(|(call, _)| call).collect();
     let met = |wanted: &&ToolCall| {
-        made.iter().any(|(name, given)| {
-            *name == wanted.name
-                && wanted
-                    .arguments
-                    .iter()
-                    .all(|(key, value)| has(given, key, value))
+        made.iter().any(|call| {
+            let mut named = wanted.arguments.iter();
+            call.name == wanted.name && named.all(|(key, value)| has(&call.arguments, key, value))
         })
     };
     required.iter().filter(|wanted| !met(wanted)).collect()

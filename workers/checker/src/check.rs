@@ -5,7 +5,7 @@ use crate::script::Stopped;
 use crate::verdict::{GOLD, Part, Verdict};
 use crate::{calls, outputs, script};
 use agoge_dialogue::{Message, ToolCall};
-use agoge_world::{Episode, GoldError, Lost, Task, World};
+use agoge_world::{Episode, GoldError, Task, World};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -106,8 +106,9 @@ pub(crate) fn judge(
     episode: &Episode,
     messages: &[Message],
 ) -> Verdict {
-    if let Some((_, result)) = episode.calls.iter().find(|(_, result)| result.lost) {
-        return Verdict::lost(Lost(result.content.clone()));
+    let mut results = episode.calls.iter().map(|(_, result)| result);
+    if let Some(lost) = results.find_map(|result| result.known().err()) {
+        return Verdict::lost(lost);
     }
     let mut parts = Vec::new();
     let mut killed = episode
@@ -119,7 +120,7 @@ pub(crate) fn judge(
         match checker {
             Checker::FinalState => parts.push(final_state::check(gold, world.domain(), episode)),
             Checker::Outputs => parts.push(outputs::check(&task.outputs, messages)),
-            Checker::Calls { required } => parts.push(calls::check(world, required, episode)),
+            Checker::Calls { required } => parts.push(calls::check(required, episode)),
             Checker::Script { source } => match script::check(world, source, episode, messages) {
                 Ok(found) => parts.extend(found),
                 Err(Stopped::Killed(reason)) => killed = killed.or(Some(reason)),

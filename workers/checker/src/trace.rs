@@ -77,12 +77,11 @@ fn answer(
 ) -> Result<(Option<String>, bool), Lost> {
     let mut episode = before.clone();
     let result = world.call(&mut episode, call);
-    if result.lost {
-        return Err(Lost(result.content));
-    }
+    result.known()?;
     let acts = episode.overlay != before.overlay;
-    let worked = !result.error && result.declined.is_none();
-    let said = worked.then(|| without(&result.content, &call.arguments));
+    let said = result
+        .worked()
+        .then(|| without(&result.content, &call.arguments));
     Ok((said, acts))
 }
 

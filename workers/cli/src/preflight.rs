@@ -14,6 +14,7 @@ use agoge_synthesis::strategy::Strategy;
 use agoge_world::{Domain, Problems, World, possible};
 use serde_json::Value;
 
+use crate::driver::changed;
 use crate::manifest::{Source, problem};
 
 /// Objects that are named and neither asked for nor there already.
@@ -27,13 +28,12 @@ pub fn references(sources: &[&Source], there: &[&Manifest]) -> Vec<Problem> {
     };
     let mut problems = vec![];
     for source in sources {
-        let (kind, name, field) = match &source.manifest {
-            Manifest::CheckerSuite(suite) => match &suite.spec.source.synthesis_job {
-                Some(job) => ("SynthesisJob", job, "spec.source.synthesisJob"),
-                None => continue,
-            },
-            Manifest::GRPORun(run) => ("CheckerSuite", &run.spec.suite.name, "spec.suite.name"),
-            Manifest::SynthesisJob(_) => continue,
+        let Some((kind, name)) = changed::base(&source.manifest) else {
+            continue;
+        };
+        let field = match kind {
+            "SynthesisJob" => "spec.source.synthesisJob",
+            _ => "spec.suite.name",
         };
         if !known(kind, name) {
             let message = format!(

@@ -104,7 +104,7 @@ pub async fn answers(
         stop: vec!["Result of".to_owned()],
         ..Request::new(vec![Message::user("Say yes.")], TOKENS)
     };
-    match client.with_patience(PATIENCE).ask("probe", &request).await {
+    match client.ask("probe", &request).await {
         Err(error) if !is_there(&error) => Err(error),
         _ => Ok(()),
     }

@@ -119,7 +119,7 @@ fn converted(ty: &str, value: &Value) -> Option<Value> {
         ("boolean", Value::String(text)) => boolean_of(text).map(Value::Bool),
         ("null", Value::String(text)) => is_null(text.trim()).then_some(Value::Null),
         ("array" | "object", Value::String(text)) => {
-            whole(text).filter(|value| value.is_array() == (ty == "array") && !is_scalar(value))
+            whole(text).filter(|value| fitting(ty, value).is_some())
         }
         _ => None,
     }
@@ -184,10 +184,6 @@ fn boolean_of(text: &str) -> Option<bool> {
 
 fn is_null(text: &str) -> bool {
     matches!(text, "null" | "None")
-}
-
-fn is_scalar(value: &Value) -> bool {
-    !value.is_array() && !value.is_object()
 }
 
 #[cfg(test)]

@@ -212,18 +212,18 @@ impl Response<'_> {
 
 /// Returns the answer with the end that its choice tells beside `finish_reason`.
 fn ended(mut answer: Answer, choice: &Value) -> Answer {
-    let silent = answer.tool_calls.is_empty() && is_unsaid(&answer);
+    let silent = |answer: &Answer| answer.tool_calls.is_empty() && is_unsaid(answer);
     let refusal = choice
         .pointer("/message/refusal")
         .and_then(Value::as_str)
         .filter(|text| !text.trim().is_empty());
     match (answer.finish, refusal) {
         (Finish::Filtered, _) => {}
-        (_, Some(refusal)) if silent => {
+        (_, Some(refusal)) if silent(&answer) => {
             answer.text = refusal.to_owned();
             answer.finish = Finish::Refused;
         }
-        (Finish::Length, _) if silent => answer.finish = Finish::Reasoning,
+        (Finish::Length, _) if silent(&answer) => answer.finish = Finish::Reasoning,
         _ => {}
     }
     answer

@@ -52,17 +52,14 @@ impl Waiting {
         let first = *self.first.get_or_insert(now.at);
         self.tries = self.tries.saturating_add(1);
         let own = now.at.saturating_duration_since(first);
-        let others = now.answered.is_some_and(|at| at > first);
+        let heard = now.answered.filter(|at| *at > first);
         let busy = matches!(fault, Fault::Busy { .. });
         let there = matches!(
             fault,
             Fault::Nonsense { .. } | Fault::Failed { status: ..300, .. }
         );
         self.there = there.then(|| self.there.unwrap_or(now.at));
-        let silent = match now.answered {
-            Some(at) if at > first => now.at.saturating_duration_since(at),
-            _ => own,
-        };
+        let silent = now.at.saturating_duration_since(heard.unwrap_or(first));
         let mut left = match busy && own < now.patience.saturating_mul(BUSY) {
             true => now.patience.saturating_sub(silent),
             false => now.patience.saturating_sub(own),
@@ -77,7 +74,7 @@ impl Waiting {
                 fault: fault.clone(),
                 tries: self.tries,
                 lasted_for: own,
-                others,
+                others: heard.is_some(),
             });
         }
         Ok(match asked {

@@ -554,15 +554,14 @@ fn calls(
             };
             arguments.insert(key.clone(), value);
         }
-        let mut tool = domain
+        let tool = domain
             .tool(name)
-            .ok_or_else(|| format!("branch `{}` calls `{name}`, which is no tool", branch.name))?
-            .clone();
-        if !whole {
-            tool.parameters["required"] = json!([]);
-        }
-        let arguments = schema::arguments(&tool, &arguments)
-            .map_err(|e| format!("branch `{}`: {e}", branch.name))?;
+            .ok_or_else(|| format!("branch `{}` calls `{name}`, which is no tool", branch.name))?;
+        let read = match whole {
+            true => schema::arguments(tool, &arguments),
+            false => schema::some_arguments(tool, &arguments),
+        };
+        let arguments = read.map_err(|e| format!("branch `{}`: {e}", branch.name))?;
         calls.push(ToolCall::new(name, arguments));
     }
     Ok(calls)

@@ -173,11 +173,8 @@ impl World {
         result
     }
 
-    /// Returns the arguments of a call in the types of its tool.
-    ///
-    /// # Errors
-    /// The problem, in words that the agent reads.
-    pub fn arguments_of(&self, call: &ToolCall) -> Result<Map<String, Value>, String> {
+    /// The arguments of a call in the types of its tool, or the problem, in words that the agent reads.
+    fn arguments_of(&self, call: &ToolCall) -> Result<Map<String, Value>, String> {
         let tool: &ToolSpec = self.domain.tool(&call.name).ok_or_else(|| {
             let known: Vec<&str> = self
                 .domain
@@ -196,6 +193,23 @@ impl World {
 }
 
 impl ToolResult {
+    /// Returns true when the tool did what was asked: it neither failed nor declined.
+    #[must_use]
+    pub fn worked(&self) -> bool {
+        !self.error && self.declined.is_none()
+    }
+
+    /// Checks that the sandbox gave a result.
+    ///
+    /// # Errors
+    /// [`Lost`]: nothing is known about the call.
+    pub fn known(&self) -> Result<(), Lost> {
+        match self.lost {
+            true => Err(Lost(self.content.clone())),
+            false => Ok(()),
+        }
+    }
+
     fn of(outcome: Outcome, declines: &Declines) -> Self {
         let returned = |content: String| Self {
             declined: declines.reason(&content),

@@ -131,8 +131,7 @@ pub fn left_early(
     }
     let needed = |call: &ToolCall| task.gold.iter().any(|gold| is_call(gold, call));
     let mut calls = episode.calls.iter();
-    let harmless =
-        calls.all(|(call, result)| result.error || result.declined.is_some() || needed(call));
+    let harmless = calls.all(|(call, result)| !result.worked() || needed(call));
     (harmless || episode.diff(domain).is_empty()).then(|| {
         UserFault::new(
             FaultKind::StoppedEarly,

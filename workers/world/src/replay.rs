@@ -34,9 +34,7 @@ impl GoldError {
         result: &ToolResult,
         refusal: bool,
     ) -> Result<(), Self> {
-        if result.lost {
-            return Err(Lost(result.content.clone()).into());
-        }
+        result.known()?;
         let refused = |message: String| Self::Refused {
             number,
             name: call.name.clone(),

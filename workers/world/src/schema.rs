@@ -260,6 +260,28 @@ pub(crate) fn arguments(
     tool: &ToolSpec,
     given: &Map<String, Value>,
 ) -> Result<Map<String, Value>, String> {
+    let taken = some_arguments(tool, given)?;
+    let required = tool.parameters["required"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    for name in required {
+        if !taken.contains_key(name) {
+            return Err(format!("`{}` needs `{name}`", tool.name));
+        }
+    }
+    Ok(taken)
+}
+
+/// Returns the arguments as [`arguments`] does, where some that the tool needs may be missing.
+///
+/// # Errors
+/// The problem, in words that the agent reads.
+pub(crate) fn some_arguments(
+    tool: &ToolSpec,
+    given: &Map<String, Value>,
+) -> Result<Map<String, Value>, String> {
     let empty = Map::new();
     let properties = tool.parameters["properties"].as_object().unwrap_or(&empty);
     let mut taken = Map::new();
@@ -273,16 +295,6 @@ pub(crate) fn arguments(
             ));
         };
         taken.insert(name.clone(), coerce(name, schema, value)?);
-    }
-    let required = tool.parameters["required"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str);
-    for name in required {
-        if !taken.contains_key(name) {
-            return Err(format!("`{}` needs `{name}`", tool.name));
-        }
     }
     Ok(taken)
 }

@@ -55,11 +55,11 @@ fn closings() -> Vec<String> {
         .to_vec()
 }
 
-fn confirm() -> String {
+pub(crate) fn confirm() -> String {
     "yes.".into()
 }
 
-fn unknown() -> String {
+pub(crate) fn unknown() -> String {
     "i do not know.".into()
 }
 

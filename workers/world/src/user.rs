@@ -6,6 +6,7 @@ mod reading;
 use agoge_dialogue::Message;
 
 use crate::task::{DONE, Task};
+use crate::template;
 
 pub(crate) use due::{Due, all_said, due, is_call};
 
@@ -52,8 +53,8 @@ impl ScriptedUser {
         let text = match due(&self.task, messages) {
             Due::Close | Due::CloseOrAnswer => said(&script.closing, DONE),
             Due::Facts(facts) => answers(&facts),
-            Due::Confirm => said(&script.confirm, "yes."),
-            Due::Unknown => said(&script.unknown, "i do not know."),
+            Due::Confirm => said(&script.confirm, &template::confirm()),
+            Due::Unknown => said(&script.unknown, &template::unknown()),
             Due::GoOn(facts) if facts.is_empty() => said(&script.go_on, GO_ON),
             Due::GoOn(facts) => answers(&facts),
         };

@@ -124,8 +124,7 @@ pub fn chat(chat: &Chat) -> Result<(), Failure> {
 /// The folder of a trained policy, written out of the store once for each policy.
 fn policy(out: &Path, run: Option<&str>, stage: &str) -> Result<PathBuf, Failure> {
     let trained = export::policy::find(out, run, stage)?;
-    let short = trained.digest.trim_start_matches("sha256:").get(..12);
-    let folder = out.join("models").join(short.unwrap_or(stage));
+    let folder = out.join("models").join(trained.digest.short());
     trained.store.get_folder(&trained.files, &folder)?;
     Ok(folder)
 }

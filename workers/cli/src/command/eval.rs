@@ -175,11 +175,10 @@ pub fn eval(eval: &Eval) -> Result<(), Failure> {
         settings,
     };
     let played = runtime.block_on(all.play(&mut kept))?;
-    let mut figures = figures(eval, &chosen, &played.episodes);
     let clusters: Vec<String> = chosen.iter().map(cluster).collect();
     let rules = rules(eval);
-    let baselines = baseline::all(&backend, &chosen, &clusters, &rules);
-    figures.baselines = runtime.block_on(baselines);
+    let baselines = runtime.block_on(baseline::all(&backend, &chosen, &clusters, &rules));
+    let figures = figures(eval, &clusters, &played.episodes, baselines);
     show(&figures);
     if let Some(file) = &eval.json {
         let dialogues = played.episodes.iter().map(|(_, episode)| episode);

@@ -5,7 +5,7 @@ mod target;
 
 use std::path::{Path, PathBuf};
 
-use agoge_artifacts::{ArtifactError, Instance, QualifiedSuite};
+use agoge_artifacts::{Instance, QualifiedSuite};
 use agoge_crds::{CheckerSuite, Manifest};
 use agoge_store::Store;
 use agoge_world::Domain;
@@ -138,10 +138,7 @@ pub fn read(
 ) -> Result<Found, Failure> {
     let digest = qualified(suite, hint)?;
     let qualified = QualifiedSuite::find(store, &digest)
-        .map_err(|error| match error {
-            ArtifactError::Store(error) => error.into(),
-            error => Failure::Input(error.to_string()),
-        })?
+        .map_err(Failure::input)?
         .ok_or_else(|| Failure::Input(format!("the store has no suite {digest}; {hint}")))?;
     Ok(Found {
         name: suite.metadata.name.clone().unwrap_or_default(),

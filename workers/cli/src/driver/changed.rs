@@ -156,7 +156,8 @@ impl Taken {
 }
 
 /// The kind and the name of the object that an object is made from.
-fn base(manifest: &Manifest) -> Option<(&'static str, &str)> {
+#[must_use]
+pub fn base(manifest: &Manifest) -> Option<(&'static str, &str)> {
     match manifest {
         Manifest::SynthesisJob(_) => None,
         Manifest::CheckerSuite(suite) => {

@@ -138,14 +138,16 @@ pub(crate) fn whole(text: &str) -> Option<Value> {
 pub(crate) fn until<'a>(text: &'a str, closers: &[&str]) -> (&'a str, usize) {
     let start = text.len() - text.trim_start().len();
     let value = sound_at(&text[start..]).map_or(0, |(_, length)| start + length);
-    let closer = closers
-        .iter()
-        .filter_map(|closer| Some((value + text[value..].find(closer)?, closer.len())))
-        .min();
-    match closer {
-        Some((end, length)) => (&text[..end], end + length),
+    match first_of(&text[value..], closers) {
+        Some((at, length)) => (&text[..value + at], value + at + length),
         None => (text, text.len()),
     }
+}
+
+/// Returns the place and the length of the first of some marks in a text; of those at one place, of the shortest.
+pub(crate) fn first_of(text: &str, marks: &[&str]) -> Option<(usize, usize)> {
+    let found = |mark: &&str| Some((text.find(*mark)?, mark.len()));
+    marks.iter().filter_map(found).min()
 }
 
 /// Returns the object or list that begins a text if it is sound JSON, and its length in bytes.

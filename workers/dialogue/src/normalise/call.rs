@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::coerce::of_text;
 use crate::json::whole;
 use crate::{ToolCall, ToolSpec};
 
@@ -56,14 +57,24 @@ pub(super) enum Trust {
 pub(super) struct Tools<'a>(pub &'a [ToolSpec]);
 
 impl Tools<'_> {
-    /// The schema of an argument, where it is known.
-    pub fn argument(&self, tool: &str, name: &str) -> Option<&Value> {
+    /// The value that the text of an argument stands for: the schema says which, where it is known.
+    pub fn value(&self, tool: &str, name: &str, text: &str) -> Value {
+        let schema = self.argument(tool, name);
+        schema.map_or_else(|| text.into(), |schema| of_text(schema, text))
+    }
+
+    fn argument(&self, tool: &str, name: &str) -> Option<&Value> {
         let tool = self.0.iter().find(|spec| spec.name == tool)?;
         tool.parameters.get("properties")?.get(name)
     }
 
     pub fn has(&self, name: &str) -> bool {
         self.0.iter().any(|spec| spec.name == name)
+    }
+
+    /// True for a written name that means an offered tool.
+    pub fn offers(&self, written: &str) -> bool {
+        self.has(&self.name(written))
     }
 
     /// The offered tool that a written name means, else the name as it is written.
@@ -98,13 +109,7 @@ pub(super) fn calls_of(
     tools: Tools<'_>,
 ) -> Result<Vec<ToolCall>, CallError> {
     match value {
-        Value::Array(items) => {
-            let mut calls = Vec::new();
-            for item in items {
-                calls.extend(calls_of(item, trust, tools)?);
-            }
-            Ok(calls)
-        }
+        Value::Array(items) => calls_of_all(items, trust, tools),
         Value::Object(map) => {
             if let Some(inner) = map.get("tool_calls").filter(|inner| inner.is_array()) {
                 return calls_of(inner, trust, tools);
@@ -122,6 +127,22 @@ pub(super) fn calls_of(
     }
 }
 
+/// The calls that some values are, as [`calls_of`] reads each.
+///
+/// # Errors
+/// As [`calls_of`].
+pub(super) fn calls_of_all(
+    values: &[Value],
+    trust: Trust,
+    tools: Tools<'_>,
+) -> Result<Vec<ToolCall>, CallError> {
+    let mut calls = Vec::new();
+    for value in values {
+        calls.extend(calls_of(value, trust, tools)?);
+    }
+    Ok(calls)
+}
+
 /// A call whose name is the offered tool's.
 pub(super) fn named(mut call: ToolCall, tools: Tools<'_>) -> ToolCall {
     call.name = tools.name(&call.name);
@@ -131,7 +152,7 @@ pub(super) fn named(mut call: ToolCall, tools: Tools<'_>) -> ToolCall {
 /// A call of an offered tool, in any of the shapes; with `offered: false` of any tool.
 fn called(value: &Value, tools: Tools<'_>, offered: bool) -> Option<Result<ToolCall, CallError>> {
     let map = inner(value).as_object()?;
-    let known = |name: &&str| !offered || tools.has(&tools.name(name));
+    let known = |name: &&str| !offered || tools.offers(name);
     let (field, name) = NAMES.iter().find_map(|field| {
         let name = map.get(*field)?.as_str().filter(known)?;
         Some((*field, name))
@@ -141,7 +162,7 @@ fn called(value: &Value, tools: Tools<'_>, offered: bool) -> Option<Result<ToolC
     if given.is_none() && !map.keys().all(beside) {
         return None;
     }
-    Some(with_arguments(value, name, given))
+    Some(call_with(id_of(value), name, given))
 }
 
 /// One call from a JSON object: `{name, arguments}`, or that inside `function`; the arguments may be a JSON text, null or
@@ -151,11 +172,22 @@ pub(crate) fn call_from(value: &Value) -> Result<ToolCall, CallError> {
     let name = inner.get("name").and_then(Value::as_str);
     let name = name.ok_or(CallError::NoName)?;
     let given = inner.get("arguments").or_else(|| inner.get("parameters"));
-    with_arguments(value, name, given)
+    call_with(id_of(value), name, given)
 }
 
-fn with_arguments(value: &Value, name: &str, given: Option<&Value>) -> Result<ToolCall, CallError> {
-    let id = value.get("id").and_then(Value::as_str).unwrap_or_default();
+fn id_of(value: &Value) -> &str {
+    value.get("id").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A call of this name, with arguments as an object, as the JSON text of one, or none.
+///
+/// # Errors
+/// The arguments are something else.
+pub(super) fn call_with(
+    id: &str,
+    name: &str,
+    given: Option<&Value>,
+) -> Result<ToolCall, CallError> {
     let arguments = given.map_or_else(|| Some(Map::new()), arguments);
     Ok(ToolCall {
         id: id.to_owned(),

@@ -26,7 +26,7 @@ pub use forms::calls_in_text;
 pub(crate) use forms::{calls_between_tags, calls_in_fences};
 
 use crate::{ToolCall, ToolSpec};
-use call::{Tools, Trust, calls_of};
+use call::{Tools, Trust, calls_of_all};
 use scan::Scan;
 
 /// One turn of a model as it came.
@@ -75,7 +75,7 @@ pub fn normalise(output: &ModelOutput<'_>, tools: &[ToolSpec]) -> ParsedOutput {
     let reasoning = (!reasoning.is_empty()).then(|| reasoning.join("\n\n"));
     let mut said = scan.said(!output.calls.is_empty());
     let calls = if !output.calls.is_empty() {
-        apart(output.calls, tools)
+        calls_of_all(output.calls, Trust::Marked, tools)
     } else if let Some(error) = scan.error.take() {
         Err(error)
     } else if scan.calls.is_empty()
@@ -96,15 +96,6 @@ pub fn normalise(output: &ModelOutput<'_>, tools: &[ToolSpec]) -> ParsedOutput {
         written,
         unread,
     }
-}
-
-/// The calls that came apart from the text.
-fn apart(calls: &[Value], tools: Tools<'_>) -> Result<Vec<ToolCall>, CallError> {
-    let mut read = Vec::new();
-    for call in calls {
-        read.extend(calls_of(call, Trust::Marked, tools)?);
-    }
-    Ok(read)
 }
 
 #[cfg(test)]

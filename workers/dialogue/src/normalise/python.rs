@@ -36,9 +36,14 @@ pub(super) fn list_at(text: &str) -> Option<(Vec<PythonCall>, usize)> {
     }
 }
 
+/// Reads the calls that begin a text, in a list or one after another, and their length in bytes.
+pub(super) fn calls_at(text: &str) -> Option<(Vec<PythonCall>, usize)> {
+    list_at(text).or_else(|| run_at(text))
+}
+
 /// Reads the calls that begin a text, one after another, and their length in bytes. They stand on lines of their own or
 /// between `;`, also within `print(..)`.
-pub(super) fn run_at(text: &str) -> Option<(Vec<PythonCall>, usize)> {
+fn run_at(text: &str) -> Option<(Vec<PythonCall>, usize)> {
     let mut parser = Parser::new(text);
     let mut calls = Vec::new();
     let mut end = 0;

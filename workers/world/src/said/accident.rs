@@ -89,23 +89,25 @@ pub fn said_by_accident(output: &str, texts: &[&str]) -> Option<Accident> {
 
 /// A suite's tasks, to find those whose outputs are said by accident.
 #[derive(Debug)]
-pub struct Accidents<'a> {
-    /// A sample of the tasks that have a demonstration, each with the agent's answer in it.
-    sample: Vec<(&'a Task, Text)>,
+pub struct Accidents {
+    /// A sample of the tasks that have a demonstration: the outputs of each, and the agent's answer in it.
+    sample: Vec<(Vec<Text>, Text)>,
 }
 
-impl<'a> Accidents<'a> {
+impl Accidents {
     /// Reads a suite's tasks.
     #[must_use]
-    pub fn of(tasks: &[&'a Task]) -> Self {
+    pub fn of(tasks: &[&Task]) -> Self {
         let shown = |task: &&Task| !task.agent.answer.is_empty();
-        let shown: Vec<&'a Task> = tasks.iter().copied().filter(shown).collect();
+        let shown: Vec<&Task> = tasks.iter().copied().filter(shown).collect();
         let step = shown.len().div_ceil(COMPARED).max(1);
         let chosen = shown.into_iter().step_by(step);
+        let read = |task: &Task| {
+            let required = task.outputs.iter().map(|output| Text::new(output));
+            (required.collect(), Text::new(&task.agent.answer))
+        };
         Self {
-            sample: chosen
-                .map(|task| (task, Text::new(&task.agent.answer)))
-                .collect(),
+            sample: chosen.map(read).collect(),
         }
     }
 
@@ -130,8 +132,8 @@ impl<'a> Accidents<'a> {
     /// The accident of an output that the answers of many tasks say without requiring it.
     fn elsewhere(&self, output: &str) -> Option<Accident> {
         let (mut others, mut said) = (0, 0);
-        for (task, answer) in &self.sample {
-            if task.outputs.iter().any(|required| says(required, output)) {
+        for (required, answer) in &self.sample {
+            if required.iter().any(|text| text.says(output)) {
                 continue;
             }
             others += 1;

@@ -38,11 +38,15 @@ impl Figures {
     }
 }
 
-/// Returns the figures of these episodes; `chosen` are all tasks.
+/// Returns the figures of these episodes; `clusters` has the branch of each task.
 #[must_use]
-pub fn figures(eval: &Eval, chosen: &[Task], played: &[(usize, Episode)]) -> Figures {
-    let branches: Vec<String> = chosen.iter().map(cluster).collect();
-    let mut trials: Vec<Trials<'_>> = branches
+pub fn figures(
+    eval: &Eval,
+    clusters: &[String],
+    played: &[(usize, Episode)],
+    baselines: Vec<Baseline>,
+) -> Figures {
+    let mut trials: Vec<Trials<'_>> = clusters
         .iter()
         .map(|cluster| Trials::none(cluster))
         .collect();
@@ -60,7 +64,7 @@ pub fn figures(eval: &Eval, chosen: &[Task], played: &[(usize, Episode)]) -> Fig
         model: eval.model.clone().unwrap_or_else(|| eval.endpoint.clone()),
         pass: (1..=eval.samples).map(|k| pass_hat_k(&trials, k)).collect(),
         branches: by_branch(&trials),
-        baselines: Vec::new(),
+        baselines,
         void,
         tokens: played.iter().map(|(_, episode)| episode.tokens).sum(),
     }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use agoge_artifacts::{ArtifactError, StageRecord};
+use agoge_artifacts::StageRecord;
 use agoge_crds::{GRPORun, Manifest};
 use agoge_store::{Digest, Folder, Store, write_atomic};
 
@@ -22,7 +22,7 @@ pub struct Trained {
     /// The stage.
     pub stage: String,
     /// Digest of the stage's record.
-    pub digest: String,
+    pub digest: Digest,
     /// The model's files.
     pub files: Folder,
     /// The store that has them.
@@ -59,11 +59,8 @@ pub fn find(out: &Path, wanted: Option<&str>, stage: &str) -> Result<Trained, Fa
         )));
     };
     let store = Store::open(out.join("store"))?;
-    let record = Digest::parse(&digest).map_err(Failure::input)?;
-    let record = StageRecord::read(&store, &record).map_err(|error| match error {
-        ArtifactError::Store(error) => error.into(),
-        error => Failure::Input(error.to_string()),
-    })?;
+    let digest = Digest::parse(&digest).map_err(Failure::input)?;
+    let record = StageRecord::read(&store, &digest).map_err(Failure::input)?;
     let files = record.model.ok_or_else(|| {
         Failure::Input(format!("the record {digest} of stage {stage} has no model"))
     })?;

@@ -6,7 +6,7 @@ use super::run::{not_json, values};
 use super::{Form, Found, Place, pythonic};
 use crate::ToolCall;
 use crate::json::until;
-use crate::normalise::call::{CallError, Tools, Trust, call_from, calls_of, has_shape};
+use crate::normalise::call::{CallError, Tools, Trust, call_from, calls_of_all, has_shape};
 use crate::normalise::fence::{Fence, fence_at};
 use crate::normalise::reasoning;
 
@@ -37,16 +37,10 @@ fn read(place: Place<'_>) -> Found {
 /// The calls of a fence that begins with a bracket; `None` where it holds something else.
 fn json(inner: &str, at: usize, fence: &Fence<'_>, tools: Tools<'_>) -> Option<Found> {
     match values(inner, &[fence.marks], "") {
-        Ok((values, end)) => {
-            let calls = values
-                .iter()
-                .map(|value| calls_of(value, Trust::Shaped, tools));
-            let calls: Result<Vec<Vec<ToolCall>>, CallError> = calls.collect();
-            match calls.map(|calls| calls.concat()) {
-                Ok(calls) if calls.is_empty() => Some(Found::Nothing(at + end)),
-                calls => Some(Found::of(calls, at + end)),
-            }
-        }
+        Ok((values, end)) => match calls_of_all(&values, Trust::Shaped, tools) {
+            Ok(calls) if calls.is_empty() => Some(Found::Nothing(at + end)),
+            calls => Some(Found::of(calls, at + end)),
+        },
         Err((error, end)) => {
             let (raw, _) = until(inner, &[fence.marks]);
             let call = ["name", "arguments", "parameters"]

@@ -19,12 +19,11 @@ pub(super) const FORM: Form = Form {
 
 fn read(place: Place<'_>) -> Found {
     let inner = place.text[place.after..].trim_start();
-    let offered = |name: &str| place.tools.has(&place.tools.name(name));
-    if !python::name_at(inner).is_some_and(offered) {
+    if !python::name_at(inner).is_some_and(|name| place.tools.offers(name)) {
         return Found::Nothing(place.after);
     }
     match python::list_at(&place.text[place.start..]) {
-        Some((calls, length)) if calls.iter().all(|call| offered(&call.name)) => {
+        Some((calls, length)) if calls.iter().all(|call| place.tools.offers(&call.name)) => {
             Found::of(tool_calls(calls, place.tools), place.start + length)
         }
         None if place.alone => Found::Broken(RULE, place.text.len()),
@@ -38,9 +37,8 @@ pub(in crate::normalise) fn calls_of_whole(
     tools: Tools<'_>,
 ) -> Option<Result<Vec<ToolCall>, CallError>> {
     let text = text.trim();
-    let (calls, length) = python::list_at(text).or_else(|| python::run_at(text))?;
-    let offered = |call: &PythonCall| tools.has(&tools.name(&call.name));
-    let whole = length == text.len() && calls.iter().all(offered);
+    let (calls, length) = python::calls_at(text)?;
+    let whole = length == text.len() && calls.iter().all(|call| tools.offers(&call.name));
     whole.then(|| tool_calls(calls, tools))
 }
 
@@ -49,7 +47,7 @@ pub(super) fn calls_at(
     text: &str,
     tools: Tools<'_>,
 ) -> Option<(Result<Vec<ToolCall>, CallError>, usize)> {
-    let (calls, length) = python::list_at(text).or_else(|| python::run_at(text))?;
+    let (calls, length) = python::calls_at(text)?;
     Some((tool_calls(calls, tools), length))
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::json::{until, value_at};
+use crate::json::{first_of, until, value_at};
 use crate::normalise::call::CallError;
 
 /// Reads the JSON values that begin a text, one after another, up to the marks that close them. Returns the values and the
@@ -49,11 +49,7 @@ pub(super) fn closing<'a>(
     again: &str,
 ) -> Result<usize, (&'a str, usize)> {
     let tail = &text[at..];
-    let closer = closers
-        .iter()
-        .filter_map(|closer| Some((tail.find(closer)?, closer.len())))
-        .min();
-    let Some((junk, length)) = closer else {
+    let Some((junk, length)) = first_of(tail, closers) else {
         return Ok(at);
     };
     let next = if again.is_empty() {

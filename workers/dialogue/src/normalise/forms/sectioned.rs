@@ -1,12 +1,10 @@
 //! Calls in sections of special tokens: DeepSeek (`<｜tool▁call▁begin｜>name<｜tool▁sep｜>{..}<｜tool▁call▁end｜>`, in the older
 //! form `function<｜tool▁sep｜>name` and a fence) and Kimi (`<|tool_call_begin|>functions.name:0<|tool_call_argument_begin|>{..}`).
 
-use serde_json::json;
-
 use super::run::not_json;
 use super::{Form, Found, Place};
 use crate::json::value_at;
-use crate::normalise::call::{CallError, call_from};
+use crate::normalise::call::{CallError, call_with};
 use crate::normalise::fence::fence_at;
 
 /// The tokens of a dialect: around one call, and before its arguments.
@@ -80,6 +78,6 @@ fn read(place: Place<'_>) -> Found {
         left = left.trim_start().strip_prefix(mark).unwrap_or(left);
     }
     let name = place.tools.name(name.trim());
-    let call = json!({"name": name, "arguments": arguments});
-    Found::of(call_from(&call).map(|call| vec![call]), end_of(left))
+    let call = call_with("", &name, Some(&arguments));
+    Found::of(call.map(|call| vec![call]), end_of(left))
 }

@@ -2,15 +2,14 @@
 //! (`[TOOL_CALLS][{..}]`, `[TOOL_CALLS]name[ARGS]{..}`), GLM (`<tool_call>name<arg_key>..`), Phi, Granite and LFM. The tags
 //! that close may be missing at the end.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::run::{closing, not_json, values};
 use super::xml::raw_value;
 use super::{Form, Found, Place, pythonic, sectioned, xml};
 use crate::ToolCall;
-use crate::coerce::of_text;
 use crate::json::{until, value_at};
-use crate::normalise::call::{CallError, Tools, Trust, call_from, calls_of};
+use crate::normalise::call::{CallError, Tools, Trust, call_from, call_with, calls_of_all};
 use crate::normalise::fence::fence_at;
 use crate::normalise::python;
 
@@ -93,13 +92,7 @@ fn content(
     let list = text.strip_prefix('[').map(str::trim_start);
     if list.is_none_or(|list| python::name_at(list).is_none()) && text.starts_with(['{', '[']) {
         return match values(text, closers, open) {
-            Ok((values, end)) => {
-                let calls = values
-                    .iter()
-                    .map(|value| calls_of(value, Trust::Marked, tools));
-                let calls: Result<Vec<Vec<ToolCall>>, CallError> = calls.collect();
-                (calls.map(|calls| calls.concat()), end)
-            }
+            Ok((values, end)) => (calls_of_all(&values, Trust::Marked, tools), end),
             Err((error, end)) => (Err(error), end),
         };
     }
@@ -154,8 +147,8 @@ fn one_with_arguments_behind(
     match value_at(rest).filter(|(value, _)| value.is_object()) {
         Some((arguments, length)) => {
             let name = tools.name(name);
-            let call = json!({"id": id.trim(), "name": name, "arguments": arguments});
-            Some((call_from(&call), before + length))
+            let call = call_with(id.trim(), &name, Some(&arguments));
+            Some((call, before + length))
         }
         None if marked.is_some() => Some((Err(CallError::Arguments(name.into())), text.len())),
         None => None,
@@ -179,9 +172,8 @@ fn with_keys(text: &str, tools: Tools<'_>) -> Option<(Result<Vec<ToolCall>, Call
         let (value, rest) = raw_value(value, VALUE.1, &[KEY.0, CLOSE]);
         at = text.len() - rest.len();
         let key = key.trim();
-        let schema = tools.argument(&name, key);
-        let value = schema.map_or_else(|| value.into(), |schema| of_text(schema, value));
-        call.arguments.insert(key.to_owned(), value);
+        call.arguments
+            .insert(key.to_owned(), tools.value(&name, key, value));
     }
 }
 

@@ -4,13 +4,12 @@
 //! Nothing is escaped in a value, so that it ends at the tag behind which the next argument or the call's end follows. A value
 //! is a text; the tool's schema says which value it stands for.
 
-use serde_json::{Map, json};
+use serde_json::Map;
 
 use super::{Form, Found, Place};
 use crate::ToolCall;
-use crate::coerce::of_text;
 use crate::json::value_at;
-use crate::normalise::call::{CallError, Tools, call_from};
+use crate::normalise::call::{CallError, Tools, call_with};
 
 /// The tags of a dialect.
 struct Tags {
@@ -75,8 +74,8 @@ fn read(place: Place<'_>) -> Found {
     let name = place.tools.name(name);
     let (call, rest) = match value_at(rest.trim_start()) {
         Some((arguments, length)) => {
-            let call = json!({"name": name, "arguments": arguments});
-            (call_from(&call), &rest.trim_start()[length..])
+            let call = call_with("", &name, Some(&arguments));
+            (call, &rest.trim_start()[length..])
         }
         None => {
             let (call, rest) = with_arguments(&name, rest, tags, place.tools);
@@ -118,9 +117,8 @@ fn with_arguments<'a>(
         };
         let follows = [&[tags.argument, tags.end][..], &AROUND[..]].concat();
         let (value, behind) = raw_value(behind, tags.end_of_argument, &follows);
-        let schema = tools.argument(tool, key);
-        let value = schema.map_or_else(|| value.into(), |schema| of_text(schema, value));
-        call.arguments.insert(key.to_owned(), value);
+        call.arguments
+            .insert(key.to_owned(), tools.value(tool, key, value));
         rest = behind;
     }
     (call, rest)
