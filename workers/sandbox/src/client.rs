@@ -26,6 +26,8 @@ pub struct Program {
     pub state: State,
     /// The source of its tools.
     pub tools: String,
+    /// The schema by which a written record is normalised; `None` for a domain of format 1.
+    pub schema: Option<Value>,
 }
 
 /// The episode that a checker reads.
@@ -83,8 +85,9 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError`].
     pub fn spawn(program: Program, limits: Limits) -> Result<Self, SandboxError> {
+        let tools = crate::erased(&program.tools).into_owned();
         let mut sandbox = Self {
-            program,
+            program: Program { tools, ..program },
             limits,
             process: None,
             spent: Spent::default(),
@@ -105,19 +108,23 @@ impl Sandbox {
         self.spent
     }
 
-    /// Calls a tool in an episode. The overlay that comes back is the episode after it: unchanged unless it returned.
+    /// Calls a tool in an episode, and the function `then` without arguments when it returned, in one run of the
+    /// interpreter. The value is the tool's. The overlay that comes back is the episode after both: unchanged unless both
+    /// returned.
     pub fn call(
         &mut self,
         overlay: &Overlay,
         now: &str,
         function: &str,
         arguments: &Map<String, Value>,
+        then: Option<&str>,
     ) -> (Outcome, Overlay) {
         let request = Request::Call {
             overlay: overlay.clone(),
             now: now.to_owned(),
             function: function.to_owned(),
             arguments: arguments.clone(),
+            then: then.map(str::to_owned),
         };
         let (outcome, after) = self.ask(&request);
         (outcome, after.unwrap_or_else(|| overlay.clone()))
@@ -126,7 +133,7 @@ impl Sandbox {
     /// Runs `function` of a checker's source over an episode.
     pub fn check(&mut self, source: &str, function: &str, input: CheckInput<'_>) -> Outcome {
         let request = Request::Check {
-            source: source.to_owned(),
+            source: crate::erased(source).into_owned(),
             function: function.to_owned(),
             initial: input.initial.clone(),
             last: input.last.clone(),
@@ -192,6 +199,8 @@ impl Sandbox {
             Process::spawn(&path).map_err(|source| SandboxError::Start { path, source })?;
         let init = Request::Init {
             state: self.program.state.to_json(),
+            shapes: self.program.state.shapes().clone(),
+            schema: self.program.schema.clone(),
             tools: self.program.tools.clone(),
             limits: self.limits.clone(),
         };

@@ -20,19 +20,33 @@
 
 #![forbid(unsafe_code)]
 
+mod classes;
 mod client;
 mod clock;
 pub mod engine;
+mod erase;
+mod hint;
 mod lint;
+mod names;
 mod outcome;
+mod overlay;
 mod process;
 pub mod protocol;
+mod schema;
+mod shape;
 mod signatures;
 mod state;
 
+pub use classes::{Class, ClassKind, Field, Types};
 pub use client::{CheckInput, Program, Sandbox, SandboxError, Spent, locate};
 pub use clock::processor_time;
-pub use lint::{Lint, Source, lint};
+pub use erase::erased;
+pub use hint::Hint;
+pub use lint::{Lint, Source, lint, pitfalls};
+pub use names::{Name, Names, Raise, names};
 pub use outcome::{KillReason, Limits, Outcome};
+pub use overlay::{Change, Overlay};
+pub use schema::{Format, normalise, normalise_record, record_schema, resolve};
+pub use shape::{SINGLETON, Shape, Shapes};
 pub use signatures::{Parameter, Signature, signatures};
-pub use state::{Change, Overlay, State, StateError, View};
+pub use state::{State, StateError, View};

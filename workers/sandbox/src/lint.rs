@@ -2,22 +2,23 @@
 
 use std::fmt;
 
-use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
-use ruff_python_ast::{Expr, Stmt, StmtFunctionDef};
+use ruff_python_ast::visitor::{Visitor, walk_comprehension, walk_expr, walk_stmt};
+use ruff_python_ast::{Comprehension, Expr, Stmt, StmtFunctionDef, StmtImportFrom};
 use ruff_text_size::Ranged;
 use serde::{Deserialize, Serialize};
 
-/// Modules that a program may import.
-const MODULES: [&str; 8] = [
-    "re",
-    "json",
-    "math",
-    "datetime",
-    "typing",
-    "dataclasses",
-    "collections",
-    "__future__",
-];
+use crate::classes::Types;
+
+mod attributes;
+mod calls;
+mod class;
+mod declared;
+mod gaps;
+mod late;
+mod scope;
+
+use gaps::SERVE;
+pub use late::pitfalls;
 
 /// The kind of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,8 @@ impl Lint {
     }
 }
 
-/// Every problem of a source, in the order of lines.
+/// Every problem that keeps a source from being run at all, in the order of lines. [`pitfalls`] returns those that fail only
+/// where they are reached.
 #[must_use]
 pub fn lint(source: &str, kind: Source) -> Vec<Lint> {
     let parsed = match ruff_python_parser::parse_module(source) {
@@ -64,6 +66,8 @@ pub fn lint(source: &str, kind: Source) -> Vec<Lint> {
     };
     let mut linter = Linter {
         source,
+        types: Types::of(source),
+        depth: 0,
         found: Vec::new(),
     };
     for statement in &parsed.syntax().body {
@@ -84,6 +88,9 @@ pub(crate) fn line_of(source: &str, offset: usize) -> u32 {
 
 struct Linter<'a> {
     source: &'a str,
+    types: Types,
+    /// The number of functions and classes around.
+    depth: usize,
     found: Vec<Lint>,
 }
 
@@ -100,6 +107,11 @@ impl Linter<'_> {
     fn hints(&mut self, function: &StmtFunctionDef) {
         if function.name.starts_with('_') {
             return;
+        }
+        if function.is_async {
+            let message = format!("the tool `{}` is async", function.name);
+            let remedy = "write a plain function; it may call `asyncio.run`";
+            self.add(&function.name, message, remedy);
         }
         let parameters = &function.parameters;
         for parameter in parameters
@@ -145,116 +157,116 @@ impl Linter<'_> {
 }
 
 impl<'a> Visitor<'a> for Linter<'_> {
+    fn visit_annotation(&mut self, _: &'a Expr) {}
+
     fn visit_stmt(&mut self, statement: &'a Stmt) {
         match statement {
-            Stmt::ClassDef(class)
-                if class.arguments.as_ref().is_some_and(|a| !a.args.is_empty()) =>
-            {
+            Stmt::ClassDef(class) => self.class(class),
+            Stmt::Delete(delete) if crate::erase::deletion(self.source, delete).is_none() => {
+                let message = "the sandbox has `del` for items alone, `del d[k]`";
+                let remedy = "leave it out, use `pop`, or build a new value";
+                self.add(delete, message, &served(remedy));
+            }
+            Stmt::Try(tried) if tried.is_star => {
                 self.add(
-                    &class.name,
-                    "the sandbox has no class inheritance",
-                    "use a plain class or a dict",
+                    tried,
+                    "the sandbox has no `except*`",
+                    &served("use `except`"),
                 );
             }
-            Stmt::Delete(delete) => self.add(
-                delete,
-                "the sandbox has no `del`",
-                "use `pop`, or build a new value",
+            Stmt::For(each) if each.is_async => self.add(
+                each,
+                "the sandbox has no `async for`",
+                &served("use a plain `for`"),
+            ),
+            Stmt::With(with) if with.is_async => self.add(
+                with,
+                "the sandbox has no `async with`",
+                &served("use a plain `with`"),
             ),
             Stmt::Import(import) => {
                 for name in &import.names {
                     self.module(name, name.name.as_str());
                 }
             }
-            Stmt::ImportFrom(import) => {
-                let module = import
-                    .module
-                    .as_ref()
-                    .map(|m| m.to_string())
-                    .unwrap_or_default();
-                self.module(import, &module);
-            }
-            Stmt::FunctionDef(function) => {
-                if function.is_async {
-                    self.add(
-                        &function.name,
-                        "the sandbox awaits nothing",
-                        "write a plain function",
-                    );
-                }
-                for decorator in &function.decorator_list {
-                    self.add(
-                        decorator,
-                        "the sandbox runs no decorators here",
-                        "call a plain function instead",
-                    );
-                }
-            }
+            Stmt::ImportFrom(import) => self.import(import),
             _ => {}
         }
+        let inner = matches!(statement, Stmt::FunctionDef(_) | Stmt::ClassDef(_));
+        self.depth += usize::from(inner);
         walk_stmt(self, statement);
+        self.depth -= usize::from(inner);
+    }
+
+    fn visit_comprehension(&mut self, comprehension: &'a Comprehension) {
+        if comprehension.is_async {
+            self.add(
+                comprehension,
+                "the sandbox has no `async for`",
+                &served("use a plain `for`"),
+            );
+        }
+        walk_comprehension(self, comprehension);
     }
 
     fn visit_expr(&mut self, expression: &'a Expr) {
         match expression {
-            Expr::Yield(_) | Expr::YieldFrom(_) => {
-                self.add(expression, "the sandbox has no `yield`", "return a list");
-            }
-            Expr::Await(_) => self.add(
+            Expr::Yield(_) | Expr::YieldFrom(_) => self.add(
                 expression,
-                "the sandbox awaits nothing",
-                "call a plain function",
+                "the sandbox has no `yield`",
+                &served("return a list"),
             ),
-            Expr::Call(call) if is_sum_of_comparisons(call) => self.add(
-                expression,
-                "the sandbox cannot add a bool to an int, so this `sum` over comparisons fails",
-                "write `sum(1 for x in xs if ...)` or `len([...])`",
-            ),
+            Expr::Call(call) => self.options(call),
             _ => {}
         }
         walk_expr(self, expression);
     }
 }
 
-impl Linter<'_> {
-    fn module(&mut self, at: &impl Ranged, module: &str) {
-        let root = module.split('.').next().unwrap_or_default();
-        if !MODULES.contains(&root) {
-            let message = format!("the sandbox has no module `{module}`");
-            self.add(
-                at,
-                message,
-                "use only re, json, math, datetime, typing, dataclasses and collections",
-            );
-        }
-    }
+fn served(remedy: &str) -> String {
+    format!("{remedy}, {SERVE}")
 }
 
-fn is_sum_of_comparisons(call: &ruff_python_ast::ExprCall) -> bool {
-    let is_sum = matches!(call.func.as_ref(), Expr::Name(name) if name.id.as_str() == "sum");
-    is_sum
-        && call
-            .arguments
-            .args
-            .first()
-            .is_some_and(|argument| match argument {
-                Expr::Generator(generator) => generator.elt.is_compare_expr(),
-                Expr::ListComp(list) => list.elt.is_compare_expr(),
-                _ => false,
-            })
+impl Linter<'_> {
+    fn import(&mut self, import: &StmtImportFrom) {
+        let module = import.module.as_ref().map(ToString::to_string);
+        let Some(module) = module.filter(|_| import.level == 0) else {
+            let remedy = "write all tools into one file";
+            return self.add(import, "the sandbox has no imports of other files", remedy);
+        };
+        let erased = crate::erase::erased_names(import);
+        if !crate::erase::is_erased(&module) {
+            self.module(import, &module);
+        }
+        let names = gaps::names_of(&module).unwrap_or_default();
+        for alias in &import.names {
+            let name = alias.name.as_str();
+            if name == "*" {
+                self.add(alias, "the sandbox has no `import *`", "import each name");
+            } else if !names.is_empty() && !names.contains(&name) && !erased.contains(&name) {
+                let (message, remedy) = gaps::lacking(&module, name);
+                self.add(alias, message, &remedy);
+            }
+        }
+    }
+
+    fn module(&mut self, at: &impl Ranged, module: &str) {
+        if gaps::names_of(module).is_some() {
+            return;
+        }
+        let root = module.split('.').next().unwrap_or_default();
+        let message = format!("the sandbox has no module `{module}`");
+        let remedy = match gaps::remedy(&gaps::INSTEAD_OF_MODULES, root) {
+            _ if module == "collections.abc" => "write `from collections.abc import ..`".to_owned(),
+            Some(remedy) => served(remedy),
+            None => {
+                let known: Vec<&str> = gaps::modules().filter(|n| *n != "__future__").collect();
+                format!("use only {}, {SERVE}", known.join(", "))
+            }
+        };
+        self.add(at, message, &remedy);
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_known_gap_is_reported_with_its_line_and_a_suggested_fix() {
-        let source = "import os\n\nclass A(dict):\n    pass\n\ndef f(a, b: int) -> int:\n    \"\"\"Doc.\"\"\"\n    del b\n    yield 1\n    return sum(x > 3 for x in a)\n";
-        let found = lint(source, Source::Tools);
-        let lines: Vec<u32> = found.iter().map(|l| l.line).collect();
-        assert_eq!(lines, [1, 3, 6, 8, 9, 10], "{found:#?}");
-        assert!(found.iter().all(|l| !l.remedy.is_empty()));
-        assert_eq!(lint("def f(:\n", Source::Checker)[0].line, 1);
-    }
-}
+mod tests;

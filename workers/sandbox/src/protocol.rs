@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::{Limits, Outcome, Overlay};
+use crate::{Limits, Outcome, Overlay, Shapes};
 
 /// Frames beyond this are refused: 512 MiB.
 pub const MAX_FRAME: u64 = 512 << 20;
@@ -17,8 +17,14 @@ pub const MAX_FRAME: u64 = 512 << 20;
 pub enum Request {
     /// The first frame: the domain's data and tools, and the limits of every run.
     Init {
-        /// `{collection: {id: record}}`.
+        /// The state, each collection in its form.
         state: Value,
+        /// The forms of the collections that are not plain records by id.
+        #[serde(default, skip_serializing_if = "Shapes::is_empty")]
+        shapes: Shapes,
+        /// The schema by which written records are normalised.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        schema: Option<Value>,
         /// The source of `tools.py`.
         tools: String,
         /// See [`Limits`].
@@ -34,6 +40,9 @@ pub enum Request {
         function: String,
         /// Its arguments by name.
         arguments: Map<String, Value>,
+        /// The function that runs after it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        then: Option<String>,
     },
     /// Runs a function of a program that may read the data and not write it.
     Check {

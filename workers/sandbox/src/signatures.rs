@@ -63,7 +63,7 @@ fn signature(source: &str, function: &StmtFunctionDef) -> Signature {
         .chain(&parameters.kwonlyargs);
     Signature {
         name: function.name.to_string(),
-        doc: docstring(function),
+        doc: docstring_of(&function.body),
         parameters: listed
             .map(|p| Parameter {
                 name: p.parameter.name.to_string(),
@@ -89,7 +89,8 @@ fn annotation(source: &str, parameter: &Declared) -> String {
         .unwrap_or_default()
 }
 
-fn text(source: &str, expression: &Expr) -> String {
+/// An expression as it is written.
+pub(crate) fn text(source: &str, expression: &Expr) -> String {
     let range = expression.range();
     source
         .get(range.start().to_usize()..range.end().to_usize())
@@ -97,8 +98,9 @@ fn text(source: &str, expression: &Expr) -> String {
         .to_owned()
 }
 
-fn docstring(function: &StmtFunctionDef) -> String {
-    let Some(Stmt::Expr(first)) = function.body.first() else {
+/// The docstring of a body, without its indentation.
+pub(crate) fn docstring_of(body: &[Stmt]) -> String {
+    let Some(Stmt::Expr(first)) = body.first() else {
         return String::new();
     };
     let Expr::StringLiteral(doc) = first.value.as_ref() else {

@@ -2,12 +2,13 @@
 //!
 //! An overlay holds exactly the records that differ from the base, so two overlays are equal when the states are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use agoge_digest::{Digest, canonical_numbers};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::Overlay;
+use crate::shape::{self, Order, Shape, Shapes};
 
 /// The reason why data cannot be a state.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,36 @@ pub enum StateError {
     /// A collection is not an object of records by id.
     #[error("collection `{0}` must be an object of records by id")]
     NotRecords(String),
+    /// A collection that the schema marks as a list is none.
+    #[error("collection `{0}` is marked as a list in schema.json and must be an array of objects")]
+    NotList(String),
+    /// A collection that the schema marks as a singleton is not an object.
+    #[error("collection `{0}` is marked as a singleton in schema.json and must be one object")]
+    NotSingleton(String),
+    /// An item of a list has no id.
+    #[error(
+        "item {n} of the list `{collection}` has no `{field}`, which is its id; give it one, a string or a number"
+    )]
+    NoId {
+        /// The list.
+        collection: String,
+        /// The item, from 0.
+        n: usize,
+        /// The field of its id.
+        field: String,
+    },
+    /// Two items of a list have one id.
+    #[error(
+        "item {n} of the list `{collection}` has the id {id:?}, as an earlier one has; make ids unique"
+    )]
+    Twice {
+        /// The list.
+        collection: String,
+        /// The later item, from 0.
+        n: usize,
+        /// The id.
+        id: String,
+    },
 }
 
 type Records = BTreeMap<String, Value>;
@@ -28,6 +59,8 @@ type Index = HashMap<(String, String), HashMap<String, Vec<String>>>;
 #[derive(Debug)]
 struct Base {
     collections: BTreeMap<String, Records>,
+    shapes: Shapes,
+    orders: HashMap<String, Order>,
     index: Mutex<Index>,
 }
 
@@ -41,26 +74,70 @@ impl State {
     /// # Errors
     /// [`StateError`], naming the collection.
     pub fn from_json(value: Value) -> Result<Self, StateError> {
+        Self::shaped(value, Shapes::new())
+    }
+
+    /// From `{collection: ..}`, in which each collection has its form: records by id where `shapes` does not name it.
+    ///
+    /// # Errors
+    /// [`StateError`], naming the collection.
+    pub fn shaped(value: Value, shapes: Shapes) -> Result<Self, StateError> {
         let Value::Object(top) = value else {
             return Err(StateError::NotCollections);
         };
-        let mut collections = BTreeMap::new();
-        for (name, records) in top {
-            let Value::Object(records) = records else {
-                return Err(StateError::NotRecords(name));
-            };
-            collections.insert(name, records.into_iter().collect());
+        let (mut collections, mut orders) = (BTreeMap::new(), HashMap::new());
+        for (name, value) in top {
+            let shape = shapes.get(&name).unwrap_or(&Shape::Records);
+            let (records, order) = shape::records(&name, shape, value)?;
+            orders.extend(order.map(|order| (name.clone(), order)));
+            collections.insert(name, records);
         }
         Ok(Self(Arc::new(Base {
             collections,
+            shapes,
+            orders,
             index: Mutex::default(),
         })))
     }
 
-    /// The whole base, as it came.
+    /// The whole base, in the form in which it came.
     #[must_use]
     pub fn to_json(&self) -> Value {
-        serde_json::to_value(&self.0.collections).unwrap_or_default()
+        self.with(&Overlay::default())
+    }
+
+    /// The whole state of an episode, in the form in which the base came. New items of a list stand at its end.
+    #[must_use]
+    pub fn with(&self, overlay: &Overlay) -> Value {
+        let view = View {
+            base: self,
+            overlay,
+        };
+        let new = overlay.changed.keys();
+        let names: BTreeSet<&String> = self.0.collections.keys().chain(new).collect();
+        let written = names.into_iter().filter_map(|name| {
+            let records: Records = view.all(name);
+            let shape = self.shape(name);
+            if *shape == Shape::Singleton && records.is_empty() {
+                return None;
+            }
+            let order = self.0.orders.get(name);
+            Some((name.clone(), shape::written(shape, order, records)))
+        });
+        Value::Object(written.collect())
+    }
+
+    /// The form of a collection.
+    #[must_use]
+    pub fn shape(&self, collection: &str) -> &Shape {
+        const RECORDS: &Shape = &Shape::Records;
+        self.0.shapes.get(collection).unwrap_or(RECORDS)
+    }
+
+    /// The forms of the collections that are not plain records by id.
+    #[must_use]
+    pub fn shapes(&self) -> &Shapes {
+        &self.0.shapes
     }
 
     /// A record.
@@ -119,75 +196,6 @@ impl State {
     }
 }
 
-/// The records of one episode that differ from the base; `None` is a deleted one.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Overlay {
-    changed: BTreeMap<String, BTreeMap<String, Option<Value>>>,
-}
-
-/// One difference from the base, for a reader. A whole record that came or went has the field `*`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Change {
-    /// The collection.
-    pub collection: String,
-    /// The record.
-    pub id: String,
-    /// The field, or `*`.
-    pub field: String,
-    /// The value before; null when there was none.
-    pub before: Value,
-    /// The value after; null when there is none.
-    pub after: Value,
-}
-
-impl Overlay {
-    /// Returns true when nothing differs.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.changed.is_empty()
-    }
-
-    /// SHA-256 over what differs from the base: equal when the states are.
-    #[must_use]
-    pub fn fingerprint(&self) -> String {
-        let text = canonical_numbers(&serde_json::to_value(self).unwrap_or_default());
-        Digest::of(text.as_bytes()).hex().to_owned()
-    }
-
-    /// Returns the differences, field by field, in order.
-    #[must_use]
-    pub fn diff(&self, base: &State) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for (collection, records) in &self.changed {
-            for (id, after) in records {
-                let change = |field: &str, before: Option<&Value>, after: Option<&Value>| Change {
-                    collection: collection.clone(),
-                    id: id.clone(),
-                    field: field.to_owned(),
-                    before: before.cloned().unwrap_or_default(),
-                    after: after.cloned().unwrap_or_default(),
-                };
-                match (base.get(collection, id), after) {
-                    (Some(Value::Object(old)), Some(Value::Object(new))) => {
-                        let mut fields: Vec<&String> = old.keys().chain(new.keys()).collect();
-                        fields.sort();
-                        fields.dedup();
-                        for field in fields {
-                            let (before, after) = (old.get(field), new.get(field));
-                            if !same_or_absent(before, after) {
-                                changes.push(change(field, before, after));
-                            }
-                        }
-                    }
-                    (before, after) => changes.push(change("*", before, after.as_ref())),
-                }
-            }
-        }
-        changes
-    }
-}
-
 /// A base seen through an overlay.
 #[derive(Debug)]
 pub struct View<'a> {
@@ -212,12 +220,11 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The ids of a collection, in order.
+    /// The ids of a collection, in order; those of a list in the list's.
     #[must_use]
     pub fn ids(&self, collection: &str) -> Vec<String> {
-        let Some(changed) = self.overlay.changed.get(collection) else {
-            return self.base.ids(collection).map(str::to_owned).collect();
-        };
+        let none = BTreeMap::new();
+        let changed = self.overlay.changed.get(collection).unwrap_or(&none);
         let kept = self
             .base
             .ids(collection)
@@ -227,12 +234,33 @@ impl<'a> View<'a> {
             .iter()
             .filter(|(_, record)| record.is_some())
             .map(|(id, _)| id.clone());
-        let mut ids: Vec<String> = kept.chain(new).collect();
-        ids.sort();
-        ids
+        self.arranged(collection, kept.chain(new).collect())
     }
 
-    /// The ids of the records whose `field` is `value`, in order. The base is searched by an index.
+    /// The records of a collection.
+    fn all(&self, collection: &str) -> BTreeMap<String, Value> {
+        let base = self.base.0.collections.get(collection);
+        let mut all = base.cloned().unwrap_or_default();
+        for (id, record) in self.overlay.changed.get(collection).into_iter().flatten() {
+            match record {
+                Some(record) => all.insert(id.clone(), record.clone()),
+                None => all.remove(id),
+            };
+        }
+        all
+    }
+
+    fn arranged(&self, collection: &str, mut ids: Vec<String>) -> Vec<String> {
+        match self.base.0.orders.get(collection) {
+            Some(order) => order.arranged(ids),
+            None => {
+                ids.sort();
+                ids
+            }
+        }
+    }
+
+    /// The ids of the records whose `field` is `value`, in the order of [`View::ids`]. The base is searched by an index.
     #[must_use]
     pub fn find(&self, collection: &str, field: &str, value: &Value) -> Vec<String> {
         let mut ids = self.base.find(collection, field, value);
@@ -250,98 +278,8 @@ impl<'a> View<'a> {
                     .filter(|(_, record)| matches(record))
                     .map(|(id, _)| id.clone()),
             );
-            ids.sort();
         }
-        ids
-    }
-}
-
-impl Overlay {
-    /// Writes a record; one equal to the base's leaves no difference.
-    pub fn put(&mut self, base: &State, collection: &str, id: &str, record: Value) {
-        let unchanged = base
-            .get(collection, id)
-            .is_some_and(|old| same(old, &record));
-        self.set(collection, id, (!unchanged).then_some(Some(record)));
-    }
-
-    /// Deletes a record; returns whether there was one.
-    pub fn delete(&mut self, base: &State, collection: &str, id: &str) -> bool {
-        let there = View {
-            base,
-            overlay: self,
-        }
-        .get(collection, id)
-        .is_some();
-        let in_base = base.get(collection, id).is_some();
-        self.set(collection, id, in_base.then_some(None));
-        there
-    }
-
-    /// Returns the differences that are left when `rewrite(collection, id, record)` is applied to both sides, so that what
-    /// it makes equal is equal. The records are those that `rewrite` made.
-    #[must_use]
-    pub fn rewritten(&self, base: &State, rewrite: &dyn Fn(&str, &str, &mut Value)) -> Self {
-        let mut all = Self::default();
-        for (collection, records) in &self.changed {
-            for (id, record) in records {
-                let rewritten = |value: &Value| {
-                    let mut value = value.clone();
-                    rewrite(collection, id, &mut value);
-                    value
-                };
-                let (old, new) = (
-                    base.get(collection, id).map(rewritten),
-                    record.as_ref().map(rewritten),
-                );
-                let unchanged = same_or_absent(old.as_ref(), new.as_ref());
-                all.set(collection, id, (!unchanged).then_some(new));
-            }
-        }
-        all
-    }
-
-    fn set(&mut self, collection: &str, id: &str, change: Option<Option<Value>>) {
-        match change {
-            Some(change) => {
-                self.changed
-                    .entry(collection.to_owned())
-                    .or_default()
-                    .insert(id.to_owned(), change);
-            }
-            None => {
-                if let Some(records) = self.changed.get_mut(collection) {
-                    records.remove(id);
-                    if records.is_empty() {
-                        self.changed.remove(collection);
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn same_or_absent(a: Option<&Value>, b: Option<&Value>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => same(a, b),
-        (None, None) => true,
-        _ => false,
-    }
-}
-
-/// Equality in which numbers compare by value: 3 is 3.0.
-fn same(a: &Value, b: &Value) -> bool {
-    match (a, b) {
-        (Value::Number(x), Value::Number(y)) => x == y || x.as_f64() == y.as_f64(),
-        (Value::Array(x), Value::Array(y)) => {
-            x.len() == y.len() && x.iter().zip(y).all(|(x, y)| same(x, y))
-        }
-        (Value::Object(x), Value::Object(y)) => {
-            x.len() == y.len()
-                && x.iter()
-                    .all(|(key, value)| y.get(key).is_some_and(|other| same(value, other)))
-        }
-        _ => a == b,
+        self.arranged(collection, ids)
     }
 }
 
@@ -350,59 +288,68 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn base() -> State {
-        State::from_json(json!({"p": {"1": {"x": 1.0, "s": "a"}, "2": {"x": 2.0, "s": "a"}}}))
-            .unwrap()
+    fn shaped(value: Value) -> Result<State, StateError> {
+        let list = Shape::List("id".into());
+        let shapes = [
+            ("lines".to_owned(), list),
+            ("phone".into(), Shape::Singleton),
+        ];
+        State::shaped(value, Shapes::from(shapes))
     }
 
     #[test]
-    fn writing_back_what_was_there_leaves_no_difference() {
-        let base = base();
-        let mut overlay = Overlay::default();
-        overlay.put(&base, "p", "1", json!({"x": 5, "s": "a"}));
-        assert_eq!(overlay.diff(&base).len(), 1);
-        overlay.put(&base, "p", "1", json!({"s": "a", "x": 1}));
-        assert_eq!(overlay, Overlay::default());
-        overlay.put(&base, "p", "9", json!({"x": 1}));
-        assert!(overlay.delete(&base, "p", "9"));
-        assert_eq!(overlay.fingerprint(), Overlay::default().fingerprint());
-    }
+    fn lists_and_singletons_are_records_inside_and_come_back_as_they_were() {
+        let file = json!({
+            "lines": [{"id": "z", "n": 1}, {"id": 7, "n": 2}, {"id": "a", "n": 3}],
+            "none": {},
+            "phone": {"on": true},
+        });
+        let state = shaped(file.clone()).unwrap();
+        assert_eq!(state.to_json().to_string(), file.to_string());
+        assert_eq!(state.get("lines", "7").unwrap()["n"], 2);
+        assert_eq!(state.get("phone", "").unwrap()["on"], true);
 
-    #[test]
-    fn what_a_rewriting_makes_equal_to_the_base_is_no_difference() {
-        let base = base();
         let mut overlay = Overlay::default();
-        overlay.put(&base, "p", "1", json!({"x": 1.0, "s": "b"}));
-        overlay.put(&base, "p", "2", json!({"x": 7.0, "s": "b"}));
-        overlay.delete(&base, "p", "3");
-        let without_s = |_: &str, _: &str, record: &mut Value| {
-            record.as_object_mut().unwrap().remove("s");
-        };
-        let left = overlay.rewritten(&base, &without_s);
-        let mut expected = Overlay::default();
-        expected.put(&base, "p", "2", json!({"x": 7.0}));
-        assert_eq!(left, expected);
-    }
-
-    #[test]
-    fn a_view_sees_writes_deletes_and_finds_through_both_layers() {
-        let base = base();
-        let mut overlay = Overlay::default();
-        overlay.put(&base, "p", "1", json!({"x": 1.0, "s": "b"}));
-        overlay.put(&base, "p", "3", json!({"x": 3.0, "s": "a"}));
-        overlay.delete(&base, "p", "2");
+        overlay.put(&state, "lines", "b", json!({"id": "b", "n": 4}));
+        overlay.put(&state, "lines", "7", json!({"id": 7, "n": 5}));
+        overlay.delete(&state, "lines", "a");
+        overlay.put(&state, "phone", "", json!({"on": false}));
+        overlay.put(&state, "new", "1", json!({}));
         let view = View {
-            base: &base,
+            base: &state,
             overlay: &overlay,
         };
-        assert_eq!(view.ids("p"), ["1", "3"]);
-        assert_eq!(view.find("p", "s", &json!("a")), ["3"]);
-        assert!(view.get("p", "2").is_none());
-        let fields: Vec<String> = overlay
-            .diff(&base)
-            .into_iter()
-            .map(|c| format!("{}.{}", c.id, c.field))
-            .collect();
-        assert_eq!(fields, ["1.s", "2.*", "3.*"]);
+        assert_eq!(view.ids("lines"), ["z", "7", "b"]);
+        assert_eq!(view.find("lines", "n", &json!(5)), ["7"]);
+        let after = json!({
+            "lines": [{"id": "z", "n": 1}, {"id": 7, "n": 5}, {"id": "b", "n": 4}],
+            "new": {"1": {}},
+            "none": {},
+            "phone": {"on": false},
+        });
+        assert_eq!(state.with(&overlay).to_string(), after.to_string());
+        let again = shaped(after).unwrap();
+        assert_eq!(again.to_json(), state.with(&overlay));
+    }
+
+    #[test]
+    fn a_collection_of_another_form_is_refused_by_its_name() {
+        for (bad, words) in [
+            (json!([]), "object of collections"),
+            (json!({"none": []}), "`none` must be an object of records"),
+            (json!({"lines": {}}), "`lines` is marked as a list"),
+            (
+                json!({"lines": [{"n": 1}]}),
+                "item 0 of the list `lines` has no `id`",
+            ),
+            (
+                json!({"lines": [{"id": 1}, {"id": "1"}]}),
+                "item 1 of the list `lines` has the id \"1\"",
+            ),
+            (json!({"phone": 3}), "`phone` is marked as a singleton"),
+        ] {
+            let error = shaped(bad.clone()).unwrap_err().to_string();
+            assert!(error.contains(words), "{bad}: {error}");
+        }
     }
 }

@@ -20,6 +20,7 @@ fn sandbox(tools: &str) -> Sandbox {
         Program {
             state,
             tools: format!("{HONEST}\n{tools}"),
+            schema: None,
         },
         limits,
     )
@@ -28,7 +29,13 @@ fn sandbox(tools: &str) -> Sandbox {
 
 fn run(sandbox: &mut Sandbox, function: &str) -> Outcome {
     sandbox
-        .call(&Overlay::default(), "2026-01-01", function, &Map::new())
+        .call(
+            &Overlay::default(),
+            "2026-01-01",
+            function,
+            &Map::new(),
+            None,
+        )
         .0
 }
 
@@ -165,10 +172,33 @@ fn attribute_tricks_reach_nothing() {
 }
 
 #[test]
-fn code_made_at_run_time_is_refused() {
-    refused("return eval('1 + 1')");
-    refused("exec('x = 1')");
-    refused("return __import__('os')");
+fn code_made_at_run_time_reaches_no_more_than_the_program() {
+    refused("return eval(\"open('/etc/passwd').read()\")");
+    refused("return eval(\"__import__('os').environ['HOME']\")");
+    refused("import os\nreturn os.listdir('/')");
+    refused("import os\nreturn os.environ['HOME']");
+    refused("return eval('[' * 100000 + ']' * 100000)");
+}
+
+#[test]
+fn long_work_within_one_call_is_killed() {
+    for body in [
+        "import hashlib\nreturn hashlib.pbkdf2_hmac('sha256', b'a', b'b', 10 ** 9).hex()",
+        "import math\nreturn math.factorial(10 ** 7) % 7",
+        "import itertools\nreturn sum(itertools.count())",
+    ] {
+        killed(body, &[KillReason::Time, KillReason::Memory]);
+    }
+}
+
+#[test]
+fn what_is_random_elsewhere_is_the_same_in_every_process() {
+    let body = "import random\nreturn [random.random(), hash('a'), id([]), list({'x', 'y', 'z'})]";
+    let first = attack(body);
+    assert!(matches!(first, Outcome::Value(_)), "{first}");
+    assert_eq!(attack(body), first);
+    refused("import os\nreturn os.urandom(8).hex()");
+    refused("import random\nreturn random.SystemRandom().random()");
 }
 
 #[test]
@@ -199,9 +229,42 @@ fn nothing_is_left_over_from_the_run_before() {
 fn a_raise_rolls_its_writes_back() {
     let mut sandbox =
         sandbox("def attack():\n    db_put('p', '1', {'x': 0})\n    raise ValueError('no')\n");
-    let (outcome, after) = sandbox.call(&Overlay::default(), "", "attack", &Map::new());
+    let (outcome, after) = sandbox.call(&Overlay::default(), "", "attack", &Map::new(), None);
     assert!(
         matches!(outcome, Outcome::Raised { kind, message, line: Some(_) } if kind == "ValueError" && message == "no")
+    );
+    assert!(after.is_empty());
+}
+
+#[test]
+fn a_function_that_runs_after_a_tool_sees_its_writes_and_a_raise_in_either_undoes_both() {
+    let mut sandbox = sandbox(
+        "def put(x: int) -> int:\n    db_put('p', '1', {'x': x})\n    return x\n\n\
+         def _sync():\n    x = db_get('p', '1')['x']\n    if x > 9:\n        raise ValueError('too much')\n    db_put('p', '2', {'x': x})\n",
+    );
+    let mut put = |x: i64, then| {
+        let arguments = Map::from_iter([("x".to_owned(), json!(x))]);
+        sandbox.call(&Overlay::default(), "", "put", &arguments, then)
+    };
+    let (alone, without) = put(3, None);
+    let (outcome, after) = put(3, Some("_sync"));
+    assert_eq!(
+        (&alone, &outcome),
+        (&Outcome::Value(json!(3)), &Outcome::Value(json!(3)))
+    );
+    assert_ne!(without, after);
+    let both = json!({"p": {"1": {"x": 3}, "2": {"x": 3}}});
+    assert_eq!(serde_json::to_value(&after).unwrap(), both);
+    let (outcome, after) = put(10, Some("_sync"));
+    assert!(
+        matches!(&outcome, Outcome::Raised { message, .. } if message == "too much"),
+        "{outcome}"
+    );
+    assert!(after.is_empty());
+    let (outcome, after) = put(3, Some("_sync() or put"));
+    assert!(
+        matches!(&outcome, Outcome::Raised { kind, .. } if kind == "NameError"),
+        "{outcome}"
     );
     assert!(after.is_empty());
 }

@@ -103,7 +103,7 @@ proptest! {
             write(&mut stream, &Reply::Done { outcome: outcome.clone(), overlay, cpu: Duration::from_millis(3), reads: 1 }).unwrap();
         }
         let arguments = Map::from_iter([(name.clone(), value)]);
-        let call = Request::Call { overlay: Overlay::default(), now: name.clone(), function: name, arguments: arguments.clone() };
+        let call = Request::Call { overlay: Overlay::default(), now: name.clone(), function: name, arguments: arguments.clone(), then: None };
         write(&mut stream, &call).unwrap();
 
         let mut stream = stream.as_slice();

@@ -46,6 +46,7 @@ fn sandbox(cpu: Duration) -> Sandbox {
     let program = Program {
         state,
         tools: ADD.into(),
+        schema: None,
     };
     let limits = Limits {
         cpu,
@@ -76,10 +77,10 @@ const LONG: u32 = 5_000_000;
 fn a_run_whose_process_was_killed_from_outside_is_played_again() {
     let _turn = turn();
     let mut sandbox = sandbox(Duration::from_secs(2));
-    let (first, overlay) = sandbox.call(&Overlay::default(), "", "add", &Map::new());
+    let (first, overlay) = sandbox.call(&Overlay::default(), "", "add", &Map::new(), None);
     assert_eq!(first, Outcome::Value(json!(2)));
     assert!(signal_children(Signal::KILL) > 0);
-    let (second, after) = sandbox.call(&overlay, "", "add", &Map::new());
+    let (second, after) = sandbox.call(&overlay, "", "add", &Map::new(), None);
     assert_eq!(
         second,
         Outcome::Value(json!(3)),

@@ -5,17 +5,19 @@ use std::collections::HashMap;
 
 use monty::{MontyRun, RunProgress};
 use monty_types::{
-    CompileOptions, ExcType, ExtFunctionResult, MontyException, MontyObject, NameLookupResult,
-    PrintWriter, PrintWriterCallback, ResourceLimits, ResourceTracker,
+    CallArgs, CompileOptions, DateTimeSource, ExcType, ExtFunctionResult, MontyException,
+    MontyObject, NameLookupResult, OsPolicy, PrintWriter, PrintWriterCallback, RandomSeed,
+    RandomStart, ResourceLimits, ResourceTracker, SleepMode,
 };
 use serde_json::Value;
 
 use super::convert::{to_json, to_python};
-use super::{Engine, Host};
+use super::{Engine, Host, Run};
 use crate::{KillReason, Limits, Outcome};
 
 const KEPT_PROGRAMS: usize = 512;
 const INPUT: &str = "_agoge_input";
+const RESULT: &str = "_agoge_result";
 
 /// The engine. See the module.
 #[derive(Debug, Default)]
@@ -24,23 +26,18 @@ pub struct Monty {
 }
 
 impl Engine for Monty {
-    fn run(
-        &mut self,
-        source: &str,
-        function: &str,
-        arguments: &Value,
-        by_name: bool,
-        host: &mut dyn Host,
-        limits: &Limits,
-    ) -> Outcome {
-        let stars = if by_name { "**" } else { "*" };
-        let program = format!("{source}\n\n{function}({stars}{INPUT})");
+    fn run(&mut self, run: &Run<'_>, host: &mut dyn Host, limits: &Limits) -> Outcome {
+        let program = match program(run) {
+            Ok(program) => program,
+            Err(name) => return unnamed(name),
+        };
+        let inputs = vec![to_python(run.arguments)];
         let run = match self.compile(program) {
             Ok(run) => run,
             Err(exception) => return raised(&exception),
         };
         let memory = usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX);
-        if monty_alloc::set_limit(Some(memory), false).is_err() {
+        if monty_alloc::set_hard_limit(Some(memory)).is_err() {
             // Without the limiting allocator (a unit test) the process's address space is the only bound.
         }
         let mut printed = Printed {
@@ -48,7 +45,7 @@ impl Engine for Monty {
             limit: limits.output_bytes,
             flooded: false,
         };
-        let outcome = drive(run, vec![to_python(arguments)], host, limits, &mut printed);
+        let outcome = drive(run, inputs, host, limits, &mut printed);
         match outcome {
             Outcome::Killed(_) => outcome,
             _ if printed.flooded => Outcome::Killed(KillReason::Output),
@@ -60,7 +57,43 @@ impl Engine for Monty {
     }
 }
 
+/// The program with its calls at the end, or the name that is no function's.
+fn program<'a>(run: &Run<'a>) -> Result<String, &'a str> {
+    let is_name = |name: &str| {
+        !name.starts_with(|c: char| c.is_ascii_digit())
+            && !name.is_empty()
+            && name.chars().all(|c| c.is_alphanumeric() || c == '_')
+    };
+    let names = [Some(run.function), run.then];
+    if let Some(name) = names.into_iter().flatten().find(|name| !is_name(name)) {
+        return Err(name);
+    }
+    let stars = if run.by_name { "**" } else { "*" };
+    let (source, function) = (run.source, run.function);
+    Ok(match run.then {
+        None => format!("{source}\n\n{function}({stars}{INPUT})"),
+        Some(then) => {
+            format!("{source}\n\n{RESULT} = {function}({stars}{INPUT})\n{then}()\n{RESULT}")
+        }
+    })
+}
+
+fn unnamed(name: &str) -> Outcome {
+    Outcome::Raised {
+        kind: "NameError".into(),
+        message: format!("{name:?} is not the name of a function"),
+        line: None,
+    }
+}
+
 impl Monty {
+    /// Lets the interpreter ask for the bounds of the stack, which it does in its first run and the filter does not let through.
+    pub fn warm(&mut self) {
+        if let Ok(mut run) = self.compile("1".to_owned()) {
+            let _ = run.run_no_limits(vec![MontyObject::none()]);
+        }
+    }
+
     fn compile(&mut self, program: String) -> Result<MontyRun, MontyException> {
         if let Some(run) = self.compiled.get(&program) {
             return Ok(run.clone());
@@ -70,12 +103,23 @@ impl Monty {
             "program.py",
             vec![INPUT.to_owned()],
             CompileOptions::default(),
-        )?;
+        )?
+        .with_os_policy(policy());
         if self.compiled.len() >= KEPT_PROGRAMS {
             self.compiled.clear();
         }
         self.compiled.insert(program, run.clone());
         Ok(run)
+    }
+}
+
+/// Nothing comes from outside the run: there is no clock but `now()`, nothing sleeps, and random numbers are the same each time.
+fn policy() -> OsPolicy {
+    OsPolicy {
+        datetime: DateTimeSource::CallHost,
+        sleep: SleepMode::CallHost,
+        random_start: RandomStart::Seed(RandomSeed::Int(0.into())),
+        ..OsPolicy::default()
     }
 }
 
@@ -87,7 +131,8 @@ fn drive(
     printed: &mut Printed,
 ) -> Outcome {
     let bounds = ResourceLimits::default()
-        .max_duration(limits.clock())
+        .max_feed_duration(limits.clock())
+        .max_suspensions(usize::MAX)
         .max_memory(usize::try_from(limits.memory_bytes).unwrap_or(usize::MAX))
         .max_recursion_depth(limits.recursion as usize);
     let mut host_calls = 0;
@@ -103,7 +148,7 @@ fn drive(
         };
         progress = match paused {
             RunProgress::Complete(value) => {
-                return match to_json(&value) {
+                return match to_json(value.as_ref()) {
                     Ok(value) => Outcome::Value(value),
                     Err(message) => Outcome::Raised {
                         kind: "TypeError".into(),
@@ -116,10 +161,7 @@ fn drive(
                 let known = lookup.object_id().is_none() && host.has(&lookup.name);
                 let name = lookup.name.clone();
                 let answer = match known {
-                    true => NameLookupResult::Value(MontyObject::Function {
-                        name,
-                        docstring: None,
-                    }),
+                    true => NameLookupResult::Value(MontyObject::function(name, None)),
                     false => NameLookupResult::Undefined,
                 };
                 lookup.resume(answer, PrintWriter::Callback(printed))
@@ -129,12 +171,7 @@ fn drive(
                 if host_calls > limits.host_calls {
                     return Outcome::Killed(KillReason::HostCalls);
                 }
-                let answer = answer(
-                    host,
-                    &call.function_name,
-                    &call.args,
-                    !call.kwargs.is_empty(),
-                );
+                let answer = answer(host, &call.function_name, &call.args);
                 call.resume(answer, PrintWriter::Callback(printed))
             }
             RunProgress::OsCall(call) => {
@@ -152,22 +189,17 @@ fn drive(
     }
 }
 
-fn answer(
-    host: &mut dyn Host,
-    name: &str,
-    arguments: &[MontyObject],
-    by_name: bool,
-) -> ExtFunctionResult {
+fn answer(host: &mut dyn Host, name: &str, arguments: &CallArgs) -> ExtFunctionResult {
     if !host.has(name) {
         let known = host.names().join(", ");
         let message =
             format!("there is no function `{name}` here; the data are reached by {known}");
         return raise(ExcType::NameError, message);
     }
-    if by_name {
+    if arguments.kwargs().len() > 0 {
         return refuse(format!("{name} takes its arguments by position"));
     }
-    let arguments: Result<Vec<Value>, String> = arguments.iter().map(to_json).collect();
+    let arguments: Result<Vec<Value>, String> = arguments.args().map(to_json).collect();
     match arguments.and_then(|arguments| host.call(name, &arguments)) {
         Ok(value) => ExtFunctionResult::Return(to_python(&value)),
         Err(message) => refuse(message),
@@ -188,7 +220,7 @@ fn ended(exception: &MontyException) -> Outcome {
     match exception.exc_type() {
         ExcType::RecursionError => Outcome::Killed(KillReason::Recursion),
         ExcType::MemoryError => Outcome::Killed(KillReason::Memory),
-        _ if message.starts_with("time limit exceeded") => Outcome::Killed(KillReason::Time),
+        _ if message.contains("time limit exceeded: ") => Outcome::Killed(KillReason::Time),
         _ => raised(exception),
     }
 }
