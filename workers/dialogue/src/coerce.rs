@@ -1,11 +1,18 @@
 //! Values in the types that a schema asks for, converted where nothing is lost.
 
-use serde_json::{Number, Value, json};
+use serde_json::{Map, Number, Value, json};
 
 use crate::json::whole;
 
+mod format;
+
 /// Significant digits that every number of 64 bits keeps.
 const DIGITS: usize = 15;
+
+/// Schemas within schemas beyond this are a circle, and are not followed.
+const DEEPEST: usize = 64;
+/// Forms of a choice that an error explains.
+const EXPLAINED: usize = 3;
 
 /// Returns a value in the type of its JSON schema, at any depth. `place` names the value in an error, such as `items[0]`.
 ///
@@ -15,29 +22,236 @@ const DIGITS: usize = 15;
 /// - a whole number or a boolean for a text.
 ///
 /// A text with a leading zero is no number, and a number with a fraction no text: `"007"` and `12.50` would lose a digit. A
-/// schema without `type` and `enum` takes every value.
+/// schema without `type` and `enum` takes every value. Of `anyOf` the first form is taken that the value has as it is, else
+/// the first that it can be read as. Members of an object that are missing take their `default`.
 ///
 /// # Errors
 /// A sentence that the model reads: the place, and what must stand there.
 pub fn coerce(place: &str, schema: &Value, value: &Value) -> Result<Value, String> {
-    if let Some(allowed) = schema.get("enum").and_then(Value::as_array) {
-        let found = one_of(allowed, value);
-        return found
-            .ok_or_else(|| format!("`{place}` must be one of {}", Value::Array(allowed.clone())));
+    coerce_in(schema, place, schema, value)
+}
+
+/// Does as [`coerce`] with a part of a schema; `$ref` points into `root`.
+///
+/// # Errors
+/// Those of [`coerce`].
+pub fn coerce_in(
+    root: &Value,
+    place: &str,
+    schema: &Value,
+    value: &Value,
+) -> Result<Value, String> {
+    Reader { root }.read(place, schema, value, DEEPEST)
+}
+
+/// Reads values by the schemas within this one.
+struct Reader<'a> {
+    root: &'a Value,
+}
+
+impl Reader<'_> {
+    fn read(
+        &self,
+        place: &str,
+        schema: &Value,
+        value: &Value,
+        depth: usize,
+    ) -> Result<Value, String> {
+        let Some(depth) = depth.checked_sub(1) else {
+            return Ok(value.clone());
+        };
+        let target = schema.get("$ref").and_then(Value::as_str);
+        if let Some(target) = target.and_then(|at| self.root.pointer(at.strip_prefix('#')?)) {
+            return self.read(place, target, value, depth);
+        }
+        let mut read = self.typed(place, schema, value, depth)?;
+        for part in list(schema, "allOf") {
+            read = self.read(place, part, &read, depth)?;
+        }
+        for choice in ["anyOf", "oneOf"] {
+            let forms = list(schema, choice);
+            if !forms.is_empty() {
+                read = self.one_form(place, forms, &read, depth)?;
+            }
+        }
+        Ok(read)
     }
-    let types = types(schema);
-    if types.is_empty() {
-        return Ok(value.clone());
+
+    /// Reads a value by the schema's own `enum`, `const`, `type` and members.
+    fn typed(
+        &self,
+        place: &str,
+        schema: &Value,
+        value: &Value,
+        depth: usize,
+    ) -> Result<Value, String> {
+        let only = schema.get("const").map(std::slice::from_ref);
+        let allowed = schema.get("enum").and_then(Value::as_array);
+        if let Some(allowed) = allowed.map(Vec::as_slice).or(only) {
+            let found = one_of(allowed, value);
+            return found.ok_or_else(|| {
+                format!(
+                    "`{place}` must be one of {}",
+                    Value::Array(allowed.to_vec())
+                )
+            });
+        }
+        let types = types(schema);
+        if types.is_empty() {
+            return self.within(place, schema, value.clone(), depth);
+        }
+        let same = types.iter().find_map(|ty| fitting(ty, value));
+        let found = same.or_else(|| types.iter().find_map(|ty| converted(ty, value)));
+        let found = found.ok_or_else(|| {
+            format!(
+                "`{place}` must be of type {}, not {value}",
+                types.join(" or ")
+            )
+        })?;
+        self.within(place, schema, found, depth)
     }
-    let same = types.iter().find_map(|ty| fitting(ty, value));
-    let found = same.or_else(|| types.iter().find_map(|ty| converted(ty, value)));
-    let found = found.ok_or_else(|| {
-        format!(
-            "`{place}` must be of type {}, not {value}",
-            types.join(" or ")
-        )
-    })?;
-    within(place, schema, found)
+
+    /// Reads a value by the form that it has, or can be read as.
+    fn one_form(
+        &self,
+        place: &str,
+        forms: &[Value],
+        value: &Value,
+        depth: usize,
+    ) -> Result<Value, String> {
+        let mut first = None;
+        let mut errors: Vec<String> = Vec::new();
+        for form in forms {
+            match self.read(place, form, value, depth) {
+                Ok(read) if same(value, &read) => return Ok(read),
+                Ok(read) => first = first.or(Some(read)),
+                Err(error) => {
+                    // An error deeper in the value comes of the form that was meant.
+                    if !errors.contains(&error) {
+                        errors.push(error);
+                    }
+                }
+            }
+        }
+        if let Some(read) = first {
+            return Ok(read);
+        }
+        let shallow = format!("`{place}` must be of type ");
+        if errors.iter().any(|error| !error.starts_with(&shallow)) {
+            errors.retain(|error| !error.starts_with(&shallow));
+        }
+        errors.truncate(EXPLAINED);
+        Err(errors.join("; or "))
+    }
+
+    /// The members of a list or an object in the types of their schemas.
+    fn within(
+        &self,
+        place: &str,
+        schema: &Value,
+        value: Value,
+        depth: usize,
+    ) -> Result<Value, String> {
+        match value {
+            Value::Array(items) => self.items(place, schema, &items, depth).map(Value::Array),
+            Value::Object(map) => self.members(place, schema, map, depth).map(Value::Object),
+            Value::String(text) => match schema.get("format").and_then(Value::as_str) {
+                Some(name) if !format::holds(name, &text) => Err(format!(
+                    "`{place}` must be a {name} such as {}, not {text:?}",
+                    format::example(name)
+                )),
+                _ => Ok(Value::String(text)),
+            },
+            scalar => Ok(scalar),
+        }
+    }
+
+    fn items(
+        &self,
+        place: &str,
+        schema: &Value,
+        items: &[Value],
+        depth: usize,
+    ) -> Result<Vec<Value>, String> {
+        let bound = |name: &str| schema.get(name).and_then(Value::as_u64);
+        let count = items.len() as u64;
+        let (least, most) = (bound("minItems"), bound("maxItems"));
+        if least.is_some_and(|least| count < least) || most.is_some_and(|most| count > most) {
+            let wanted = match (least, most) {
+                (Some(least), Some(most)) if least == most => format!("exactly {least}"),
+                (Some(least), _) if count < least => format!("at least {least}"),
+                (_, most) => format!("at most {}", most.unwrap_or_default()),
+            };
+            return Err(format!("`{place}` must have {wanted} items, not {count}"));
+        }
+        let first = list(schema, "prefixItems");
+        let mut taken = Vec::with_capacity(items.len());
+        for (n, item) in items.iter().enumerate() {
+            taken.push(match first.get(n).or_else(|| schema.get("items")) {
+                Some(inner) => self.read(&format!("{place}[{n}]"), inner, item, depth)?,
+                None => item.clone(),
+            });
+        }
+        Ok(taken)
+    }
+
+    fn members(
+        &self,
+        place: &str,
+        schema: &Value,
+        mut map: Map<String, Value>,
+        depth: usize,
+    ) -> Result<Map<String, Value>, String> {
+        let empty = Map::new();
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let properties = properties.unwrap_or(&empty);
+        let rest = schema.get("additionalProperties");
+        for (name, member) in &mut map {
+            match (properties.get(name), rest) {
+                (None, Some(Value::Bool(false))) => {
+                    let known: Vec<&str> = properties.keys().map(String::as_str).collect();
+                    return Err(match known.is_empty() {
+                        true => format!("`{place}` takes no members, so no `{name}`"),
+                        false => format!("`{place}` takes no `{name}`, only {}", known.join(", ")),
+                    });
+                }
+                (Some(inner), _) | (None, Some(inner)) => {
+                    *member = self.read(&format!("{place}.{name}"), inner, member, depth)?;
+                }
+                (None, None) => {}
+            }
+        }
+        for (name, property) in properties {
+            if let (false, Some(default)) = (map.contains_key(name), property.get("default")) {
+                let read = self.read(&format!("{place}.{name}"), property, default, depth);
+                map.insert(name.clone(), read.unwrap_or_else(|_| default.clone()));
+            }
+        }
+        let mut required = list(schema, "required").iter().filter_map(Value::as_str);
+        match required.find(|name| !map.contains_key(*name)) {
+            Some(missing) => Err(format!("`{place}` needs `{missing}`")),
+            None => Ok(map),
+        }
+    }
+}
+
+fn list<'a>(schema: &'a Value, key: &str) -> &'a [Value] {
+    let list = schema.get(key).and_then(Value::as_array);
+    list.map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Tells whether a value was read as it is: its numbers may have another kind, and defaults may have been added.
+fn same(value: &Value, read: &Value) -> bool {
+    match (value, read) {
+        (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => a
+            .iter()
+            .all(|(key, a)| b.get(key).is_some_and(|b| same(a, b))),
+        (a, b) => a == b,
+    }
 }
 
 /// Returns the value that a text stands for where a form of calls writes every argument as text.
@@ -61,33 +275,6 @@ fn types(schema: &Value) -> Vec<&str> {
         Some(Value::String(ty)) => vec![ty],
         Some(Value::Array(types)) => types.iter().filter_map(Value::as_str).collect(),
         _ => Vec::new(),
-    }
-}
-
-/// The members of a list or an object in the types of their schemas.
-fn within(place: &str, schema: &Value, value: Value) -> Result<Value, String> {
-    match value {
-        Value::Array(items) => {
-            let Some(inner) = schema.get("items") else {
-                return Ok(Value::Array(items));
-            };
-            let mut taken = Vec::with_capacity(items.len());
-            for (n, item) in items.iter().enumerate() {
-                taken.push(coerce(&format!("{place}[{n}]"), inner, item)?);
-            }
-            Ok(Value::Array(taken))
-        }
-        Value::Object(mut map) => {
-            let rest = schema.get("additionalProperties").filter(|s| s.is_object());
-            for (name, member) in &mut map {
-                let own = schema.get("properties").and_then(|p| p.get(name.as_str()));
-                if let Some(inner) = own.or(rest) {
-                    *member = coerce(&format!("{place}.{name}"), inner, member)?;
-                }
-            }
-            Ok(Value::Object(map))
-        }
-        scalar => Ok(scalar),
     }
 }
 
@@ -187,94 +374,4 @@ fn is_null(text: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn scalars_are_read_in_both_directions_where_nothing_is_lost() {
-        for (ty, given, read) in [
-            ("integer", json!("3"), json!(3)),
-            ("integer", json!(3.0), json!(3)),
-            ("integer", json!("3.0"), json!(3)),
-            ("integer", json!("-12"), json!(-12)),
-            (
-                "integer",
-                json!("12345678901234567890"),
-                json!(12_345_678_901_234_567_890_u64),
-            ),
-            ("number", json!("3.25"), json!(3.25)),
-            ("number", json!(" 12.50 "), json!(12.5)),
-            ("number", json!("3"), json!(3.0)),
-            ("number", json!(3), json!(3.0)),
-            ("string", json!(3), json!("3")),
-            ("string", json!(true), json!("true")),
-            ("boolean", json!("true"), json!(true)),
-            ("boolean", json!("False"), json!(false)),
-            ("array", json!("[\"lamp\"]"), json!(["lamp"])),
-            ("object", json!("{'a': 1}"), json!({"a": 1})),
-        ] {
-            assert_eq!(
-                coerce("x", &json!({"type": ty}), &given),
-                Ok(read),
-                "{ty} {given}"
-            );
-        }
-        for (ty, given) in [
-            ("integer", json!("3.5")),
-            ("integer", json!(3.5)),
-            ("integer", json!("007")),
-            ("integer", json!("three")),
-            ("integer", json!(true)),
-            ("integer", json!("")),
-            ("number", json!("1,250")),
-            ("number", json!("NaN")),
-            ("number", json!("12345678901234567890.5")),
-            ("string", json!(12.5)),
-            ("string", json!(null)),
-            ("boolean", json!("yes")),
-            ("boolean", json!(1)),
-            ("array", json!("lamp")),
-            ("object", json!("[1]")),
-        ] {
-            let refused = coerce("x", &json!({"type": ty}), &given).unwrap_err();
-            assert!(
-                refused.starts_with(&format!("`x` must be of type {ty}")),
-                "{refused}"
-            );
-        }
-    }
-
-    #[test]
-    fn members_choices_and_nullable_types_are_read_alike() {
-        let schema = json!({"type": "array", "items": {"type": "object", "properties": {
-            "days": {"type": "integer"}, "size": {"enum": ["1", "2"]}, "note": {"type": ["string", "null"]}}}});
-        let given = json!([{"days": "3", "size": 2, "note": "null", "other": "4"}]);
-        let read = json!([{"days": 3, "size": "2", "note": "null", "other": "4"}]);
-        assert_eq!(coerce("items", &schema, &given), Ok(read));
-        let refused = coerce("items", &schema, &json!([{"days": "soon"}])).unwrap_err();
-        assert_eq!(
-            refused,
-            "`items[0].days` must be of type integer, not \"soon\""
-        );
-        let refused = coerce("items", &schema, &json!([{"size": 3}])).unwrap_err();
-        assert_eq!(refused, "`items[0].size` must be one of [\"1\",\"2\"]");
-        let levels = json!({"enum": [1, 2.5, true]});
-        assert_eq!(coerce("x", &levels, &json!("1")), Ok(json!(1)));
-        assert_eq!(coerce("x", &levels, &json!(1.0)), Ok(json!(1)));
-        assert_eq!(coerce("x", &levels, &json!("True")), Ok(json!(true)));
-        let optional = json!({"type": ["integer", "null"]});
-        assert_eq!(coerce("x", &optional, &json!("None")), Ok(Value::Null));
-    }
-
-    #[test]
-    fn a_text_stands_for_the_value_of_its_type() {
-        let of = |ty: Value, text: &str| of_text(&json!({"type": ty}), text);
-        assert_eq!(of(json!("string"), " 007\n"), json!(" 007\n"));
-        assert_eq!(of(json!("integer"), "7\n"), json!(7));
-        assert_eq!(of(json!(["string", "null"]), "null"), Value::Null);
-        assert_eq!(of(json!("integer"), "soon"), json!("soon"));
-        assert_eq!(of_text(&json!({}), "[1]"), json!([1]));
-        assert_eq!(of_text(&json!({}), "48213"), json!("48213"));
-        assert_eq!(of_text(&json!({"enum": ["a"]}), "\na"), json!("a"));
-    }
-}
+mod tests;

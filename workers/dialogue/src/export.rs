@@ -6,42 +6,46 @@
 //! could not be read, and gives each call an id of its own.
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use crate::{Message, Role, ToolSpec, usable};
+use crate::{Message, Role, ToolSpec, agent_view, usable, user_view};
 
 /// Returns a row of the `sft` split: a whole dialogue. `trainable` says which messages carry loss. `None` when the agent says
 /// nothing in it.
 #[must_use]
 pub fn sft_row(id: &str, system: &str, tools: &[ToolSpec], messages: &[Message]) -> Option<Value> {
-    let shown = shown(system, messages)?;
-    let trainable: Vec<bool> = shown
-        .iter()
-        .map(|shown| shown.message.role == Role::Assistant)
+    let dialogue = Exported::of_agent(system, messages)?;
+    let trainable: Vec<bool> = dialogue
+        .roles()
+        .map(|role| role == Role::Assistant)
         .collect();
-    let messages: Vec<Value> = shown.iter().map(Shown::structured).collect();
+    let messages = dialogue.structured();
     Some(json!({"id": id, "messages": messages, "tools": schemas(tools), "trainable": trainable}))
 }
 
-/// Returns a row of the `rl` split: what opens the dialogue, and what the checkers need as a JSON string.
+/// Returns a row of the `rl` split: what opens the dialogue, and what the checkers need as a JSON string. `begun` is the
+/// dialogue before the first word.
 #[must_use]
-pub fn rl_row(id: &str, system: &str, opening: &str, tools: &[ToolSpec], task: &Value) -> Value {
-    let prompt = [
-        json!({"role": Role::System, "content": system}),
-        json!({"role": Role::User, "content": opening}),
-    ];
+pub fn rl_row(
+    id: &str,
+    system: &str,
+    (begun, opening): (&[Message], &str),
+    tools: &[ToolSpec],
+    task: &Value,
+) -> Value {
+    let prompt = Exported::opening(system, begun, opening).structured();
     json!({"id": id, "prompt": prompt, "tools": schemas(tools), "task": task.to_string()})
 }
 
 /// Returns a line of a training file for OpenAI's fine-tuning; `None` when the agent says nothing in the dialogue.
 #[must_use]
 pub fn openai_row(system: &str, tools: &[ToolSpec], messages: &[Message]) -> Option<Value> {
-    let shown = shown(system, messages)?;
-    let several = shown.iter().any(|shown| shown.message.tool_calls.len() > 1);
-    let messages: Vec<Value> = shown.iter().map(Shown::as_api).collect();
-    let mut row = json!({"messages": messages});
+    let dialogue = Exported::of_agent(system, messages)?;
+    let several = dialogue
+        .messages()
+        .any(|message| message.tool_calls.len() > 1);
+    let mut row = json!({"messages": dialogue.as_api()});
     if !tools.is_empty() {
         row["tools"] = schemas(tools);
         row["parallel_tool_calls"] = several.into();
@@ -49,7 +53,81 @@ pub fn openai_row(system: &str, tools: &[ToolSpec], messages: &[Message]) -> Opt
     Some(row)
 }
 
+/// Returns tools as OpenAI's API has them.
+#[must_use]
+pub fn schemas(tools: &[ToolSpec]) -> Value {
+    tools.iter().map(ToolSpec::to_openai).collect()
+}
+
+/// A dialogue as one side's model reads it: a system message, the words of both sides, and its own calls with their results.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exported(Vec<Shown>);
+
+impl Exported {
+    /// Returns the agent's dialogue up to its last turn, or `None` when the agent says nothing. The user's own calls are not
+    /// seen.
+    #[must_use]
+    pub fn of_agent(system: &str, messages: &[Message]) -> Option<Self> {
+        let seen = usable(&agent_view(messages));
+        let last = seen.iter().rposition(|m| m.role == Role::Assistant)?;
+        Some(Self(shown(system, &seen[..=last])))
+    }
+
+    /// Returns the user's dialogue up to its last turn, for a model that plays the user: its turns are those of the
+    /// assistant, and the agent's those of the user. `None` when the user says nothing.
+    #[must_use]
+    pub fn of_user(instruction: &str, messages: &[Message]) -> Option<Self> {
+        let mut seen = user_view(messages);
+        for message in &mut seen {
+            message.role = match message.role {
+                Role::User => Role::Assistant,
+                Role::Assistant => Role::User,
+                other => other,
+            };
+        }
+        let last = seen.iter().rposition(|m| m.role == Role::Assistant)?;
+        Some(Self(shown(instruction, &seen[..=last])))
+    }
+
+    /// Returns the beginning of an agent's dialogue: what was said before the first word, and the user's opening where it is
+    /// the user's turn.
+    #[must_use]
+    pub fn opening(system: &str, history: &[Message], opening: &str) -> Self {
+        let mut seen = usable(&agent_view(history));
+        let heard = seen
+            .last()
+            .is_some_and(|message| message.role == Role::User);
+        if !heard && !opening.is_empty() {
+            seen.push(Message::user(opening));
+        }
+        Self(shown(system, &seen))
+    }
+
+    /// The messages, the system message first.
+    pub fn messages(&self) -> impl Iterator<Item = &Message> {
+        self.0.iter().map(|shown| &shown.message)
+    }
+
+    /// The role of each message.
+    pub fn roles(&self) -> impl Iterator<Item = Role> {
+        self.messages().map(|message| message.role)
+    }
+
+    /// Returns the messages with arguments as objects, for chat templates.
+    #[must_use]
+    pub fn structured(&self) -> Vec<Value> {
+        self.0.iter().map(Shown::structured).collect()
+    }
+
+    /// Returns the messages as OpenAI's API has them: arguments are a JSON string, and there is no reasoning.
+    #[must_use]
+    pub fn as_api(&self) -> Vec<Value> {
+        self.0.iter().map(Shown::as_api).collect()
+    }
+}
+
 /// A message of an exported dialogue.
+#[derive(Clone, Debug, PartialEq)]
 struct Shown {
     message: Message,
     /// The tool whose result it is.
@@ -101,11 +179,8 @@ impl Shown {
     }
 }
 
-/// Returns the dialogue under this system message, up to the agent's last turn; `None` when there is no such turn.
-fn shown(system: &str, messages: &[Message]) -> Option<Vec<Shown>> {
-    let mut usable = usable(messages);
-    let last = usable.iter().rposition(|m| m.role == Role::Assistant)?;
-    usable.truncate(last + 1);
+/// Returns messages under this system message. Each call has a new id, and a result without a call is left out.
+fn shown(system: &str, messages: &[Message]) -> Vec<Shown> {
     let mut all = vec![Shown {
         message: Message::system(system),
         tool: None,
@@ -113,7 +188,7 @@ fn shown(system: &str, messages: &[Message]) -> Option<Vec<Shown>> {
     let mut calls = 0;
     // Old id, new id and tool of the calls that have no result yet.
     let mut open: VecDeque<(String, String, String)> = VecDeque::new();
-    for mut message in usable {
+    for mut message in messages.iter().cloned() {
         if message.role == Role::System {
             continue;
         }
@@ -143,72 +218,12 @@ fn shown(system: &str, messages: &[Message]) -> Option<Vec<Shown>> {
         }
         all.push(Shown { message, tool });
     }
-    Some(all)
+    all
 }
 
 /// Returns the id of a dialogue's call: nine letters and digits, the only form that every template takes.
 fn call_id(number: usize) -> String {
     format!("call{number:05}")
-}
-
-fn schemas(tools: &[ToolSpec]) -> Value {
-    tools.iter().map(ToolSpec::to_openai).collect()
-}
-
-/// The content of a dataset's card.
-#[derive(Clone, Debug, Default)]
-pub struct Card {
-    /// The domain's name.
-    pub domain: String,
-    /// Rows of the split `sft`; 0 when there is no such file.
-    pub sft: usize,
-    /// Rows of the split `rl`; 0 when there is no such file.
-    pub rl: usize,
-    /// Where it came from, one line each: strategies, digests, models.
-    pub origin: Vec<String>,
-}
-
-impl Card {
-    /// Returns the dataset's `README.md`. A file that was not written is not named.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let splits = [
-            (
-                "sft",
-                self.sft,
-                "dialogues (`messages`, `tools`, `trainable`)",
-            ),
-            (
-                "rl",
-                self.rl,
-                "tasks (`prompt`, `tools`, `task`: gold calls, outputs, checker)",
-            ),
-        ];
-        let there = || splits.iter().filter(|(_, rows, _)| *rows > 0);
-        let mut out = String::from("---\nconfigs:\n");
-        for (name, ..) in there() {
-            let _ = write!(
-                out,
-                "- config_name: {name}\n  data_files:\n  - split: train\n    path: data/{name}.jsonl\n"
-            );
-        }
-        let _ = write!(
-            out,
-            "---\n\n# {}: tool-use dialogues with executable checkers\n\n",
-            self.domain
-        );
-        for (name, rows, what) in there() {
-            let _ = writeln!(out, "- `{name}`: {rows} {what}");
-        }
-        out.push_str(
-            "\nEvery row loads as it is with `datasets` 5. A version without the feature type `Json` fills the keys that a message does \
-             not have with nulls; read the lines with `json` there.\n\nMade with Agoge from:\n",
-        );
-        for line in &self.origin {
-            let _ = writeln!(out, "- {line}");
-        }
-        out
-    }
 }
 
 #[cfg(test)]
@@ -321,15 +336,46 @@ mod tests {
     }
 
     #[test]
-    fn a_card_names_only_the_files_that_are_there() {
-        let card = Card {
-            rl: 3,
-            ..Card::default()
+    fn a_users_own_calls_are_in_its_own_dialogue_and_not_in_the_agents() {
+        let users = Message {
+            role: Role::User,
+            ..Message::calls(vec![call("1", "unplug", json!({}))])
         };
-        let text = card.text();
-        assert!(
-            text.contains("data/rl.jsonl") && !text.contains("sft"),
-            "{text}"
+        let all = [
+            Message::user("It is offline."),
+            Message::assistant("Unplug it, please."),
+            users,
+            Message::tool_result("1", "unplugged"),
+            Message::user("Done. ###"),
+        ];
+        let roles = |dialogue: &Exported| dialogue.roles().map(Role::name).collect::<Vec<_>>();
+        let agent = Exported::of_agent("policy", &all).unwrap();
+        assert_eq!(roles(&agent), ["system", "user", "assistant"]);
+        let user = Exported::of_user("You are Ann.", &all).unwrap();
+        assert_eq!(
+            roles(&user),
+            [
+                "system",
+                "assistant",
+                "user",
+                "assistant",
+                "tool",
+                "assistant"
+            ]
+        );
+        let structured = user.structured();
+        assert_eq!(
+            structured[4]["tool_call_id"],
+            structured[3]["tool_calls"][0]["id"]
+        );
+        // The prompt of a task goes on where its history ends.
+        assert_eq!(
+            roles(&Exported::opening("policy", &all[..2], "Hello?")),
+            ["system", "user", "assistant", "user"]
+        );
+        assert_eq!(
+            roles(&Exported::opening("policy", &all[..1], "Hello?")),
+            ["system", "user"]
         );
     }
 }

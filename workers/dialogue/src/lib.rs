@@ -18,14 +18,15 @@ mod transcript;
 mod usable;
 mod vocab;
 
-pub use coerce::coerce;
+pub use coerce::{coerce, coerce_in};
 pub use message::{Message, Role, ToolCall, ToolSpec};
 pub use normalise::{
-    CallError, ModelOutput, ParsedOutput, calls_in_text, normalise, python_defining,
+    CallError, ModelOutput, ParsedOutput, PythonCall, calls_in_text, normalise, python_call,
+    python_defining,
 };
 pub use random::SampleKey;
 pub use renderer::{ParseError, Renderer, renderer};
-pub use supervise::{heard, supervise, user_view};
+pub use supervise::{agent_view, heard, supervise, user_view};
 pub use transcript::Transcript;
 pub use usable::usable;
 pub use vocab::{ByteVocab, Vocab};

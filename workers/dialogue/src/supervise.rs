@@ -1,5 +1,7 @@
 //! A finished dialogue as a training transcript, with the same ids that sampling it would have given.
 
+use std::collections::HashSet;
+
 use crate::{Message, Renderer, Role, ToolSpec, Transcript, Vocab, usable};
 
 /// The transcript in which `speaker`'s turns are trained: exactly the tokens it would have sampled, its stop token
@@ -31,11 +33,48 @@ pub fn supervise(
     transcript
 }
 
-/// Returns the messages of a dialogue that the user sees: what both say, also beside calls, without calls, results, reasoning
-/// and turns that could not be read.
+/// Returns the messages of a dialogue that the user sees: what both say, also beside calls, and its own calls with their
+/// results; without the agent's calls and results, reasoning and turns that could not be read.
 #[must_use]
 pub fn user_view(messages: &[Message]) -> Vec<Message> {
-    usable(messages).iter().filter_map(heard).collect()
+    let own = calls_of_user(messages);
+    let sees = |message: &Message| match message.role {
+        Role::User if !message.tool_calls.is_empty() => Some(Message {
+            reasoning: None,
+            ..message.clone()
+        }),
+        Role::Tool => answers(message, &own).then(|| message.clone()),
+        _ => heard(message),
+    };
+    usable(messages).iter().filter_map(sees).collect()
+}
+
+/// Returns the messages of a dialogue that the agent sees: all but the user's calls and their results. What the user says
+/// beside a call is seen. A dialogue in which the user calls nothing stays as it is.
+#[must_use]
+pub fn agent_view(messages: &[Message]) -> Vec<Message> {
+    let own = calls_of_user(messages);
+    let sees = |message: &Message| match message.role {
+        Role::User if !message.tool_calls.is_empty() => {
+            let says = !message.content.trim().is_empty();
+            says.then(|| Message::user(&message.content))
+        }
+        Role::Tool if answers(message, &own) => None,
+        _ => Some(message.clone()),
+    };
+    messages.iter().filter_map(sees).collect()
+}
+
+/// Returns the ids of the user's calls. Ids count over both parties.
+fn calls_of_user(messages: &[Message]) -> HashSet<&str> {
+    let users = messages.iter().filter(|m| m.role == Role::User);
+    let calls = users.flat_map(|message| &message.tool_calls);
+    calls.map(|call| call.id.as_str()).collect()
+}
+
+fn answers(message: &Message, calls: &HashSet<&str>) -> bool {
+    let id = message.tool_call_id.as_deref();
+    id.is_some_and(|id| calls.contains(id))
 }
 
 /// Returns the part of a message that the user hears; `None` where nothing is said.
@@ -48,5 +87,45 @@ pub fn heard(message: &Message) -> Option<Message> {
             Some(Message::assistant(content))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ToolCall;
+
+    fn call(role: Role, id: &str, content: &str) -> Message {
+        let call = ToolCall {
+            id: id.into(),
+            ..ToolCall::new("look", serde_json::Map::new())
+        };
+        Message {
+            role,
+            content: content.into(),
+            ..Message::calls(vec![call])
+        }
+    }
+
+    #[test]
+    fn each_side_sees_the_words_of_both_and_only_its_own_calls() {
+        let agents = [
+            call(Role::Assistant, "2", ""),
+            Message::tool_result("2", "of the agent"),
+            Message::assistant("It is on."),
+        ];
+        let users = [
+            call(Role::User, "1", "One moment."),
+            Message::tool_result("1", "of the user"),
+        ];
+        let hello = Message::user("Hello.");
+        let all = [&[hello.clone()][..], &users, &agents].concat();
+        let heard = [&[hello.clone(), Message::user("One moment.")][..], &agents].concat();
+        assert_eq!(agent_view(&all), heard);
+        let seen = [&[hello.clone()][..], &users, &agents[2..]].concat();
+        assert_eq!(user_view(&all), seen);
+        // Without calls of the user the agent sees the dialogue as it is.
+        let usual = [&[hello][..], &agents].concat();
+        assert_eq!(agent_view(&usual), usual);
     }
 }

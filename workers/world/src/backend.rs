@@ -3,12 +3,12 @@
 //! An episode neither knows nor cares where its tools live. A backend says with [`Capabilities`] what it can do beyond
 //! answering calls, so that whoever needs more can name what is missing.
 
-use agoge_dialogue::{ToolCall, ToolSpec};
+use agoge_dialogue::{Message, ToolCall, ToolSpec};
 use agoge_sandbox::Change;
 use async_trait::async_trait;
 
+use crate::end::Fault;
 use crate::episode::{Episode, ToolResult};
-use crate::play::Fault;
 use crate::task::Task;
 
 /// A side of the dialogue, each with its own tools.
@@ -110,6 +110,11 @@ pub trait ToolBackend {
 pub trait Session {
     /// The tools that a party may call.
     fn tools(&self, party: Party) -> &[ToolSpec];
+
+    /// The dialogue before the first word, whose calls have been made.
+    fn history(&self) -> &[Message] {
+        &[]
+    }
 
     /// Runs a call. An unknown tool, bad arguments and an exception are results; a call that fails changes nothing.
     ///

@@ -25,7 +25,7 @@ pub fn always_refuse(domain: &Domain) -> Message {
     let mut reasons: Vec<&str> = branches
         .filter(|branch| branch.refusal)
         .flat_map(|branch| &branch.outputs)
-        .map(String::as_str)
+        .map(|output| output.text.as_str())
         .filter(|output| !output.contains('{'))
         .collect();
     reasons.sort_unstable();
@@ -54,7 +54,7 @@ pub fn random(domain: &Domain, task: &Task, messages: &[Message], seed: u64) -> 
         let branch = rng.pick(&branches);
         let text = branch
             .and_then(|branch| branch.outputs.first())
-            .map_or("ok", String::as_str);
+            .map_or("ok", |output| output.text.as_str());
         return Message::assistant(&format!("it is {text}."));
     };
     let mut arguments = Map::new();

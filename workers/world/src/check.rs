@@ -1,43 +1,141 @@
-//! The check of a domain's folder before anything is run with it: loading, completeness, contradictions in templates, and
-//! gold that does not work.
+//! The check of a domain's folder before anything is run with it: it loads, it is complete, its parts agree with each other,
+//! its gold works and writes what the schema allows, and its tools survive unusual calls.
 
 mod accident;
+mod advice;
+mod candidates;
+mod clock;
+mod cover;
+mod expressions;
+mod guard;
+mod leak;
+mod mistake;
+mod names;
+mod played;
+mod probe;
 mod template;
+mod trace;
+mod words;
+mod writes;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use agoge_sandbox::Limits;
+use agoge_sandbox::{Limits, Names, Source};
+use serde::Serialize;
 
-use crate::demonstrate::{DemoError, demonstrate};
 use crate::domain::Domain;
-use crate::draw::{Cell, cells};
+use crate::draw::Cell;
 use crate::episode::{World, WorldError};
-use crate::problem::{Problem, Problems, line_of};
-use crate::replay::GoldError;
-use crate::task::Split;
+use crate::problem::{Findings, Problem, Problems, line_of};
+use crate::template::Template;
 use template::flaws;
+
+pub use trace::{Raised, Trace, TracedCall, trace, trace_call};
 
 /// The suggested fix where the sandbox was not let finish.
 const BUSY: &str = "run the check again when the machine is less busy";
 /// Instances of each branch that are played.
 const PLAYED: usize = 4;
 
+/// Everything that a check found out about a domain, with one instance of each branch as its gold plays it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Review {
+    /// The findings.
+    #[serde(flatten)]
+    pub findings: Findings,
+    /// One instance of each branch, in the order of the templates.
+    pub branches: Vec<Trace>,
+}
+
 impl Domain {
-    /// Returns every problem of a folder: it loads, it is complete, its templates contradict nothing, its gold works.
+    /// Returns every problem of a folder: what must be fixed before it is used.
     #[must_use]
     pub fn check(dir: &Path) -> Vec<Problem> {
-        let domain = match Self::load(dir) {
-            Ok(domain) => Arc::new(domain),
-            Err(Problems(problems)) => return problems,
-        };
-        let mut problems = missing(&domain);
-        problems.extend(contradictions(&domain));
-        if problems.is_empty() {
-            problems.extend(played(&domain));
+        match Self::load(dir) {
+            Ok(domain) => Arc::new(domain).review().findings.problems,
+            Err(Problems(problems)) => problems,
         }
-        problems
     }
+
+    /// Returns every finding about a domain that could be loaded: problems, warnings and notes.
+    #[must_use]
+    pub fn review(self: &Arc<Self>) -> Review {
+        let mut found = Findings {
+            problems: missing(self),
+            ..Findings::default()
+        };
+        found.problems.extend(contradictions(self));
+        let playable = found.problems.is_empty();
+        let names = agoge_sandbox::names(&self.tools_source).unwrap_or_default();
+        found.extend(unplayed(self, &names));
+        let unserved = self.servers.is_some() && self.foreign.is_none();
+        if unserved {
+            let head = self.dir.join("domain.yaml");
+            let message = "its tools are on servers that were not started, so nothing was played";
+            found.notes.push(Problem::new(&head, message, ""));
+        }
+        let branches = match playable && !unserved {
+            true => played(self, &names, &mut found),
+            false => Vec::new(),
+        };
+        Review {
+            findings: found,
+            branches,
+        }
+    }
+
+    /// Returns the warnings that need no run of the tools.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Problem> {
+        let mut found = accident::warnings(self);
+        found.extend(words::unheard(self));
+        found.extend(leak::references(self));
+        found
+    }
+}
+
+/// Returns what is found without running the tools.
+fn unplayed(domain: &Domain, names: &Names) -> Findings {
+    let mut found = Findings::default();
+    found.problems.extend(clock::unreadable(domain));
+    found.problems.extend(names::in_tools(domain, names));
+    found.problems.extend(pitfalls(domain));
+    found.problems.extend(names::in_templates(domain));
+    // Where the source of a tool is not here, every call counts.
+    let acts = |tool: &str| names.writers.contains(tool) || domain.function(tool).is_none();
+    found.extend(cover::findings(domain, &acts));
+    found.warnings.extend(domain.warnings());
+    found.notes.extend(advice::limits(domain));
+    let leaks = !leak::references(domain).is_empty();
+    found.notes.extend(advice::format(domain, leaks));
+    found
+}
+
+/// Returns the problems in the tools' Python that fail only where they are reached.
+fn pitfalls(domain: &Domain) -> Vec<Problem> {
+    let found = agoge_sandbox::pitfalls(&domain.tools_source, Source::Tools).into_iter();
+    let placed = found.map(|lint| {
+        let (file, line) = domain.place(Some(lint.line));
+        Problem::new(&file, lint.message, lint.remedy).at(line)
+    });
+    placed.collect()
+}
+
+/// Returns one instance of each branch, and adds what is found by running the tools.
+fn played(domain: &Arc<Domain>, names: &Names, found: &mut Findings) -> Vec<Trace> {
+    let mut world = match opened(domain) {
+        Ok(world) => world,
+        Err(problem) => {
+            found.problems.push(problem);
+            return Vec::new();
+        }
+    };
+    let played = played::play_all(&mut world, names);
+    found.extend(played.findings);
+    found.extend(probe::findings(&mut world, names, &played.examples));
+    found.notes.extend(guard::open_doors(&mut world));
+    played.branches
 }
 
 /// Returns what a folder lacks although it can be loaded.
@@ -68,39 +166,6 @@ fn contradictions(domain: &Domain) -> Vec<Problem> {
     problems
 }
 
-/// Plays a few instances of every branch in every split.
-fn played(domain: &Arc<Domain>) -> Vec<Problem> {
-    if domain.templates.is_empty() {
-        return opened(domain).err().into_iter().collect();
-    }
-    let mut world = match opened(domain) {
-        Ok(world) => world,
-        Err(problem) => return vec![problem],
-    };
-    let mut problems = Vec::new();
-    let mut splits = vec![Split::Heldout, Split::TrainSft, Split::TrainRl];
-    if domain.templates.iter().any(|template| template.unseen) {
-        splits.push(Split::Unseen);
-    }
-    for split in splits {
-        match cells(domain, split) {
-            Ok(cells) => {
-                let played = cells
-                    .iter()
-                    .filter_map(|cell| play(&mut world, cell, split));
-                problems.extend(played);
-            }
-            Err(error) => {
-                let folder = domain.dir.join("templates");
-                let remedy = "every branch needs records on every side";
-                problems.push(Problem::new(&folder, error.to_string(), remedy));
-            }
-        }
-    }
-    problems.dedup_by(|a, b| a.file == b.file && a.line == b.line);
-    problems
-}
-
 fn opened(domain: &Arc<Domain>) -> Result<World, Problem> {
     World::open(domain.clone(), Limits::default()).map_err(|error| match error {
         WorldError::Import {
@@ -112,6 +177,10 @@ fn opened(domain: &Arc<Domain>) -> Result<World, Problem> {
             Problem::new(&file, message, "correct the module's top level").at(line)
         }
         error @ WorldError::Lost(_) => Problem::new(&domain.dir, error.to_string(), BUSY),
+        error @ WorldError::Unserved(_) => {
+            let remedy = "use `agoge domain check`, which starts them";
+            Problem::new(&domain.dir, error.to_string(), remedy)
+        }
         error @ WorldError::Start { .. } => {
             let remedy = "build the whole workspace, or name the binary in AGOGE_SANDBOX";
             Problem::new(&domain.dir, error.to_string(), remedy)
@@ -119,32 +188,22 @@ fn opened(domain: &Arc<Domain>) -> Result<World, Problem> {
     })
 }
 
-/// Plays a few instances of one branch by their gold, and returns the first problem.
-fn play(world: &mut World, cell: &Cell<'_>, split: Split) -> Option<Problem> {
-    let domain = world.domain().clone();
-    let mut drawn = Vec::new();
-    let failed = match cell.draw(&domain, split, 0, PLAYED, &mut drawn) {
-        Err(error) => Some((error.to_string(), "correct the template")),
-        Ok(()) => drawn.iter().find_map(|task| {
-            let error = demonstrate(world, task).err()?;
-            let remedy = match &error {
-                DemoError::Gold(GoldError::Lost(_)) => BUSY,
-                DemoError::Gold(_) => "correct the branch's `gold` or `where`, or the tool",
-                DemoError::User(_) => {
-                    "correct the fact's `question` or `asked`, or the branch's `say`"
-                }
-            };
-            Some((format!("task {}: {error}", task.id), remedy))
-        }),
-    };
-    let (message, remedy) = failed?;
-    let line = line_of_branch(cell);
-    Some(Problem::new(&domain.template_file(cell.template), message, remedy).at(line))
-}
-
 /// The line of a branch in its template's file.
 fn line_of_branch(cell: &Cell<'_>) -> Option<u32> {
-    let text = &cell.template.text;
-    let from = line_of(text, "branches:", 1).unwrap_or(1);
-    line_of(text, &format!("name: {}", cell.branch.name), from)
+    line_of_named(cell.template, &cell.branch.name)
+}
+
+/// The line of the branch of this name in its template's file.
+fn line_of_named(template: &Template, branch: &str) -> Option<u32> {
+    let from = line_of(&template.text, "branches:", 1).unwrap_or(1);
+    line_of(&template.text, &format!("name: {branch}"), from)
+}
+
+/// The line of a tool in the tools' source.
+fn line_of_tool(domain: &Domain, tool: &str) -> Option<u32> {
+    let found = agoge_sandbox::signatures(&domain.tools_source).ok()?;
+    found
+        .iter()
+        .find(|one| one.name == tool)
+        .map(|one| one.line)
 }

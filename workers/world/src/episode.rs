@@ -8,10 +8,13 @@ use agoge_dialogue::{ToolCall, ToolSpec};
 use agoge_sandbox::{Change, Limits, Outcome, Overlay, Program, Sandbox, SandboxError, Spent};
 use serde_json::{Map, Value};
 
-use crate::backend::Capabilities;
-use crate::declined::Declines;
-use crate::domain::Domain;
+use crate::backend::{Capabilities, Party};
+use crate::domain::{Domain, Results};
+use crate::python_json;
 use crate::schema;
+
+/// The function that runs after every call, where a domain has it.
+pub(crate) const SYNC: &str = "_sync";
 
 /// A domain and its sandbox process. One per thread.
 #[derive(Debug)]
@@ -41,6 +44,9 @@ pub enum WorldError {
         /// The exception.
         message: String,
     },
+    /// The domain has tools on servers, and nothing was attached to it that reaches them.
+    #[error("the tools of `{0}` live on servers, and this program reads it without starting them")]
+    Unserved(String),
     /// The sandbox gave no result.
     #[error(transparent)]
     Lost(#[from] Lost),
@@ -58,7 +64,7 @@ impl WorldError {
     pub fn is_final(&self) -> bool {
         use std::io::ErrorKind::{NotFound, PermissionDenied};
         match self {
-            Self::Import { .. } => true,
+            Self::Import { .. } | Self::Unserved(_) => true,
             Self::Start {
                 source: SandboxError::Start { source, .. },
                 ..
@@ -75,13 +81,19 @@ fn place(file: &Path, line: Option<u32>) -> String {
     }
 }
 
-/// One run: the differences from the domain's data, and the calls so far. The default is a run without calls.
+/// One run: the differences from the domain's data, and the calls so far. The default is a run without calls of a task
+/// that begins with the domain's data; [`World::begin`] is the beginning of any task.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Episode {
-    /// The differences.
+    /// The differences from the domain's data before the first word.
+    pub start: Overlay,
+    /// The differences from the domain's data.
     pub overlay: Overlay,
-    /// The calls with their results, in order; the arguments as the tool read them.
+    /// The calls of both parties with their results, in order; the arguments as the tool read them.
+    /// [`Domain::party`] tells whose a call is.
     pub calls: Vec<(ToolCall, ToolResult)>,
+    /// The calls that servers answered, those before the first word included: a server's state is what they lead to.
+    pub served: Vec<ToolCall>,
 }
 
 /// The result of a call.
@@ -111,16 +123,21 @@ impl World {
     /// # Errors
     /// [`WorldError`], when the process does not start or the tools fail at import.
     pub fn open(domain: Arc<Domain>, limits: Limits) -> Result<Self, WorldError> {
+        if domain.servers.is_some() && domain.foreign.is_none() {
+            return Err(WorldError::Unserved(domain.name.clone()));
+        }
         let program = Program {
             state: domain.state.clone(),
             tools: domain.tools_source.clone(),
+            schema: (domain.format > 1).then(|| domain.schema.clone()),
         };
         let mut sandbox = Sandbox::spawn(program, limits).map_err(|source| WorldError::Start {
             domain: domain.name.clone(),
             source,
         })?;
         // A call that does nothing runs the import.
-        let (outcome, _) = sandbox.call(&Overlay::default(), &domain.now, "bool", &Map::new());
+        let (outcome, _) =
+            sandbox.call(&Overlay::default(), &domain.now, "bool", &Map::new(), None);
         let (line, message) = match outcome {
             Outcome::Value(_) => return Ok(Self { domain, sandbox }),
             Outcome::Raised {
@@ -131,8 +148,9 @@ impl World {
             Outcome::Killed(reason) => (None, reason.to_string()),
             Outcome::Lost(reason) => return Err(Lost(reason).into()),
         };
+        let (file, line) = domain.place(line);
         Err(WorldError::Import {
-            file: domain.dir.join("tools.py"),
+            file,
             line,
             message,
         })
@@ -155,39 +173,93 @@ impl World {
         self.sandbox.spent()
     }
 
-    /// Calls a tool and records the call, its result and its changes in the episode. A call that fails changes nothing.
+    /// Calls a tool of either party and records the call, its result and its changes in the episode. A call that fails
+    /// changes nothing.
     pub fn call(&mut self, episode: &mut Episode, call: &ToolCall) -> ToolResult {
         let mut read = call.clone();
         let result = match self.arguments_of(call) {
             Ok(arguments) => {
-                let (outcome, after) =
-                    self.sandbox
-                        .call(&episode.overlay, &self.domain.now, &call.name, &arguments);
-                episode.overlay = after;
+                let outcome = self.function(episode, &call.name, &arguments);
                 read.arguments = arguments;
-                ToolResult::of(outcome, &self.domain.declines)
+                ToolResult::of(outcome, &self.domain)
             }
-            Err(message) => ToolResult::error(message),
+            Err(message) => ToolResult::failed(&self.domain.error_text, message),
         };
         episode.calls.push((read, result.clone()));
         result
     }
 
+    /// Runs any function of the tools, private ones included, without recording it as a call. A function that raises
+    /// changes nothing. See [`Domain::function`] for its name.
+    pub fn run(
+        &mut self,
+        episode: &mut Episode,
+        name: &str,
+        arguments: &Map<String, Value>,
+    ) -> Outcome {
+        let domain = self.domain.clone();
+        let Some(function) = domain.function(name) else {
+            return Outcome::Raised {
+                kind: "NameError".into(),
+                message: format!("there is no function `{name}`"),
+                line: None,
+            };
+        };
+        let read = domain
+            .tool(function)
+            .map(|tool| schema::arguments(tool, arguments));
+        match read {
+            None => self.function(episode, function, arguments),
+            Some(Ok(read)) => self.function(episode, function, &read),
+            Some(Err(message)) => Outcome::Raised {
+                kind: "TypeError".into(),
+                message,
+                line: None,
+            },
+        }
+    }
+
+    /// Runs a function and, in the same round trip, the domain's `_sync`.
+    fn function(
+        &mut self,
+        episode: &mut Episode,
+        name: &str,
+        arguments: &Map<String, Value>,
+    ) -> Outcome {
+        if let Some(foreign) = self.domain.foreign.clone() {
+            return match foreign.has(name) {
+                true => self.served(&*foreign, episode, name, arguments),
+                false => self.beside(&*foreign, episode, name, arguments),
+            };
+        }
+        let (outcome, after) = self.in_sandbox(episode, name, arguments);
+        episode.overlay = after;
+        outcome
+    }
+
+    /// Runs a function in the sandbox and returns the differences after it.
+    pub(crate) fn in_sandbox(
+        &mut self,
+        episode: &Episode,
+        name: &str,
+        arguments: &Map<String, Value>,
+    ) -> (Outcome, Overlay) {
+        let synced = self.domain.sync && name != SYNC;
+        self.sandbox.call(
+            &episode.overlay,
+            &self.domain.now,
+            name,
+            arguments,
+            synced.then_some(SYNC),
+        )
+    }
+
     /// The arguments of a call in the types of its tool, or the problem, in words that the agent reads.
     fn arguments_of(&self, call: &ToolCall) -> Result<Map<String, Value>, String> {
-        let tool: &ToolSpec = self.domain.tool(&call.name).ok_or_else(|| {
-            let known: Vec<&str> = self
-                .domain
-                .tools
-                .iter()
-                .map(|tool| tool.name.as_str())
-                .collect();
-            format!(
-                "there is no tool `{}`, only {}",
-                call.name,
-                known.join(", ")
-            )
-        })?;
+        let tool: &ToolSpec = self
+            .domain
+            .tool(&call.name)
+            .ok_or_else(|| unknown(&self.domain, Party::Agent, &call.name))?;
         schema::arguments(tool, &call.arguments)
     }
 }
@@ -210,19 +282,22 @@ impl ToolResult {
         }
     }
 
-    fn of(outcome: Outcome, declines: &Declines) -> Self {
+    fn of(outcome: Outcome, domain: &Domain) -> Self {
         let returned = |content: String| Self {
-            declined: declines.reason(&content),
+            declined: domain.declines.reason(&content),
             content,
             ..Self::default()
         };
         match outcome {
             Outcome::Value(Value::String(content)) => returned(content),
-            Outcome::Value(value) => returned(value.to_string()),
-            Outcome::Raised { message, .. } => Self::error(message),
+            Outcome::Value(value) => returned(match domain.results {
+                Results::Text => value.to_string(),
+                Results::Json => python_json::text(&value),
+            }),
+            Outcome::Raised { message, .. } => Self::failed(&domain.error_text, message),
             Outcome::Killed(reason) => Self {
                 killed: true,
-                ..Self::error(reason)
+                ..Self::failed(&domain.error_text, reason)
             },
             Outcome::Lost(content) => Self {
                 content,
@@ -234,14 +309,26 @@ impl ToolResult {
         }
     }
 
-    /// The result of a call that failed for this reason.
+    /// The result of a call that failed for this reason, as [`Domain::error_text`] words it by default.
     pub fn error(reason: impl Display) -> Self {
+        Self::failed("error: {}", reason)
+    }
+
+    /// The result of a call that failed for this reason. `{}` of the wording stands for the reason.
+    pub fn failed(wording: &str, reason: impl Display) -> Self {
         Self {
-            content: format!("error: {reason}"),
+            content: wording.replacen("{}", &reason.to_string(), 1),
             error: true,
             ..Self::default()
         }
     }
+}
+
+/// Returns the message about a tool that a party does not have.
+pub(crate) fn unknown(domain: &Domain, party: Party, name: &str) -> String {
+    let tools = domain.tools_of(party).iter();
+    let known: Vec<&str> = tools.map(|tool| tool.name.as_str()).collect();
+    format!("there is no tool `{name}`, only {}", known.join(", "))
 }
 
 impl Episode {
@@ -269,10 +356,13 @@ impl Episode {
         self.overlay.rewritten(&domain.state, &sort).fingerprint()
     }
 
-    /// Returns the differences from the domain's data.
+    /// Returns the differences from the state before the first word.
     #[must_use]
     pub fn diff(&self, domain: &Domain) -> Vec<Change> {
-        let mut changes = self.overlay.diff(&domain.state);
+        let mut changes = match self.start.is_empty() {
+            true => self.overlay.diff(&domain.state),
+            false => self.overlay.diff_from(&self.start, &domain.state),
+        };
         if !domain.unordered.is_empty() {
             changes.retain(|change| {
                 !domain

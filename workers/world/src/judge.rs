@@ -3,9 +3,10 @@
 use agoge_dialogue::{Message, Role, ToolCall, user_view};
 use serde::{Deserialize, Serialize};
 
+use crate::backend::Party;
 use crate::domain::Domain;
 use crate::episode::Episode;
-use crate::said::{digit_runs, mentions};
+use crate::said::{Text, digit_runs, mentions};
 use crate::task::{DONE, Task, UserScript};
 use crate::user::{Due, all_said, due, is_call};
 
@@ -67,7 +68,7 @@ pub fn judge_user(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault>
     if turn.trim().is_empty() {
         return vec![UserFault::no_turn()];
     }
-    let mut faults = inventions(script, turn);
+    let mut faults = inventions(script, &results(before), turn);
     faults.extend(leaks(task, before, turn));
     if seen.iter().any(|m| m.role == Role::User) {
         faults.extend(answer(task, before, turn));
@@ -81,7 +82,7 @@ pub fn judge_user(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault>
 #[must_use]
 pub fn user_faults(task: &Task, messages: &[Message]) -> Vec<UserFault> {
     (0..messages.len())
-        .filter(|at| messages[*at].role == Role::User)
+        .filter(|at| messages[*at].role == Role::User && messages[*at].tool_calls.is_empty())
         .flat_map(|at| judge_user(task, &messages[..at], &messages[at].content))
         .collect()
 }
@@ -105,7 +106,7 @@ fn opening(script: &UserScript, turn: &str) -> Vec<UserFault> {
     for fact in script
         .facts
         .iter()
-        .filter(|fact| !fact.held && !mentions(turn, &fact.value))
+        .filter(|fact| !fact.held && !fact.is_told(&Text::new(turn)))
     {
         let detail = format!("it does not tell {} {}", fact.name, fact.value);
         faults.push(UserFault::new(FaultKind::BrokeInstruction, detail));
@@ -130,7 +131,8 @@ pub fn left_early(
         return None;
     }
     let needed = |call: &ToolCall| task.gold.iter().any(|gold| is_call(gold, call));
-    let mut calls = episode.calls.iter();
+    let of_agent = |call: &ToolCall| domain.party(&call.name) != Some(Party::User);
+    let mut calls = episode.calls.iter().filter(|(call, _)| of_agent(call));
     let harmless = calls.all(|(call, result)| !result.worked() || needed(call));
     (harmless || episode.diff(domain).is_empty()).then(|| {
         UserFault::new(
@@ -159,7 +161,7 @@ fn answer(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault> {
         }
         (Due::Facts(facts), false) => {
             for fact in facts.iter().map(|n| &task.user.facts[*n]) {
-                if !mentions(turn, &fact.value) {
+                if !fact.is_told(&Text::new(turn)) {
                     let detail = format!("asked for {} it does not tell {}", fact.name, fact.value);
                     faults.push(UserFault::new(FaultKind::BrokeInstruction, detail));
                 }
@@ -186,10 +188,12 @@ fn leaks(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault> {
             _ => false,
         })
     };
-    let told = |n: usize| mentions(turn, &script.facts[n].value);
+    let told = |n: usize| script.facts[n].is_told(&Text::new(turn));
     let known = |n: usize| {
-        let value = &script.facts[n].value;
-        agent.iter().any(|at| mentions(&before[*at].content, value))
+        let fact = &script.facts[n];
+        agent
+            .iter()
+            .any(|at| fact.is_told(&Text::new(&before[*at].content)))
     };
     (0..script.facts.len())
         .filter(|n| script.facts[*n].held && told(*n) && !asked(*n) && !known(*n))
@@ -209,13 +213,13 @@ fn shared(script: &UserScript, n: usize) -> bool {
         .iter()
         .enumerate()
         .any(|(i, f)| i != n && !f.held && f.value == *value);
-    free || mentions(&script.opening, value)
+    free || script.facts[n].is_told(&Text::new(&script.opening))
 }
 
-/// Numbers, values, names and requests that the script does not have.
-fn inventions(script: &UserScript, turn: &str) -> Vec<UserFault> {
+/// Numbers, values, names and requests that neither the script nor the results of the user's own calls have.
+fn inventions(script: &UserScript, results: &str, turn: &str) -> Vec<UserFault> {
     let mut faults = Vec::new();
-    let own = own_text(script);
+    let own = own_text(script) + results;
     let known = digit_runs(&own);
     for number in digit_runs(turn)
         .iter()
@@ -247,6 +251,13 @@ fn inventions(script: &UserScript, turn: &str) -> Vec<UserFault> {
         faults.push(UserFault::new(FaultKind::BrokeInstruction, detail));
     }
     faults
+}
+
+/// Returns the results of the user's own calls, each after a space.
+fn results(before: &[Message]) -> String {
+    let seen = user_view(before);
+    let results = seen.iter().filter(|m| m.role == Role::Tool);
+    results.map(|m| format!(" {}", m.content)).collect()
 }
 
 /// All that the script says anywhere.

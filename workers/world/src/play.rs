@@ -1,161 +1,48 @@
 //! The one episode loop: training, certification, evaluation, synthesis and chat play by it, under one set of rules.
 //!
-//! The user speaks first. Then the agent takes turns until it speaks instead of calling tools, the user answers, and so
-//! on until the user closes the dialogue, a limit is reached, or something fails. An endpoint, sandbox or user model that
-//! fails is a [`Fault`] and never the agent's: [`End::is_fault`] episodes have no reward.
+//! The user speaks first, unless the task has a history. Then the agent takes turns until it speaks instead of calling
+//! tools, the user answers, and so on until the user closes the dialogue, a limit is reached, or something fails. A user
+//! with tools of its own may call them before it speaks; the agent sees nothing of that. An endpoint, sandbox or user
+//! model that fails is a [`Fault`] and never the agent's: [`End::is_fault`] episodes have no reward.
 
-use agoge_dialogue::{Message, ToolCall};
-use serde::{Deserialize, Serialize};
+use agoge_dialogue::{Message, Role, ToolCall, agent_view};
 
 use crate::backend::{Party, Session};
+use crate::end::{End, Fault};
+use crate::episode::ToolResult;
+use crate::history;
+use crate::rules::Rules;
 use crate::speaker::{Speaker, Turn, View};
-use crate::task::DONE;
-
-/// The limits of an episode, and how often an agent may err.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Rules {
-    /// Agent turns, calls included.
-    pub max_turns: u32,
-    /// Generated tokens of one turn of the agent.
-    pub max_agent_tokens: u32,
-    /// Generated tokens of one turn of the user.
-    pub max_user_tokens: u32,
-    /// Tokens of the agent's whole transcript, prompt included; `None` leaves the limit to the model's context.
-    pub max_trajectory_tokens: Option<u32>,
-    /// The episode ends at this many unusable messages in a row; after fewer the agent is told the reason. At 1 the
-    /// first ends it. A message is unusable when it cannot be read.
-    pub unusable_in_a_row: u32,
-    /// Counts a message as unusable, too, when all its calls name tools that do not exist. Otherwise such a call only
-    /// returns an error.
-    pub unknown_tools_are_unusable: bool,
-}
-
-impl Default for Rules {
-    /// The rules for models behind endpoints, which have not been trained on the domain's format.
-    fn default() -> Self {
-        Self {
-            max_turns: 12,
-            max_agent_tokens: 160,
-            max_user_tokens: 60,
-            max_trajectory_tokens: None,
-            unusable_in_a_row: 2,
-            unknown_tools_are_unusable: true,
-        }
-    }
-}
-
-impl Rules {
-    /// The rules for policies in training, their probes and their evaluation: a policy is to learn the format, so its
-    /// first unreadable message ends the episode.
-    #[must_use]
-    pub fn training(max_turns: u32, max_tokens_per_turn: u32, max_trajectory_tokens: u32) -> Self {
-        Self {
-            max_turns,
-            max_agent_tokens: max_tokens_per_turn,
-            max_user_tokens: max_tokens_per_turn,
-            max_trajectory_tokens: Some(max_trajectory_tokens),
-            unusable_in_a_row: 1,
-            unknown_tools_are_unusable: false,
-        }
-    }
-}
-
-/// The reason an episode ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "kind", content = "detail")]
-pub enum End {
-    /// The user closed it.
-    Closed,
-    /// The agent had no turn left.
-    TurnLimit,
-    /// The agent's transcript or one of its turns reached the token limit.
-    TokenLimit,
-    /// The agent's messages were unusable: see [`Rules::unusable_in_a_row`].
-    Nonsense(String),
-    /// The user failed to take its turn.
-    User(String),
-    /// An endpoint, an engine or the sandbox failed.
-    Infra(String),
-    /// The agent's reasoning used up the tokens of its turn before it said or called anything.
-    Reasoning(String),
-    /// The provider's content filter stopped the agent's answer, or took no prompt.
-    Filtered(String),
-    /// The provider refused to let the agent answer.
-    Refused(String),
-}
-
-impl End {
-    /// Returns true when the episode ended by something that is not the agent's answer; it then proves nothing about the
-    /// agent, and has no reward.
-    #[must_use]
-    pub fn is_fault(&self) -> bool {
-        matches!(self, Self::User(_)) || self.outside().is_some()
-    }
-
-    /// Returns the reason of an end that lies with the model's endpoint, its provider, an engine or the sandbox.
-    #[must_use]
-    pub fn outside(&self) -> Option<&str> {
-        match self {
-            Self::Infra(why) | Self::Reasoning(why) | Self::Filtered(why) | Self::Refused(why) => {
-                Some(why)
-            }
-            _ => None,
-        }
-    }
-
-    /// The reward of an episode: 1 when the user closed it and the checkers passed, else 0; `None` after a fault.
-    #[must_use]
-    pub fn reward(&self, passed: bool) -> Option<f64> {
-        (!self.is_fault()).then(|| f64::from(u8::from(passed && *self == Self::Closed)))
-    }
-}
-
-/// A failure that is not the agent's, with the party it belongs to. It is never turned into a reward.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// The simulated user failed.
-    #[error("the user failed: {0}")]
-    User(String),
-    /// An endpoint, an engine or the sandbox failed.
-    #[error("{0}")]
-    Infra(String),
-    /// The agent's reasoning used up the tokens of its turn.
-    #[error("{0}")]
-    Reasoning(String),
-    /// The provider's content filter stopped the agent's answer.
-    #[error("{0}")]
-    Filtered(String),
-    /// The provider refused to let the agent answer.
-    #[error("{0}")]
-    Refused(String),
-}
-
-impl From<Fault> for End {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::User(reason) => Self::User(reason),
-            Fault::Infra(reason) => Self::Infra(reason),
-            Fault::Reasoning(reason) => Self::Reasoning(reason),
-            Fault::Filtered(reason) => Self::Filtered(reason),
-            Fault::Refused(reason) => Self::Refused(reason),
-        }
-    }
-}
+use crate::task::{DONE, OUT_OF_SCOPE};
 
 /// A finished dialogue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Played {
-    /// The dialogue with tool calls and results, without system messages. Call ids count from 1.
+    /// The dialogue with the tool calls and results of both parties, its history first, without system messages. Call ids
+    /// count from 1.
     pub messages: Vec<Message>,
     /// The reason it ended.
     pub end: End,
     /// The agent's turns, calls included.
     pub turns: u32,
-    /// The tool calls.
+    /// The agent's tool calls.
     pub calls: u32,
-    /// The tool calls that returned an error.
+    /// The agent's tool calls that returned an error.
     pub failed_calls: u32,
+}
+
+impl Played {
+    /// Returns the dialogue of an episode that could not begin.
+    #[must_use]
+    pub fn failed(fault: Fault) -> Self {
+        Self {
+            messages: Vec::new(),
+            end: fault.into(),
+            turns: 0,
+            calls: 0,
+            failed_calls: 0,
+        }
+    }
 }
 
 /// Plays one episode to its end.
@@ -165,17 +52,20 @@ pub async fn play(
     user: &mut dyn Speaker,
     rules: &Rules,
 ) -> Played {
+    let messages = history::numbered(session.history());
     let mut episode = Running {
-        session,
         rules,
         unusable: 0,
+        last_call: count(&messages),
+        heard: agent_view(&messages),
         played: Played {
-            messages: Vec::new(),
+            messages,
             end: End::TurnLimit,
             turns: 0,
             calls: 0,
             failed_calls: 0,
         },
+        session,
     };
     let end = episode.run(agent, user).await;
     Played {
@@ -184,18 +74,29 @@ pub async fn play(
     }
 }
 
+fn count(messages: &[Message]) -> u32 {
+    let calls: usize = messages.iter().map(|m| m.tool_calls.len()).sum();
+    u32::try_from(calls).unwrap_or(u32::MAX)
+}
+
 /// An episode being played.
 struct Running<'a> {
     session: &'a mut dyn Session,
     rules: &'a Rules,
     /// Unusable messages in a row.
     unusable: u32,
+    /// The id of the last call of either party.
+    last_call: u32,
+    /// The messages that the agent sees.
+    heard: Vec<Message>,
     played: Played,
 }
 
 impl Running<'_> {
     async fn run(&mut self, agent: &mut dyn Speaker, user: &mut dyn Speaker) -> Result<End, Fault> {
-        if let Some(end) = self.user_turn(user).await? {
+        if history::next(&self.played.messages) == Party::User
+            && let Some(end) = self.user_turn(user).await?
+        {
             return Ok(end);
         }
         while self.played.turns < self.rules.max_turns {
@@ -205,7 +106,7 @@ impl Running<'_> {
                 Turn::Message(message) if message.tool_calls.is_empty() => {
                     self.played.turns += 1;
                     self.unusable = 0;
-                    self.played.messages.push(message);
+                    self.push(message);
                     self.user_turn(user).await?
                 }
                 Turn::Message(message) => self.calls(message).await?,
@@ -217,30 +118,85 @@ impl Running<'_> {
         Ok(End::TurnLimit)
     }
 
+    /// Adds a message that both parties may see. A speaker sees the texts of the other one, and its own traffic with tools.
+    fn push(&mut self, message: Message) {
+        self.heard.push(message.clone());
+        self.played.messages.push(message);
+    }
+
+    /// The user sees the agent's traffic with tools, so that a script can tell how far the agent is; a model must not.
     fn view(&self, party: Party) -> View<'_> {
+        let messages = match party {
+            Party::Agent => &self.heard,
+            Party::User => &self.played.messages,
+        };
         View {
-            messages: &self.played.messages,
+            messages,
             tools: self.session.tools(party),
             turns: self.played.turns,
             rules: self.rules,
         }
     }
 
+    /// Lets the user call its tools until it speaks.
     async fn user_turn(&mut self, user: &mut dyn Speaker) -> Result<Option<End>, Fault> {
-        let message = match user.turn(self.view(Party::User)).await? {
-            Turn::Message(message) => message,
-            Turn::Malformed { reason, .. } => return Err(Fault::User(reason)),
-            Turn::Truncated => return Err(Fault::User("its turn has no end".into())),
-        };
-        if !message.tool_calls.is_empty() {
-            return Err(Fault::User("it called a tool".into()));
+        for _ in 0..=self.rules.max_user_calls {
+            let message = match user.turn(self.view(Party::User)).await? {
+                Turn::Message(message) => message,
+                Turn::Malformed { reason, .. } => return Err(Fault::User(reason)),
+                Turn::Truncated => return Err(Fault::User("its turn has no end".into())),
+            };
+            let calls = !message.tool_calls.is_empty();
+            if calls && self.session.tools(Party::User).is_empty() {
+                return Err(Fault::User("it called a tool".into()));
+            }
+            if !calls && message.content.trim().is_empty() {
+                return Err(Fault::User("the user gave no turn".into()));
+            }
+            let ended = closed(&message.content);
+            match calls {
+                true => self.user_calls(message).await?,
+                false => self.push(message),
+            }
+            if !calls || ended.is_some() {
+                return Ok(ended);
+            }
         }
-        if message.content.trim().is_empty() {
-            return Err(Fault::User("the user gave no turn".into()));
+        let most = self.rules.max_user_calls;
+        Err(Fault::User(format!(
+            "it called tools more than {most} times in a row without speaking"
+        )))
+    }
+
+    /// Runs the calls of a user's message. The agent hears what it says beside them, and nothing else.
+    async fn user_calls(&mut self, mut message: Message) -> Result<(), Fault> {
+        let calls = self.number(&mut message);
+        if !message.content.trim().is_empty() {
+            self.heard.push(Message::user(&message.content));
         }
-        let closes = message.content.contains(DONE);
+        message.role = Role::User;
         self.played.messages.push(message);
-        Ok(closes.then_some(End::Closed))
+        for call in &calls {
+            let result = self.session.call(Party::User, call).await?;
+            let reply = Message::tool_result(&call.id, &result.content);
+            self.played.messages.push(reply);
+            if result.lost {
+                return Err(Fault::Infra(stopped(call, &result)));
+            }
+            if result.killed {
+                return Err(Fault::User(stopped(call, &result)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the calls of a message the next ids, and returns them.
+    fn number(&mut self, message: &mut Message) -> Vec<ToolCall> {
+        for call in &mut message.tool_calls {
+            self.last_call = self.last_call.saturating_add(1);
+            call.id = self.last_call.to_string();
+        }
+        message.tool_calls.clone()
     }
 
     /// Keeps an unreadable message; ends the episode, or tells the agent the reason.
@@ -248,35 +204,29 @@ impl Running<'_> {
         self.unusable += 1;
         // A history never has an empty turn.
         if let Some(text) = text.filter(|text| !text.trim().is_empty()) {
-            self.played.messages.push(Message::assistant(&text));
+            self.push(Message::assistant(&text));
         }
         if self.unusable >= self.rules.unusable_in_a_row {
             return Some(End::Nonsense(reason));
         }
         self.played.turns += 1;
-        let reply = Message::tool_result("", &format!("error: {reason}"));
-        self.played.messages.push(reply);
+        self.push(Message::tool_result("", &format!("error: {reason}")));
         None
     }
 
     async fn calls(&mut self, mut message: Message) -> Result<Option<End>, Fault> {
         self.played.turns += 1;
-        for (number, call) in (self.played.calls + 1..).zip(&mut message.tool_calls) {
-            call.id = number.to_string();
-        }
-        let calls = message.tool_calls.clone();
-        self.played.messages.push(message);
+        let calls = self.number(&mut message);
+        self.push(message);
         let unknown = self.rules.unknown_tools_are_unusable && self.all_unknown(&calls);
         self.unusable = if unknown { self.unusable + 1 } else { 0 };
         for call in &calls {
             let result = self.session.call(Party::Agent, call).await?;
             self.played.calls += 1;
             self.played.failed_calls += u32::from(result.error);
-            let reply = Message::tool_result(&call.id, &result.content);
-            self.played.messages.push(reply);
+            self.push(Message::tool_result(&call.id, &result.content));
             if result.killed {
-                let reason = format!("{} was stopped: {}", call.name, result.content);
-                return Err(Fault::Infra(reason));
+                return Err(Fault::Infra(stopped(call, &result)));
             }
         }
         let ends = unknown && self.unusable >= self.rules.unusable_in_a_row;
@@ -290,4 +240,17 @@ impl Running<'_> {
             .iter()
             .all(|call| tools.iter().all(|tool| tool.name != call.name))
     }
+}
+
+/// Returns the end that a user's text makes, if it makes one.
+fn closed(text: &str) -> Option<End> {
+    if text.contains(OUT_OF_SCOPE) {
+        let reason = "it was asked something that its instruction does not answer";
+        return Some(End::User(reason.into()));
+    }
+    text.contains(DONE).then_some(End::Closed)
+}
+
+fn stopped(call: &ToolCall, result: &ToolResult) -> String {
+    format!("{} was stopped: {}", call.name, result.content)
 }

@@ -1,11 +1,11 @@
-//! The problems of a domain's folder: file, line, message and suggested fix.
+//! The findings about a domain's folder: file, line, message and suggested fix.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-/// One problem.
+/// One finding: a problem, a warning or a note.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
@@ -16,7 +16,8 @@ pub struct Problem {
     pub line: Option<u32>,
     /// The cause.
     pub message: String,
-    /// The suggested fix.
+    /// The suggested fix; empty where nothing must be fixed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub remedy: String,
 }
 
@@ -45,7 +46,11 @@ impl fmt::Display for Problem {
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
-        write!(f, ": {}; {}", self.message, self.remedy)
+        write!(f, ": {}", self.message)?;
+        match self.remedy.is_empty() {
+            true => Ok(()),
+            false => write!(f, "; {}", self.remedy),
+        }
     }
 }
 
@@ -62,6 +67,27 @@ impl fmt::Display for Problems {
             write!(f, "{problem}")?;
         }
         Ok(())
+    }
+}
+
+/// Everything that a check found out about a domain.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Findings {
+    /// Faults that must be fixed before the domain is used.
+    pub problems: Vec<Problem>,
+    /// Things that work and are probably not meant so.
+    pub warnings: Vec<Problem>,
+    /// Things that a domain's author may want to know.
+    pub notes: Vec<Problem>,
+}
+
+impl Findings {
+    /// Adds other findings.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.problems.extend(other.problems);
+        self.warnings.extend(other.warnings);
+        self.notes.extend(other.notes);
     }
 }
 

@@ -1,8 +1,10 @@
-//! Replays calls from the initial state.
+//! Replays the gold of a task.
 
 use agoge_dialogue::ToolCall;
 
+use crate::begin::StartError;
 use crate::episode::{Episode, Lost, ToolResult, World};
+use crate::task::Task;
 
 /// The reason why a gold call did not work.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -17,12 +19,56 @@ pub enum GoldError {
         /// The tool's answer.
         message: String,
     },
+    /// The tool did what the task says that it refuses.
+    #[error("call {number} ({name}): `fails` says that the tool refuses it, but it worked")]
+    Worked {
+        /// The number of the call, from 1.
+        number: usize,
+        /// The tool.
+        name: String,
+    },
+    /// The task cannot begin.
+    #[error(transparent)]
+    Start(StartError),
     /// The sandbox gave no result, so nothing is known about the call.
     #[error(transparent)]
     Lost(#[from] Lost),
 }
 
+impl From<StartError> for GoldError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Lost(lost) => Self::Lost(lost),
+            refused @ (StartError::Refused { .. } | StartError::Held) => Self::Start(refused),
+        }
+    }
+}
+
 impl GoldError {
+    /// Checks the gold call of this number, from 1, in its task: it worked, or the task says that it does not. The gold of
+    /// a refusal may be declined by the tool, as long as the tool returns its error.
+    ///
+    /// # Errors
+    /// The reason why it is not as the task says.
+    pub fn check_in(
+        task: &Task,
+        number: usize,
+        call: &ToolCall,
+        result: &ToolResult,
+    ) -> Result<(), Self> {
+        if !task.fails_at(number) {
+            return Self::check(number, call, result, task.refusal);
+        }
+        result.known()?;
+        match result.worked() {
+            false => Ok(()),
+            true => Err(Self::Worked {
+                number,
+                name: call.name.clone(),
+            }),
+        }
+    }
+
     /// Checks that the gold call of this number, from 1, worked. The gold of a refusal may be declined by the tool, as
     /// long as the tool returns its error.
     ///
@@ -48,15 +94,15 @@ impl GoldError {
     }
 }
 
-/// Runs calls from the initial state and returns the episode after them. `refusal` is true for the gold of a refusal.
+/// Begins a task, makes its gold calls and returns the episode after them.
 ///
 /// # Errors
-/// The first call that does not work, see [`GoldError::check`].
-pub fn replay(world: &mut World, calls: &[ToolCall], refusal: bool) -> Result<Episode, GoldError> {
-    let mut episode = Episode::default();
-    for (number, call) in (1..).zip(calls) {
+/// The task cannot begin, or the first call that is not as the task says: see [`GoldError::check_in`].
+pub fn replay(world: &mut World, task: &Task) -> Result<Episode, GoldError> {
+    let mut episode = world.begin(task)?;
+    for (number, call) in (1..).zip(&task.gold) {
         let result = world.call(&mut episode, call);
-        GoldError::check(number, call, &result, refusal)?;
+        GoldError::check_in(task, number, call, &result)?;
     }
     Ok(episode)
 }

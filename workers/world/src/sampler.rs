@@ -3,7 +3,7 @@
 use agoge_dialogue::SampleKey;
 use async_trait::async_trait;
 
-use crate::play::Fault;
+use crate::end::Fault;
 
 /// One turn's request to a sampler.
 #[derive(Clone, Debug, Default, PartialEq)]

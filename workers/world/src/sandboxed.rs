@@ -3,14 +3,14 @@
 use std::borrow::BorrowMut;
 use std::sync::Arc;
 
-use agoge_dialogue::{ToolCall, ToolSpec};
+use agoge_dialogue::{Message, ToolCall, ToolSpec};
 use async_trait::async_trait;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::backend::{Capabilities, Party, Session, StateView, ToolBackend};
 use crate::domain::Domain;
-use crate::episode::{Episode, ToolResult, World};
-use crate::play::Fault;
+use crate::end::Fault;
+use crate::episode::{Episode, ToolResult, World, unknown};
 use crate::task::Task;
 
 /// One sandbox process that many sessions share. It is locked only while a call or a checker runs.
@@ -35,12 +35,23 @@ impl<W: BorrowMut<World>> SandboxBackend<W> {
         &self.domain
     }
 
-    /// Opens a session in the initial state.
-    #[must_use]
-    pub fn session(&self) -> SandboxSession<'_, W> {
+    /// Opens a session in the initial state of a task.
+    ///
+    /// # Errors
+    /// [`Fault::Infra`]: the task cannot begin, or the sandbox gave no result.
+    pub fn session(&self, task: &Task) -> Result<SandboxSession<'_, W>, Fault> {
+        let begun = (*self.lock()).borrow_mut().begin(task);
+        let episode = begun
+            .map_err(|error| Fault::Infra(format!("task {} cannot begin: {error}", task.id)))?;
+        Ok(self.resume(task, episode))
+    }
+
+    /// Opens a session of a task that has begun.
+    pub(crate) fn resume(&self, task: &Task, episode: Episode) -> SandboxSession<'_, W> {
         SandboxSession {
             backend: self,
-            episode: Episode::default(),
+            episode,
+            history: task.history.clone(),
         }
     }
 
@@ -53,22 +64,15 @@ impl<W: BorrowMut<World>> SandboxBackend<W> {
 #[async_trait(?Send)]
 impl<W: BorrowMut<World>> ToolBackend for SandboxBackend<W> {
     fn capabilities(&self) -> Capabilities {
-        World::CAPABILITIES
+        self.domain.capabilities()
     }
 
     fn tools(&self, party: Party) -> &[ToolSpec] {
-        tools(&self.domain, party)
+        self.domain.tools_of(party)
     }
 
-    async fn open(&self, _task: &Task) -> Result<Box<dyn Session + '_>, Fault> {
-        Ok(Box::new(self.session()))
-    }
-}
-
-fn tools(domain: &Domain, party: Party) -> &[ToolSpec] {
-    match party {
-        Party::Agent => &domain.tools,
-        Party::User => &[],
+    async fn open(&self, task: &Task) -> Result<Box<dyn Session + '_>, Fault> {
+        Ok(Box::new(self.session(task)?))
     }
 }
 
@@ -77,6 +81,7 @@ fn tools(domain: &Domain, party: Party) -> &[ToolSpec] {
 pub struct SandboxSession<'a, W = World> {
     backend: &'a SandboxBackend<W>,
     episode: Episode,
+    history: Vec<Message>,
 }
 
 impl<W> Clone for SandboxSession<'_, W> {
@@ -84,6 +89,7 @@ impl<W> Clone for SandboxSession<'_, W> {
         Self {
             backend: self.backend,
             episode: self.episode.clone(),
+            history: self.history.clone(),
         }
     }
 }
@@ -99,17 +105,24 @@ impl<W> SandboxSession<'_, W> {
 #[async_trait(?Send)]
 impl<W: BorrowMut<World>> Session for SandboxSession<'_, W> {
     fn tools(&self, party: Party) -> &[ToolSpec] {
-        tools(&self.backend.domain, party)
+        self.backend.domain.tools_of(party)
+    }
+
+    fn history(&self) -> &[Message] {
+        &self.history
     }
 
     async fn call(&mut self, party: Party, call: &ToolCall) -> Result<ToolResult, Fault> {
-        if party == Party::User {
-            return Ok(ToolResult::error(format!(
-                "there is no tool `{}` for a user",
-                call.name
-            )));
+        let domain = &self.backend.domain;
+        let owner = domain.party(&call.name);
+        // A tool of the other side is no tool of this one. Nobody made such a call, so it is not recorded.
+        if owner.map_or(party == Party::User, |owner| owner != party) {
+            let message = unknown(domain, party, &call.name);
+            return Ok(ToolResult::failed(&domain.error_text, message));
         }
-        let Self { backend, episode } = self;
+        let Self {
+            backend, episode, ..
+        } = self;
         Ok((*backend.lock()).borrow_mut().call(episode, call))
     }
 

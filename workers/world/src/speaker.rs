@@ -3,14 +3,16 @@
 use agoge_dialogue::{Message, ToolSpec};
 use async_trait::async_trait;
 
-use crate::play::{Fault, Rules};
+use crate::end::Fault;
+use crate::rules::Rules;
 use crate::user::ScriptedUser;
 
 /// The episode as a speaker sees it when it is its turn.
 #[derive(Clone, Copy, Debug)]
 pub struct View<'a> {
-    /// The dialogue so far with all tool traffic, without system messages. Messages are only ever appended, so a speaker
-    /// may remember how many it has seen. A user model must not see tool traffic: see [`agoge_dialogue::user_view`].
+    /// The dialogue so far, its history first, without system messages. Messages are only ever appended, so a speaker may
+    /// remember how many it has seen. The agent's has no traffic of the user with tools. The user's has all traffic; a user
+    /// model must see no more of it than its own: see [`agoge_dialogue::user_view`].
     pub messages: &'a [Message],
     /// The tools that this speaker may call.
     pub tools: &'a [ToolSpec],
@@ -23,7 +25,7 @@ pub struct View<'a> {
 /// One turn of a speaker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Turn {
-    /// A message: text, or calls of the agent.
+    /// A message: text, or calls of tools.
     Message(Message),
     /// Output that cannot be read as a message.
     Malformed {
@@ -49,11 +51,7 @@ pub trait Speaker {
 #[async_trait(?Send)]
 impl Speaker for ScriptedUser {
     async fn turn(&mut self, view: View<'_>) -> Result<Turn, Fault> {
-        let text = match view.messages.last() {
-            None => self.open(),
-            Some(_) => self.reply(view.messages).text,
-        };
-        Ok(Turn::Message(Message::user(&text)))
+        Ok(Turn::Message(self.next(view.messages, view.tools)))
     }
 }
 

@@ -1,10 +1,23 @@
 //! The format of a scenario template, one YAML file each. `docs/domain.md` describes it for domain authors.
 
-use std::fmt;
+mod condition;
+mod read;
+mod step;
+mod written;
+
+use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::compare::Compare;
+
+pub(crate) use crate::expression::first;
+pub use condition::Condition;
+pub(crate) use step::Each;
+pub use step::{Output, Step};
+pub(crate) use written::Written;
 
 /// A scenario: an intent of the user, the cases of the policy, and the wordings.
 #[derive(Clone, Debug, Deserialize)]
@@ -25,6 +38,15 @@ pub struct Template {
     /// Records found through those of the facts.
     #[serde(default)]
     pub linked: IndexMap<String, Link>,
+    /// Values computed from those of the facts, by name; each may use those before it.
+    #[serde(default)]
+    pub(crate) compute: IndexMap<String, Written>,
+    /// The comparisons of arguments that are not compared as they are, by `argument` or `tool.argument`.
+    #[serde(default)]
+    pub compare: BTreeMap<String, Compare>,
+    /// A check in Python of the branches that have none of their own: the source, or a file of the templates folder.
+    #[serde(default)]
+    pub checker: Option<String>,
     /// The cases that the policy tells apart.
     pub branches: Vec<Branch>,
     /// The ways of asking.
@@ -69,6 +91,8 @@ pub(crate) fn unknown() -> String {
 pub struct FactSpec {
     /// The id of a record of this collection.
     pub record: Option<String>,
+    /// The fields by which the user knows the record, instead of its id. No other record has the same values in them.
+    pub by: Fields,
     /// One of these.
     pub one_of: Option<Vec<Value>>,
     /// A whole number from the first to the second.
@@ -81,6 +105,27 @@ pub struct FactSpec {
     pub question: Vec<String>,
     /// Answers, with the fact as a placeholder.
     pub answers: Vec<String>,
+}
+
+/// Fields of a record: one, or several.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "OneOrMany")]
+pub struct Fields(pub Vec<String>);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl From<OneOrMany> for Fields {
+    fn from(fields: OneOrMany) -> Self {
+        match fields {
+            OneOrMany::One(field) => Self(vec![field]),
+            OneOrMany::Many(fields) => Self(fields),
+        }
+    }
 }
 
 /// A record found by a field of another.
@@ -111,14 +156,23 @@ pub struct Branch {
     /// The conditions on its records, all of which hold.
     #[serde(default, rename = "where")]
     pub conditions: Vec<Condition>,
-    /// The right calls, each `{tool: {argument: value}}`.
-    pub gold: Vec<IndexMap<String, serde_json::Map<String, Value>>>,
+    /// Values computed from those of the facts, by name; each may use those before it and those of the template.
+    #[serde(default)]
+    pub(crate) compute: IndexMap<String, Written>,
+    /// The comparisons of arguments that are not compared as they are, before those of the template.
+    #[serde(default)]
+    pub compare: BTreeMap<String, Compare>,
+    /// A check in Python, instead of the template's: the source, or a file of the templates folder.
+    #[serde(default)]
+    pub checker: Option<String>,
+    /// The right calls.
+    pub gold: Vec<Step>,
     /// The texts that the agent must say.
     #[serde(default)]
-    pub outputs: Vec<String>,
+    pub outputs: Vec<Output>,
     /// The calls that the agent must have made, each with the arguments that matter.
     #[serde(default)]
-    pub calls: Vec<IndexMap<String, serde_json::Map<String, Value>>>,
+    pub calls: Vec<Step>,
     /// Final answers of a demonstration's agent.
     pub say: Vec<String>,
 }
@@ -140,89 +194,8 @@ pub struct Wording {
     pub open: Vec<String>,
 }
 
-/// `fact.field op value`: `==`, `!=`, `<`, `<=`, `>`, `>=` or `in a, b, c`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Condition {
-    /// `fact`, `fact.field` or `linked.field`.
-    pub path: String,
-    op: Op,
-    values: Vec<Value>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Op {
-    In,
-    NotEqual,
-    Less,
-    AtMost,
-    More,
-    AtLeast,
-}
-
-impl TryFrom<String> for Condition {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let mut parts = text.splitn(3, ' ');
-        let (path, op, value) = (parts.next(), parts.next(), parts.next());
-        let (Some(path), Some(op), Some(value)) = (path, op, value) else {
-            return Err(format!(
-                "`{text}` is not a condition; write it as `parcel.status == new`"
-            ));
-        };
-        let op = match op {
-            "==" | "in" => Op::In,
-            "!=" => Op::NotEqual,
-            "<" => Op::Less,
-            "<=" => Op::AtMost,
-            ">" => Op::More,
-            ">=" => Op::AtLeast,
-            _ => return Err(format!("`{op}` in `{text}` is none of == != < <= > >= in")),
-        };
-        let literal = |text: &str| {
-            let text = text.trim();
-            serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
-        };
-        let values: Vec<Value> = value.split(',').map(literal).collect();
-        let ordered = matches!(op, Op::Less | Op::AtMost | Op::More | Op::AtLeast);
-        if ordered && !values.iter().all(Value::is_number) {
-            return Err(format!("`{text}` orders a value that is not a number"));
-        }
-        Ok(Self {
-            path: path.into(),
-            op,
-            values,
-        })
-    }
-}
-
-impl Condition {
-    /// Returns true when it holds for the value at its path.
-    #[must_use]
-    pub fn holds(&self, value: &Value) -> bool {
-        let equal = |other: &Value| {
-            value == other || (value.is_number() && value.as_f64() == other.as_f64())
-        };
-        let (Some(first), number) = (self.values.first(), value.as_f64()) else {
-            return false;
-        };
-        let ordered = |by: fn(&f64, &f64) -> bool| match (number, first.as_f64()) {
-            (Some(number), Some(bound)) => by(&number, &bound),
-            _ => false,
-        };
-        match self.op {
-            Op::In => self.values.iter().any(equal),
-            Op::NotEqual => !equal(first),
-            Op::Less => ordered(f64::lt),
-            Op::AtMost => ordered(f64::le),
-            Op::More => ordered(f64::gt),
-            Op::AtLeast => ordered(f64::ge),
-        }
-    }
-}
-
 /// A problem of a template: line, message and suggested fix.
+#[derive(Debug)]
 pub(crate) struct Flaw {
     pub line: Option<u32>,
     pub message: String,
@@ -230,17 +203,6 @@ pub(crate) struct Flaw {
 }
 
 impl Template {
-    /// Reads a file's text.
-    pub(crate) fn parse(file: &str, text: &str) -> Result<Self, serde_yaml::Error> {
-        let mut template: Self = serde_yaml::from_str(text)?;
-        if template.intent.is_empty() {
-            template.intent = template.name.clone();
-        }
-        template.file = file.to_owned();
-        template.text = text.to_owned();
-        Ok(template)
-    }
-
     /// The fact by which instances differ.
     pub(crate) fn primary(&self) -> Option<usize> {
         self.facts.values().position(|fact| fact.record.is_some())
@@ -259,6 +221,49 @@ impl Template {
         None
     }
 
+    /// Adds the facts that a name leads to: a fact itself, that of a linked record, those that a computed value uses.
+    pub(crate) fn lead<'a>(
+        &'a self,
+        branch: Option<&'a Branch>,
+        name: &str,
+        found: &mut Vec<&'a str>,
+    ) {
+        let computed = branch.and_then(|branch| branch.compute.get(name));
+        if let Some(written) = computed.or_else(|| self.compute.get(name)) {
+            // It uses only those before it, so that this ends.
+            for name in written.expression().iter().flat_map(|one| &one.names) {
+                self.lead(branch, name, found);
+            }
+            return;
+        }
+        let fact = self
+            .root(name)
+            .and_then(|fact| self.facts.get_key_value(fact));
+        if let Some((fact, _)) = fact.filter(|(fact, _)| !found.contains(&fact.as_str())) {
+            found.push(fact);
+        }
+    }
+
+    /// Returns the facts on which a condition of a branch is.
+    pub(crate) fn facts_of<'a>(
+        &'a self,
+        branch: &'a Branch,
+        condition: &Condition,
+    ) -> Vec<&'a str> {
+        let mut found = Vec::new();
+        for name in condition.names() {
+            self.lead(Some(branch), name, &mut found);
+        }
+        found
+    }
+
+    /// Returns true for the name of a fact, a linked record that leads to one, or a computed value.
+    pub(crate) fn knows(&self, branch: Option<&Branch>, name: &str) -> bool {
+        self.root(name).is_some()
+            || self.compute.contains_key(name)
+            || branch.is_some_and(|branch| branch.compute.contains_key(name))
+    }
+
     /// The collection of the records that a name stands for.
     pub(crate) fn collection(&self, name: &str) -> Option<&str> {
         match self.facts.get(name) {
@@ -275,42 +280,9 @@ impl Template {
     }
 }
 
-/// The part of a path before its first point.
-pub(crate) fn first(path: &str) -> &str {
-    path.split('.').next().unwrap_or(path)
-}
-
 /// The placeholders of a text, in order.
 pub(crate) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     text.split('{')
         .skip(1)
         .filter_map(|rest| rest.split_once('}').map(|(name, _)| name))
-}
-
-impl fmt::Display for Condition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a condition on {}", self.path)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn conditions_hold_for_the_values_they_name() {
-        let holds =
-            |text: &str, value: Value| Condition::try_from(text.to_owned()).unwrap().holds(&value);
-        assert!(
-            holds("p.s in new, sorted", json!("sorted"))
-                && !holds("p.s in new, sorted", json!("out"))
-        );
-        assert!(holds("p.a == true", json!(true)) && !holds("p.a == true", json!("true")));
-        assert!(holds("p.v >= 500", json!(500.0)) && !holds("p.v > 500", json!(500.0)));
-        assert!(holds("p.n == 0", json!(0)) && holds("p.n != 0", json!(3)));
-        for bad in ["p.s", "p.s ~ x", "p.s < new"] {
-            assert!(Condition::try_from(bad.to_owned()).is_err(), "{bad}");
-        }
-    }
 }

@@ -5,6 +5,8 @@ use agoge_digest::canonical_numbers;
 use agoge_sandbox::Change;
 use serde_json::{Map, Value};
 
+use crate::shape;
+
 /// The mark of a list's schema. `false` says that the order matters.
 pub(crate) const MARK: &str = "x-agoge-unordered";
 
@@ -42,12 +44,12 @@ impl Unordered {
 
     /// Sorts the unordered lists of a record, at every depth.
     pub fn sort(&self, collection: &str, id: &str, record: &mut Value) {
-        self.sorted(&[collection, id], record, false);
+        self.sorted([collection, id], record, false);
     }
 
     /// Sorts every list of a record whose order the schema does not declare to matter.
     pub fn sort_undeclared(&self, collection: &str, id: &str, record: &mut Value) {
-        self.sorted(&[collection, id], record, true);
+        self.sorted([collection, id], record, true);
     }
 
     /// Returns true when two values of a changed field differ in nothing but the order of unordered lists.
@@ -68,13 +70,18 @@ impl Unordered {
         text(one) == text(other)
     }
 
-    fn sorted(&self, path: &[&str], value: &mut Value, undeclared: bool) {
+    fn sorted(&self, [collection, id]: [&str; 2], value: &mut Value, undeclared: bool) {
         let root = &self.schema;
-        let schemas = path.iter().fold(meant([root], root), |schemas, key| {
-            let inner = schemas.into_iter().filter_map(|schema| child(schema, key));
-            meant(inner, root)
+        let top = meant([root], root).into_iter();
+        let collections = meant(top.filter_map(|schema| child(schema, collection)), root);
+        let marked = |mark: &str| collections.iter().any(|schema| schema.get(mark).is_some());
+        let (single, list) = (marked(shape::SINGLETON), marked(shape::LIST));
+        let records = collections.into_iter().filter_map(|schema| match list {
+            true => schema.get("items"),
+            false if single => Some(schema),
+            false => child(schema, id),
         });
-        sort(root, &schemas, value, undeclared);
+        sort(root, &meant(records, root), value, undeclared);
     }
 }
 
@@ -182,6 +189,20 @@ mod tests {
         );
         assert!(!unordered().is_empty());
         assert!(Unordered::of(&json!({"items": {MARK: false}})).is_empty());
+    }
+
+    #[test]
+    fn lists_within_the_records_of_every_shape_are_sorted() {
+        let tags = json!({"properties": {"tags": {"type": "array", MARK: true}}});
+        let unordered = Unordered::of(&json!({"properties": {
+            "lines": {"type": "array", "items": tags, shape::LIST: "id"},
+            "phone": {"$ref": "#/$defs/phone", shape::SINGLETON: true},
+        }, "$defs": {"phone": tags}}));
+        for (collection, id) in [("lines", "L1"), ("phone", "")] {
+            let mut record = json!({"tags": [2, 1]});
+            unordered.sort(collection, id, &mut record);
+            assert_eq!(record, json!({"tags": [1, 2]}), "{collection}");
+        }
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The scripted user: opens, answers what is asked, gives what it holds back only then, closes when nothing more can come.
 
+mod act;
 mod due;
 mod reading;
 
-use agoge_dialogue::Message;
+use agoge_dialogue::{Message, Role, ToolSpec};
 
 use crate::task::{DONE, Task};
 use crate::template;
 
+pub(crate) use act::request;
 pub(crate) use due::{Due, all_said, due, is_call};
 
 /// Said to a statement that does not finish the task. It is a yes, an acknowledgement and no wish.
@@ -35,10 +37,32 @@ impl ScriptedUser {
         Self { task: task.clone() }
     }
 
-    /// Returns the first turn.
+    /// Returns the first turn: the opening, or the instruction of a user without one.
     #[must_use]
     pub fn open(&self) -> String {
-        self.task.user.opening.clone()
+        let script = &self.task.user;
+        said(&script.opening, &script.instruction)
+    }
+
+    /// Returns the next message of a user with these tools: a call that the agent asked for, a report of what such calls
+    /// returned, or words. `messages` is the whole dialogue, with calls and results.
+    #[must_use]
+    pub fn next(&self, messages: &[Message], tools: &[ToolSpec]) -> Message {
+        if messages.is_empty() {
+            return Message::user(&self.open());
+        }
+        if let Some(call) = act::call_due(&self.task, messages, tools) {
+            let message = Message::calls(vec![call.clone()]);
+            return Message {
+                role: Role::User,
+                ..message
+            };
+        }
+        let report = match tools.is_empty() {
+            true => None,
+            false => act::report(messages),
+        };
+        Message::user(&report.unwrap_or_else(|| self.reply(messages).text))
     }
 
     /// Answers the agent, whose text is the last of these messages. The messages before it decide whether the task is

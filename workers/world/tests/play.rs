@@ -76,8 +76,11 @@ impl Elsewhere {
 
 #[async_trait(?Send)]
 impl Session for Elsewhere {
-    fn tools(&self, _: Party) -> &[ToolSpec] {
-        &self.0
+    fn tools(&self, party: Party) -> &[ToolSpec] {
+        match party {
+            Party::Agent => &self.0,
+            Party::User => &[],
+        }
     }
 
     async fn call(&mut self, _: Party, call: &ToolCall) -> Result<ToolResult, Fault> {
@@ -202,7 +205,7 @@ async fn a_fork_keeps_its_own_state() {
     let mut world = world();
     let task = task(&mut world);
     let backend = SandboxBackend::new(&mut world);
-    let mut first = backend.session();
+    let mut first = backend.session(&task).unwrap();
     for call in &task.gold {
         first.call(Party::Agent, call).await.unwrap();
     }

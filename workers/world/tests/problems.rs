@@ -103,8 +103,11 @@ fn a_tool_without_type_hints_is_told_with_its_line() {
 #[test]
 fn python_that_the_sandbox_cannot_run_is_told_with_its_line() {
     let folder = Folder::new();
-    folder.append("tools.py", "\n\nimport os\n\n\nclass A(dict):\n    pass\n");
-    folder.tells("tools.py", Some(36), "no module `os`");
+    folder.append(
+        "tools.py",
+        "\n\nimport uuid\n\n\nclass A(dict):\n    pass\n",
+    );
+    folder.tells("tools.py", Some(36), "no module `uuid`");
     folder.tells("tools.py", Some(39), "no class inheritance");
     let folder = Folder::new();
     folder.append("tools.py", "\n\ndef broken(:\n");
@@ -170,7 +173,7 @@ fn files_that_are_no_json_no_yaml_or_no_text_are_told_with_their_line() {
     folder.tells("schema.json", Some(6), "not JSON");
     let folder = Folder::new();
     folder.append("domain.yaml", "colour: red\n");
-    folder.tells("domain.yaml", Some(8), "unknown field `colour`");
+    folder.tells("domain.yaml", Some(9), "unknown field `colour`");
     let folder = Folder::new();
     std::fs::write(folder.domain().join("policy.md"), b"one\n\xff\n").unwrap();
     folder.tells("policy.md", Some(2), "not UTF-8");
@@ -184,12 +187,15 @@ fn gold_that_fails_is_told_with_its_branch() {
         "member.owes == false",
         "member.owes == true",
     );
-    let found = folder.problems();
-    assert_eq!(found.len(), 1, "{found:#?}");
     folder.tells(
         "templates/renew.yaml",
         Some(10),
-        "call 2 (renew): error: a fee is owed",
+        "call 2 (renew): error: a fee is owed (ValueError at tools.py:15)",
+    );
+    folder.tells(
+        "templates/renew.yaml",
+        Some(18),
+        "branches `paid` and `unpaid` both fit",
     );
 }
 
@@ -297,6 +303,7 @@ fn a_domain_in_chinese_is_sound_and_what_it_lacks_is_found() {
     let file = folder.domain().join("templates/renew.yaml");
     std::fs::remove_file(folder.domain().join("templates/upgrade.yaml")).unwrap();
     std::fs::write(&file, CHINESE).unwrap();
+    folder.append("policy.md", "\n已付费：**已续费**。未付费：**欠费**。\n");
     assert_eq!(folder.problems(), []);
     assert_eq!(Domain::load(&folder.domain()).unwrap().warnings(), []);
     for (from, to, word) in [
@@ -409,7 +416,7 @@ fn a_record_that_stands_twice_is_told_with_the_line_of_the_second() {
     folder.tells("templates/renew.yaml", Some(2), "stands twice");
     let folder = Folder::new();
     folder.append("domain.yaml", "now: \"2025-01-01T00:00:00\"\n");
-    folder.tells("domain.yaml", Some(8), "\"now\" stands twice");
+    folder.tells("domain.yaml", Some(9), "\"now\" stands twice");
 }
 
 #[test]

@@ -24,6 +24,7 @@ pub use call::CallError;
 pub use code::python_defining;
 pub use forms::calls_in_text;
 pub(crate) use forms::{calls_between_tags, calls_in_fences};
+pub use python::{PythonCall, python_call};
 
 use crate::{ToolCall, ToolSpec};
 use call::{Tools, Trust, calls_of_all};

@@ -8,13 +8,23 @@ const QUOTES: [char; 2] = ['"', '\''];
 
 /// A call as it is written.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct PythonCall {
+pub struct PythonCall {
     /// The name, with its dots.
     pub name: String,
     /// The arguments by name.
     pub arguments: Map<String, Value>,
-    /// True when an argument has no name.
-    pub positional: bool,
+    /// The arguments without a name, in order.
+    pub positional: Vec<Value>,
+}
+
+/// Reads a text that is one call in Python's notation and nothing else.
+#[must_use]
+pub fn python_call(text: &str) -> Option<PythonCall> {
+    let mut parser = Parser::new(text);
+    parser.space();
+    let call = parser.call()?;
+    parser.space();
+    parser.rest().is_empty().then_some(call)
 }
 
 /// Reads the list of calls that begins a text, and its length in bytes: `[look(id="4"), now()]`.
@@ -150,7 +160,7 @@ impl<'a> Parser<'a> {
         let mut call = PythonCall {
             name: self.name()?.to_owned(),
             arguments: Map::new(),
-            positional: false,
+            positional: Vec::new(),
         };
         self.space();
         self.take('(')?;
@@ -165,7 +175,7 @@ impl<'a> Parser<'a> {
                 Some(name) => {
                     call.arguments.insert(name.to_owned(), value);
                 }
-                None => call.positional = true,
+                None => call.positional.push(value),
             }
             self.space();
             if self.take(',').is_none() {
@@ -423,7 +433,7 @@ mod tests {
         let (calls, length) = run_at("look(id='4'); now()\nThen I answer.").unwrap();
         assert_eq!((calls.len(), length), (2, 19));
         assert!(list_at("[1, 2]").is_none() && list_at("[see (policy)").is_none());
-        assert!(run_at("look(4)").unwrap().0[0].positional);
+        assert_eq!(run_at("look(4)").unwrap().0[0].positional, [json!(4)]);
         assert_eq!(name_at("look (4)"), Some("look"));
     }
 

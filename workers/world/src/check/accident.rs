@@ -8,31 +8,28 @@ use crate::problem::Problem;
 use crate::said::Accidents;
 use crate::task::{Split, Task};
 
-impl Domain {
-    /// Returns a warning for each field that keeps amounts as texts, and for each branch whose outputs are all said by accident:
-    /// its tasks work, and prove little.
-    #[must_use]
-    pub fn warnings(&self) -> Vec<Problem> {
-        let mut drawn: Vec<(Cell<'_>, Vec<Task>)> = Vec::new();
-        for split in [Split::Heldout, Split::Unseen] {
-            // A split without tasks is a problem, which the check reports.
-            for cell in cells(self, split).unwrap_or_default() {
-                let mut tasks = Vec::new();
-                if cell.draw(self, split, 0, PLAYED, &mut tasks).is_ok() {
-                    drawn.push((cell, tasks));
-                }
+/// Returns a warning for each field that keeps amounts as texts, and for each branch whose outputs are all said by accident:
+/// its tasks work, and prove little.
+pub(super) fn warnings(domain: &Domain) -> Vec<Problem> {
+    let mut drawn: Vec<(Cell<'_>, Vec<Task>)> = Vec::new();
+    for split in [Split::Heldout, Split::Unseen] {
+        // A split without tasks is a problem, which the check reports.
+        for cell in cells(domain, split).unwrap_or_default() {
+            let mut tasks = Vec::new();
+            if cell.draw(domain, split, 0, PLAYED, &mut tasks).is_ok() {
+                drawn.push((cell, tasks));
             }
         }
-        let all: Vec<&Task> = drawn.iter().flat_map(|(_, tasks)| tasks).collect();
-        let accidents = Accidents::of(&all);
-        let warning = |(cell, tasks): &(Cell<'_>, Vec<Task>)| {
-            let accident = tasks.iter().find_map(|task| accidents.in_task(task))?;
-            let message = format!("branch `{}`: {accident}", cell.branch.name);
-            let remedy = "require a word of the policy besides, or another value";
-            let file = self.template_file(cell.template);
-            Some(Problem::new(&file, message, remedy).at(line_of_branch(cell)))
-        };
-        let amounts = money::warnings(self).into_iter();
-        amounts.chain(drawn.iter().filter_map(warning)).collect()
     }
+    let all: Vec<&Task> = drawn.iter().flat_map(|(_, tasks)| tasks).collect();
+    let accidents = Accidents::of(&all);
+    let warning = |(cell, tasks): &(Cell<'_>, Vec<Task>)| {
+        let accident = tasks.iter().find_map(|task| accidents.in_task(task))?;
+        let message = format!("branch `{}`: {accident}", cell.branch.name);
+        let remedy = "require a word of the policy besides, or another value";
+        let file = domain.template_file(cell.template);
+        Some(Problem::new(&file, message, remedy).at(line_of_branch(cell)))
+    };
+    let amounts = money::warnings(domain).into_iter();
+    amounts.chain(drawn.iter().filter_map(warning)).collect()
 }

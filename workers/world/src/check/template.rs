@@ -1,7 +1,8 @@
 //! Contradictions in a template, found without playing it.
 
-use indexmap::IndexMap;
+mod extras;
 
+use super::expressions;
 use crate::domain::Domain;
 use crate::problem::line_of;
 use crate::said::{mentions, says};
@@ -21,8 +22,11 @@ pub(super) fn flaws(domain: &Domain, template: &Template) -> Vec<Flaw> {
         check.fact(name, fact);
     }
     check.links();
+    check.script(template.checker.as_deref(), None);
     for branch in &template.branches {
         check.conditions(branch);
+        check.compare(branch);
+        check.script(branch.checker.as_deref(), Some(branch));
         check.gold(branch);
         check.outputs(branch);
         check.say(branch);
@@ -98,7 +102,13 @@ impl Check<'_> {
             let remedy = "list the words by which an agent asks for it";
             self.add(line, message, remedy);
         }
-        let tells = |answer: &String| placeholders(answer).any(|path| path == name);
+        self.known_by(name, fact, line);
+        let paths = told_by(name, fact);
+        let tells = |answer: &String| {
+            paths
+                .iter()
+                .all(|path| placeholders(answer).any(|placed| placed == path))
+        };
         if fact.answers.is_empty() || !fact.answers.iter().all(tells) {
             let message = format!("an answer of fact `{name}` does not tell it");
             let remedy = "write the fact as a placeholder in each of `answers`";
@@ -120,29 +130,43 @@ impl Check<'_> {
     fn conditions(&mut self, branch: &Branch) {
         for condition in &branch.conditions {
             let path = &condition.path;
-            if self.template.root(path).is_none() {
+            if !condition.is_full() && !self.template.knows(Some(branch), first(path)) {
                 let name = &branch.name;
                 let message =
                     format!("branch `{name}` has a condition on `{path}`, which is no fact");
                 self.add(self.of_branch(branch, path), message, BEGIN);
             }
+            if let Some((why, remedy)) =
+                expressions::failing(self.domain, self.template, branch, condition)
+            {
+                let message = format!("branch `{}`: {why}", branch.name);
+                self.add(self.of_branch(branch, condition.text()), message, remedy);
+            }
         }
     }
 
     fn gold(&mut self, branch: &Branch) {
-        for (tool, arguments) in branch.gold.iter().chain(&branch.calls).flatten() {
-            if self.domain.tool(tool).is_none() {
+        for tool in branch
+            .gold
+            .iter()
+            .chain(&branch.calls)
+            .flat_map(|step| step.calls.keys())
+        {
+            let served = self.domain.servers.is_some() && self.domain.foreign.is_none();
+            if !served && self.domain.tool(tool).is_none() {
                 let line = self.of_branch(branch, &format!("{tool}:"));
                 let message = format!("branch `{}` calls `{tool}`, which is no tool", branch.name);
                 self.add(line, message, "name a function of tools.py");
             }
-            let texts = arguments.values().filter_map(|value| value.as_str());
-            for path in texts.flat_map(placeholders) {
-                self.placeholder(branch, path);
+        }
+        for step in branch.gold.iter().chain(&branch.calls) {
+            let item = step.each.as_ref().map(|each| each.item.as_str());
+            for path in step.texts().into_iter().flat_map(placeholders) {
+                self.placeholder(branch, item, path);
             }
         }
-        for tool in branch.calls.iter().flat_map(IndexMap::keys) {
-            if !branch.gold.iter().any(|call| call.contains_key(tool)) {
+        for tool in branch.calls.iter().flat_map(|step| step.calls.keys()) {
+            if !branch.gold.iter().any(|step| step.calls.contains_key(tool)) {
                 let message = format!(
                     "branch `{}` requires a call of `{tool}`, which its gold does not make",
                     branch.name
@@ -157,17 +181,23 @@ impl Check<'_> {
         }
     }
 
-    fn placeholder(&mut self, branch: &Branch, path: &str) {
-        if self.template.root(path).is_none() {
+    fn placeholder(&mut self, branch: &Branch, item: Option<&str>, path: &str) {
+        let name = first(path);
+        if item != Some(name) && !self.template.knows(Some(branch), name) {
             let message = format!("`{{{path}}}` names neither a fact nor a linked record");
             self.add(self.of_branch(branch, path), message, BEGIN);
         }
     }
 
     fn outputs(&mut self, branch: &Branch) {
-        let texts = branch.outputs.iter().chain(&branch.say);
-        for path in texts.flat_map(|text| placeholders(text)) {
-            self.placeholder(branch, path);
+        for output in &branch.outputs {
+            let item = output.each.as_ref().map(|each| each.item.as_str());
+            for path in placeholders(&output.text) {
+                self.placeholder(branch, item, path);
+            }
+        }
+        for path in branch.say.iter().flat_map(|text| placeholders(text)) {
+            self.placeholder(branch, None, path);
         }
         let acts = branch.gold.len() > 1 || !branch.calls.is_empty();
         if branch.outputs.is_empty() && !acts {
@@ -183,7 +213,13 @@ impl Check<'_> {
     fn say(&mut self, branch: &Branch) {
         let name = &branch.name;
         for say in &branch.say {
-            for output in &branch.outputs {
+            // What a loop or a computed value says is known only for a task, and compared there.
+            let computed = placeholders(say).any(|path| self.template.root(path).is_none());
+            let plain = branch
+                .outputs
+                .iter()
+                .filter(|output| output.each.is_none() && !computed);
+            for output in plain.map(|output| output.text.as_str()) {
                 if !says(say, output) {
                     let message =
                         format!("branch `{name}` says {say:?} without its output {output:?}");
@@ -244,9 +280,15 @@ impl Check<'_> {
     fn opening(&mut self, wording: &Wording, open: &str) {
         let line = self.of_wording(wording, open);
         let template = self.template;
-        let named: Vec<&str> = placeholders(open).map(first).collect();
-        for name in template.facts.keys() {
-            match (named.contains(&name.as_str()), wording.hold.contains(name)) {
+        let placed: Vec<&str> = placeholders(open).collect();
+        for (name, fact) in &template.facts {
+            let tells = match fact.by.0.is_empty() {
+                true => placed.iter().any(|path| first(path) == name),
+                false => told_by(name, fact)
+                    .iter()
+                    .all(|path| placed.contains(&path.as_str())),
+            };
+            match (tells, wording.hold.contains(name)) {
                 (true, true) => {
                     let message =
                         format!("the opening tells `{name}`, which its wording holds back");
@@ -274,5 +316,18 @@ impl Check<'_> {
             let line = line_of(&template.text, closing, 1);
             self.add(line, message, "end it with ###");
         }
+    }
+}
+
+/// Returns the placeholders that tell a fact: its own, or those of the fields by which the user knows it.
+fn told_by(name: &str, fact: &FactSpec) -> Vec<String> {
+    match fact.by.0.is_empty() {
+        true => vec![name.to_owned()],
+        false => fact
+            .by
+            .0
+            .iter()
+            .map(|field| format!("{name}.{field}"))
+            .collect(),
     }
 }

@@ -39,6 +39,13 @@ pub(crate) fn due(task: &Task, messages: &[Message]) -> Due {
     let Some(said) = last_said(messages) else {
         return Due::Unknown;
     };
+    // It made a call of its own since, and reports it.
+    if messages
+        .last()
+        .is_some_and(|last| last.role != Role::Assistant)
+    {
+        return Due::GoOn(Vec::new());
+    }
     match reading(&task.user, said) {
         Asked::Facts(facts) => Due::Facts(facts),
         Asked::Confirmation => Due::Confirm,
@@ -75,32 +82,59 @@ pub(crate) fn is_call(gold: &ToolCall, call: &ToolCall) -> bool {
     gold.name == call.name && gold.arguments.iter().all(given)
 }
 
-/// The last message, when it is a text of the agent.
-fn last_said(messages: &[Message]) -> Option<&str> {
-    let last = messages.last()?;
+/// The last message, when it is a text of the agent. Calls that the user made since, and their results, do not count.
+pub(super) fn last_said(messages: &[Message]) -> Option<&str> {
+    let mut before = messages;
+    let last = loop {
+        let (last, earlier) = before.split_last()?;
+        if !is_of_users_call(last, earlier) {
+            break last;
+        }
+        before = earlier;
+    };
     (last.role == Role::Assistant && last.tool_calls.is_empty()).then_some(last.content.as_str())
 }
 
-fn finished(task: &Task, messages: &[Message]) -> bool {
-    let made = |gold: &ToolCall| made(gold, messages);
-    if task.outputs.is_empty() {
-        return task.gold.iter().all(made);
+/// Returns true for a user's message that calls tools, and for the result of such a call.
+fn is_of_users_call(message: &Message, before: &[Message]) -> bool {
+    match message.role {
+        Role::User => !message.tool_calls.is_empty(),
+        Role::Tool => {
+            let calls = |m: &&Message| !m.tool_calls.is_empty();
+            let caller = before.iter().rev().find(calls);
+            caller.is_some_and(|caller| caller.role == Role::User)
+        }
+        _ => false,
     }
-    let acted = task.refusal || task.gold.last().is_none_or(made);
-    acted && task.calls.iter().all(made) && all_said(task, messages)
 }
 
-/// Returns true when the agent made this call and it did not fail.
-fn made(gold: &ToolCall, messages: &[Message]) -> bool {
+fn finished(task: &Task, messages: &[Message]) -> bool {
+    let called = |call: &ToolCall| made(call, messages, false);
+    let mut gold = (1..).zip(&task.gold);
+    let acted = |(number, call)| made(call, messages, task.fails_at(number));
+    if task.outputs.is_empty() {
+        return gold.all(acted);
+    }
+    let acted = task.refusal || gold.last().is_none_or(acted);
+    acted && task.calls.iter().all(called) && all_said(task, messages)
+}
+
+/// Returns true when this call was made and did not fail, unless it `may_fail`.
+fn made(gold: &ToolCall, messages: &[Message], may_fail: bool) -> bool {
     let failed = |call: &ToolCall| {
         let of_call = |m: &&Message| m.tool_call_id.as_deref() == Some(call.id.as_str());
         let result = messages.iter().find(of_call);
-        result.is_some_and(|result| result.content.starts_with("error:"))
+        result.is_some_and(|result| is_error(&result.content))
     };
     let calls = messages.iter().flat_map(|m| &m.tool_calls);
     calls
         .filter(|call| is_call(gold, call))
-        .any(|call| !failed(call))
+        .any(|call| may_fail || !failed(call))
+}
+
+/// Returns true for the result of a call that failed, as the usual wordings of it begin.
+fn is_error(content: &str) -> bool {
+    content.starts_with("error:") || content.starts_with("Error:")
 }
 
 /// The facts that are held back, were not told yet, and of which the agent's text speaks.
@@ -110,7 +144,7 @@ fn meant(task: &Task, messages: &[Message], said: &str) -> Vec<usize> {
     let told: Vec<Text> = users.map(|m| Text::new(&m.content)).collect();
     let facts = task.user.facts.iter().enumerate();
     let open = facts.filter(|(_, fact)| {
-        let known = || tells(fact, &heard) || told.iter().any(|text| text.mentions(&fact.value));
+        let known = || tells(fact, &heard) || told.iter().any(|text| fact.is_told(text));
         fact.held && names(fact, &heard) && !known()
     });
     open.map(|(n, _)| n).collect()
@@ -121,5 +155,10 @@ fn was_idle(task: &Task, messages: &[Message]) -> bool {
     let Some(before) = messages.len().checked_sub(2) else {
         return false;
     };
-    messages[before].role == Role::User && due(task, &messages[..before]) == Due::GoOn(Vec::new())
+    let after_text = before
+        .checked_sub(1)
+        .is_some_and(|at| messages[at].role == Role::Assistant);
+    after_text
+        && messages[before].role == Role::User
+        && due(task, &messages[..before]) == Due::GoOn(Vec::new())
 }

@@ -174,5 +174,5 @@ pub(super) fn names(fact: &Fact, text: &Text) -> bool {
 /// Returns true when a text names the fact's value and does not offer it among others.
 pub(super) fn tells(fact: &Fact, text: &Text) -> bool {
     let mut others = fact.choices.iter().filter(|choice| **choice != fact.value);
-    text.mentions(&fact.value) && !others.any(|choice| text.mentions(choice))
+    fact.is_told(text) && !others.any(|choice| text.mentions(choice))
 }

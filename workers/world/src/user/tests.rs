@@ -168,3 +168,110 @@ fn a_script_that_lacks_a_text_still_answers() {
     let found = answers(&bare, &said);
     assert_eq!(found, ["yes.", "i do not know.", "yes, ok.", DONE]);
 }
+
+#[test]
+fn a_user_without_a_script_opens_with_its_instruction_and_closes_when_the_task_is_done() {
+    let bare: Task = serde_json::from_value(json!({
+        "id": "t", "user": {"instruction": "Renew 40417."}, "gold": [{"name": "renew", "arguments": {}}]
+    }))
+    .unwrap();
+    assert_eq!(ScriptedUser::new(&bare).open(), "Renew 40417.");
+    let told = answers(
+        &bare,
+        &[
+            says("One moment."),
+            called("renew", json!({})),
+            says("It is renewed."),
+        ],
+    );
+    assert!(!told[0].contains(DONE) && told[1] == DONE, "{told:?}");
+}
+
+#[test]
+fn a_user_makes_its_own_gold_calls_when_the_agent_asks_for_them_and_reports_them() {
+    let tools = [ToolSpec {
+        name: "toggle_airplane_mode".into(),
+        description: String::new(),
+        parameters: json!({"type": "object"}),
+    }];
+    let task: Task = serde_json::from_value(json!({
+        "id": "t", "user": {"opening": "No bars."},
+        "gold": [{"name": "look", "arguments": {}}, {"name": "toggle_airplane_mode", "arguments": {"on": false}}]
+    }))
+    .unwrap();
+    let user = ScriptedUser::new(&task);
+    let mut messages = vec![Message::user("No bars."), says("Let me see.")];
+    assert!(user.next(&messages, &tools).tool_calls.is_empty());
+    messages.extend([
+        Message::user("ok."),
+        says("Please switch airplane mode off."),
+    ]);
+    // The user of a domain without tools for it has none to call.
+    assert!(user.next(&messages, &[]).tool_calls.is_empty());
+    let call = user.next(&messages, &tools);
+    assert_eq!(
+        (call.role, call.tool_calls[0].name.as_str()),
+        (Role::User, "toggle_airplane_mode")
+    );
+    messages.extend([call, Message::tool_result("", "mode: off")]);
+    let report = user.next(&messages, &tools);
+    assert!(
+        report.tool_calls.is_empty() && report.content.contains("mode: off"),
+        "{report:?}"
+    );
+    // Asked again, it has done so, and says nothing of a call.
+    messages.extend([report, says("Please switch airplane mode off.")]);
+    assert!(user.next(&messages, &tools).tool_calls.is_empty());
+}
+
+#[test]
+fn a_question_for_a_fact_that_has_a_word_of_the_next_call_is_answered_and_no_request_for_the_call()
+{
+    let tools = [ToolSpec {
+        name: "move_device_closer".into(),
+        description: String::new(),
+        parameters: json!({"type": "object"}),
+    }];
+    let task: Task = serde_json::from_value(json!({
+        "id": "t", "gold": [{"name": "move_device_closer", "arguments": {"device": "dev_7f3a"}}], "outputs": ["stronger"],
+        "user": {"opening": "It is slow.", "facts": [
+            {"name": "device", "value": "dev_7f3a", "held": true, "asked": ["device"], "answer": "it is dev_7f3a."}]}
+    }))
+    .unwrap();
+    let user = ScriptedUser::new(&task);
+    let mut messages = vec![Message::user("It is slow."), says("Which device is it?")];
+    let told = user.next(&messages, &tools);
+    assert!(
+        told.tool_calls.is_empty() && told.content == "it is dev_7f3a.",
+        "{told:?}"
+    );
+    // Once it is told, the same word asks for the call.
+    messages.extend([told, says("Can you move the device closer to the router?")]);
+    assert_eq!(user.next(&messages, &tools).tool_calls.len(), 1);
+}
+
+#[test]
+fn a_report_of_its_own_call_is_due_after_the_call_also_when_the_agent_was_idle_before() {
+    let task: Task = serde_json::from_value(json!({
+        "id": "t", "user": {"opening": "No bars."}, "outputs": ["fixed"],
+        "gold": [{"name": "read_led", "arguments": {}}, {"name": "toggle_power", "arguments": {}}]
+    }))
+    .unwrap();
+    let own = |name: &str| Message {
+        role: Role::User,
+        ..called(name, json!({}))
+    };
+    let messages = [
+        Message::user("No bars."),
+        says("Please read led."),
+        own("read_led"),
+        Message::tool_result("", "off"),
+        Message::user("I did that. It says: off"),
+        says("Please toggle power."),
+        own("toggle_power"),
+        Message::tool_result("", "green"),
+    ];
+    assert_eq!(due(&task, &messages), Due::GoOn(Vec::new()));
+    assert_eq!(due(&task, &messages[..4]), Due::GoOn(Vec::new()));
+    assert!(crate::judge_user(&task, &messages, "I did that. It says: green").is_empty());
+}

@@ -54,7 +54,7 @@ pub(super) fn calls_at(
 fn tool_calls(calls: Vec<PythonCall>, tools: Tools<'_>) -> Result<Vec<ToolCall>, CallError> {
     let call = |call: PythonCall| {
         let name = tools.name(&call.name);
-        if call.positional {
+        if !call.positional.is_empty() {
             return Err(CallError::Arguments(name));
         }
         Ok(ToolCall::new(&name, call.arguments))

@@ -1,0 +1,76 @@
+//! Advice for an author: the branch that limits a split, and what format 2 would give the domain.
+
+use serde_json::Value;
+
+use crate::domain::Domain;
+use crate::draw::limiting;
+use crate::problem::Problem;
+use crate::task::{Mix, Split};
+
+/// Returns a note for each split with the number of its tasks and the branch that keeps it from having more.
+pub(super) fn limits(domain: &Domain) -> Vec<Problem> {
+    let folder = domain.dir.join("templates");
+    let splits = [
+        (Split::TrainSft, "trainSft"),
+        (Split::TrainRl, "trainRl"),
+        (Split::Heldout, "heldout"),
+        (Split::Unseen, "unseen"),
+    ];
+    let note = |(split, name): (Split, &str)| {
+        let limiting = limiting(domain, split, Mix::Natural)?;
+        let message = format!(
+            "{name} has {} tasks in the natural mix; {} limits it, which has {}",
+            limiting.possible, limiting.branch, limiting.capacity
+        );
+        Some(Problem::new(&folder, message, ""))
+    };
+    splits.into_iter().filter_map(note).collect()
+}
+
+/// Returns a note that names what format 2 would give a domain of format 1 that could use it.
+pub(super) fn format(domain: &Domain, leaks: bool) -> Option<Problem> {
+    if domain.format > 1 {
+        return None;
+    }
+    let signatures = agoge_sandbox::signatures(&domain.tools_source).unwrap_or_default();
+    let structured = |hint: &str| {
+        ["dict", "list", "Dict", "List"]
+            .iter()
+            .any(|ty| hint.trim().starts_with(ty))
+    };
+    let mut uses = Vec::new();
+    if signatures.iter().any(|tool| structured(&tool.returns)) {
+        uses.push(
+            "`results: json`, which returns dicts and lists as Python's json.dumps writes them",
+        );
+    }
+    if domain.tools.iter().any(|tool| is_nested(&tool.parameters)) {
+        uses.push("nested arguments that are checked at every depth (TypedDict, dataclass)");
+    }
+    if leaks {
+        uses.push("`split: {by: owner, ..}`, which keeps a record with its owner");
+    }
+    if uses.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "it is of format 1; `format: 2` gives it {}. Tasks as given (tasks.jsonl), user tools and lists in the state are new too",
+        uses.join(", ")
+    );
+    Some(Problem::new(&domain.dir.join("domain.yaml"), message, ""))
+}
+
+/// Returns true when a parameter is an object, or a list of objects or of anything.
+fn is_nested(parameters: &Value) -> bool {
+    let is = |schema: &Value, ty: &str| match schema.get("type") {
+        Some(Value::String(one)) => one == ty,
+        Some(Value::Array(some)) => some.iter().any(|one| one == ty),
+        _ => false,
+    };
+    let properties = parameters["properties"].as_object();
+    properties.into_iter().flatten().any(|(_, schema)| {
+        let items = schema.get("items");
+        is(schema, "object")
+            || (is(schema, "array") && items.is_none_or(|items| is(items, "object")))
+    })
+}

@@ -1,0 +1,78 @@
+//! The fields by which a user knows a record, instead of its id.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use crate::bound::text;
+use crate::domain::Domain;
+use crate::expression::walk;
+
+/// Returns a record's values in these fields, as they are said; `None` where it lacks one.
+pub(crate) fn identity(
+    domain: &Domain,
+    collection: &str,
+    id: &str,
+    by: &[String],
+) -> Option<Vec<String>> {
+    let record = domain.state.get(collection, id)?;
+    let value = |field: &String| {
+        let value = record.get(field).cloned().or_else(|| walk(record, field))?;
+        let plain = matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_));
+        Some(text(&value)).filter(|text| plain && !text.trim().is_empty())
+    };
+    by.iter().map(value).collect()
+}
+
+/// The records of a collection that no other has the same values as, in some fields.
+pub(crate) struct Identities<'a> {
+    domain: &'a Domain,
+    collection: &'a str,
+    by: &'a [String],
+    /// The number of records with these values.
+    counts: HashMap<Vec<String>, usize>,
+}
+
+impl<'a> Identities<'a> {
+    pub(crate) fn of(domain: &'a Domain, collection: &'a str, by: &'a [String]) -> Self {
+        let mut counts = HashMap::new();
+        for id in domain.state.ids(collection) {
+            if let Some(values) = identity(domain, collection, id, by) {
+                *counts.entry(folded(&values)).or_insert(0) += 1;
+            }
+        }
+        Self {
+            domain,
+            collection,
+            by,
+            counts,
+        }
+    }
+
+    /// Returns true when a record has these fields, and no other has the same values in them.
+    pub(crate) fn is_unique(&self, id: &str) -> bool {
+        let values = identity(self.domain, self.collection, id, self.by);
+        values.is_some_and(|values| self.counts.get(&folded(&values)) == Some(&1))
+    }
+
+    /// Returns the record with these values, where there is one only.
+    pub(crate) fn find(&self, values: &[String]) -> Option<&'a str> {
+        let wanted = folded(values);
+        if self.counts.get(&wanted) != Some(&1) {
+            return None;
+        }
+        let is = |id: &&str| {
+            let own = identity(self.domain, self.collection, id, self.by);
+            own.is_some_and(|own| folded(&own) == wanted)
+        };
+        self.domain.state.ids(self.collection).find(is)
+    }
+}
+
+/// Values that are said alike are the same.
+fn folded(values: &[String]) -> Vec<String> {
+    values
+        .iter()
+        .map(|value| value.trim().to_lowercase())
+        .collect()
+}
