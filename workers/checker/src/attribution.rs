@@ -60,7 +60,8 @@ pub fn attribute(evidence: &Evidence<'_>) -> Option<(Cause, String)> {
     if let Some(reason) = infra {
         return Some((Cause::Infra, reason.to_owned()));
     }
-    if let Some(reason) = verdict.lost.as_ref().or(verdict.killed.as_ref()) {
+    let stopped = verdict.lost.as_ref().or(verdict.killed.as_ref());
+    if let Some(reason) = stopped.or(verdict.unjudged.as_ref()) {
         return Some((Cause::Infra, reason.clone()));
     }
     if verdict.pass {
@@ -87,7 +88,10 @@ pub fn attribute(evidence: &Evidence<'_>) -> Option<(Cause, String)> {
             format!("{}: {}", fault.kind_name(), fault.detail),
         ));
     }
-    let only = |name: &str| verdict.parts.iter().all(|p| p.pass || p.name == name);
+    let only = |name: &str| {
+        let of = |part: &str| part == name || part.starts_with(&format!("{name}."));
+        verdict.parts.iter().all(|p| p.pass || of(&p.name))
+    };
     let why = verdict.why();
     let what = if episode.calls.is_empty() && !task.gold.is_empty() {
         "made no call"
@@ -108,6 +112,8 @@ pub fn attribute(evidence: &Evidence<'_>) -> Option<(Cause, String)> {
         "did not say what was asked"
     } else if only(crate::calls::NAME) {
         "did not make a call that was asked"
+    } else if only(crate::statements::NAME) {
+        "did not do what a model was asked to judge"
     } else {
         "did not reach the wanted state"
     };

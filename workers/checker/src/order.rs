@@ -66,10 +66,10 @@ fn played(
     let mut episode = prefix.clone();
     for (number, call) in (1..).zip(&calls).skip(first) {
         let result = world.call(&mut episode, call);
-        match GoldError::check(number, call, &result, task.refusal) {
+        match GoldError::check_in(task, number, call, &result) {
             Ok(()) => {}
             Err(GoldError::Lost(lost)) => return Err(lost),
-            Err(GoldError::Refused { .. }) => return Ok(None),
+            Err(_) => return Ok(None),
         }
     }
     Ok(Some(episode))

@@ -1,18 +1,26 @@
-//! The one module of statistics: pass^k, rates and paired differences with 95 % intervals that may be claimed.
+//! The one module of statistics: pass^k, pass@k, rates and paired differences with 95 % intervals that may be claimed.
 //!
 //! `pass^k = mean over tasks of C(c, k) / C(n, k)`, where `c` of a task's `n` trials passed: the chance that `k` fresh
-//! trials of a task *all* pass (arXiv 2406.12045). It is not pass@k, the chance that at least one does.
+//! trials of a task *all* pass (arXiv 2406.12045). `pass@k = mean over tasks of 1 - C(n - c, k) / C(n, k)`: the chance
+//! that at least one of them does (arXiv 2107.03374). Both are computed from the counts of each task, never from one
+//! another. [`consistent`] finds curves that no counts can give.
 //!
 //! - A trial that an error ended which is not the agent's is no trial: leave it out of `n` and report it apart.
-//! - Tasks of one branch of the policy succeed and fail together. Intervals over tasks are clustered by branch: the
-//!   variance is that of branch totals, the quantile Student's with one degree of freedom less than there are branches.
+//! - Tasks of one [`family`] (a branch of the policy) succeed and fail together. Intervals over tasks are clustered by
+//!   family: the variance is that of family totals (the linearised variance of a mean over clusters, Liang and Zeger 1986,
+//!   with the factor G/(G-1)), the quantile Student's with one degree of freedom less than there are families.
 //! - Rates are Wilson intervals, never Wald. Over clusters they use the effective number of trials (Korn and Graubard
 //!   1998), so they stay within [0, 1] and are not empty where every task passes.
 //! - Trials at temperature 0 against a script are copies of one trial: [`copies`] says when to play a task only once.
 
+mod consistent;
+
 use std::collections::BTreeMap;
 
+use agoge_world::Task;
 use serde::{Deserialize, Serialize};
+
+pub use consistent::{Violation, consistent, consistent_within, implied_pass_any};
 
 /// The 97.5 % quantile of the standard normal distribution.
 const Z: f64 = 1.959_964;
@@ -67,6 +75,31 @@ pub fn pass_hat(passed: u32, trials: u32, k: u32) -> Option<f64> {
             .map(|i| f64::from(passed - i) / f64::from(trials - i))
             .product(),
     )
+}
+
+/// `1 - C(trials - passed, k) / C(trials, k)`; `None` when there were fewer than `k` trials.
+#[must_use]
+pub fn pass_any(passed: u32, trials: u32, k: u32) -> Option<f64> {
+    let failed = trials.checked_sub(passed)?;
+    Some(1.0 - pass_hat(failed, trials, k)?)
+}
+
+/// Returns the name of the tasks that succeed and fail together with this one: its branch of the policy, without one its
+/// template, without either the task itself.
+#[must_use]
+pub fn family(task: &Task) -> &str {
+    let names = [&task.branch, &task.template];
+    let found = names.into_iter().find(|name| !name.is_empty());
+    found.map_or(task.id.as_str(), String::as_str)
+}
+
+/// pass@k over tasks, its interval clustered. Tasks with fewer than `k` trials are left out.
+#[must_use]
+pub fn pass_any_k(tasks: &[Trials<'_>], k: u32) -> Estimate {
+    let counted = tasks
+        .iter()
+        .filter_map(|task| Some((task.cluster, pass_any(task.passed, task.trials, k)?)));
+    clustered_rate(&counted.collect::<Vec<_>>())
 }
 
 /// pass^k over tasks, its interval clustered. Tasks with fewer than `k` trials are left out.
@@ -286,6 +319,31 @@ mod tests {
         }
 
         #[test]
+        fn pass_any_is_the_inclusion_and_exclusion_of_pass_hat(n in 1u32..12, c in 0u32..12, k in 1u32..12) {
+            let (c, k) = (c.min(n), k.min(n));
+            let sum: f64 = (1..=k)
+                .map(|i| {
+                    let sign = if i % 2 == 1 { 1.0 } else { -1.0 };
+                    sign * choose(k, i) * pass_hat(c, n, i).unwrap()
+                })
+                .sum();
+            prop_assert!((pass_any(c, n, k).unwrap() - sum).abs() < 1e-6);
+        }
+
+        /// Whatever the counts are, their curve passes the check that published curves are held to.
+        #[test]
+        fn a_curve_of_counts_is_consistent(tasks in proptest::collection::vec(0u32..=8, 1..40)) {
+            let tasks: Vec<Trials<'_>> = tasks
+                .into_iter()
+                .map(|passed| Trials { cluster: "a", passed, trials: 8 })
+                .collect();
+            let curve: Vec<f64> = (1..=8).map(|k| pass_hat_k(&tasks, k).value).collect();
+            prop_assert_eq!(consistent(&curve), Ok(()));
+            let any = implied_pass_any(&curve).unwrap();
+            prop_assert!((pass_any_k(&tasks, 8).value - any).abs() < 1e-6);
+        }
+
+        #[test]
         fn every_interval_holds_its_value_within_bounds_and_has_a_width(values in clustered()) {
             let values = named(&values);
             for (estimate, floor) in [(clustered_rate(&values), 0.0), (paired_difference(&values), -1.0)] {
@@ -366,6 +424,9 @@ mod tests {
         // Of four trials one ended by an endpoint's fault: three of three passed.
         let estimate = pass_hat_k(&[task(3, 3), task(4, 4), task(0, 0)], 3);
         assert_eq!((estimate.value, estimate.n), (1.0, 2));
+        let any = pass_any_k(&[task(1, 4), task(0, 4)], 2);
+        assert_eq!((any.value, any.n), (0.25, 2));
+        assert_eq!(pass_any(3, 2, 1), None);
         assert!(copies(&[0.0, 0.0]) && !copies(&[0.0, 0.7]));
     }
 }

@@ -81,6 +81,13 @@ pub struct Qualification {
     /// Weaknesses for which a checker is not quarantined.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The empty trajectory passes: right for a refusal, a finding for any other task.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub nothing_passes: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Qualification {
@@ -98,6 +105,7 @@ impl Qualification {
             p95_ms: 0.0,
             checks: 0,
             warnings: Vec::new(),
+            nothing_passes: false,
         }
     }
 

@@ -8,24 +8,28 @@
 //! 6. No run meets a limit.
 //!
 //! It also warns: about gold calls that leave no trace and may be left out, about lists whose order nobody declared, and about
-//! amounts kept as texts. A run that the sandbox loses says nothing about the checker, and ends the qualification as an error.
+//! amounts kept as texts, about a reward that depends on a model's opinion, and about what the domain's tools do not show. A run that the sandbox loses says nothing about the checker, and ends the qualification as an error.
 
+use crate::basis::counts;
 use crate::check::{Checker, checkers_of, judge};
 use crate::final_state::Gold;
+use crate::needs::unchecked;
 use crate::plausible::Plausible;
 use crate::qualification::{JudgeFn, Qualification, Thresholds};
 use crate::trial::{Trial, money, p95, prefixes, tell};
 use crate::verdict::Verdict;
 use agoge_dialogue::Message;
-use agoge_world::{Episode, GoldError, Lost, Task, World};
+use agoge_world::{Basis, Episode, GoldError, Lost, Task, World};
 
 /// The checkers whose worth is measured: a generated script with the outputs, where there is one. The final state would reject every
-/// mutant by itself and so hide a script that rejects none.
+/// mutant by itself and so hide a script that rejects none. The statements that a model judges are left out.
 pub fn on_trial(task: &Task) -> Vec<Checker> {
     let mut all = checkers_of(task);
     if task.checker.is_some() {
         all.retain(|c| *c != Checker::FinalState);
     }
+    // No model is asked here.
+    all.retain(|c| !matches!(c, Checker::Judge { .. }));
     all
 }
 
@@ -82,16 +86,20 @@ pub fn qualify_by(
             return Ok(found);
         }
     };
+    let begun = prefixes.first().cloned().unwrap_or_default();
     let last = prefixes.last().cloned().unwrap_or_default();
-    let gold = Gold::of_episode(world.domain(), last);
+    let gold = Gold::of_episode(world, task, last)?;
     let mut trial = Trial::new(task, &gold, &prefixes, judge);
     let told = tell(task, &gold.episode, &task.outputs);
     let first = trial.verdict(world, &gold.episode, &told)?;
     found.gold = first.pass;
     if found.gold {
         found.warnings = money(&gold);
+        found.warnings.extend(opinions(task));
+        found.warnings.extend(unchecked(world.domain()));
         trial.repeats(world, thresholds.repeats, &first, &mut found)?;
-        let empty = trial.verdict(world, &Episode::default(), &[])?;
+        let empty = trial.verdict(world, &begun, &task.history)?;
+        found.nothing_passes = empty.pass;
         found.empty = task.refusal || (!empty.pass && empty.killed.is_none());
         trial.traces(world, plausible, &mut found)?;
         trial.orders(world, &mut found)?;
@@ -101,14 +109,22 @@ pub fn qualify_by(
     found.checks = times.len();
     found.p95_ms = p95(&mut times);
     found.limits = killed.is_none() && found.p95_ms <= thresholds.p95_ms;
-    found.reason = reason(task, &found, &first, killed, thresholds);
+    found.reason = reason((task, &gold), &found, &first, killed, thresholds);
     found.qualified = found.reason.is_none();
     Ok(found)
 }
 
+/// Returns a warning for a task whose reward depends on statements that a model judges.
+fn opinions(task: &Task) -> Option<String> {
+    let counted = counts(task, Basis::Judge) && !task.judge.is_empty();
+    counted.then(|| {
+        "its basis names judge: its reward depends on a model's opinion, which qualification did not test".to_owned()
+    })
+}
+
 /// Returns the reason why a checker cannot be trusted.
 fn reason(
-    task: &Task,
+    (task, target): (&Task, &Gold),
     found: &Qualification,
     gold: &Verdict,
     killed: Option<String>,
@@ -116,6 +132,10 @@ fn reason(
 ) -> Option<String> {
     if let Some(killed) = killed {
         return Some(format!("a check was killed: {killed}"));
+    }
+    if on_trial(task).is_empty() {
+        let why = "only a model's opinion decides its reward, so that nothing can be tested; let its basis name another check";
+        return Some(why.to_owned());
     }
     if !found.gold {
         return Some(format!("gold fails: {}", gold.why()));
@@ -136,6 +156,10 @@ fn reason(
     }
     if !found.empty {
         reasons.push(match (task.refusal, mutants.tried) {
+            (false, _) if target.acts() && !task.basis.is_empty() => format!(
+                "the empty trajectory passes although gold makes {} changes; let its basis name what must be done",
+                target.changes.len()
+            ),
             (false, _) => "the empty trajectory passes".to_owned(),
             (true, 0) => "no acting call was found that could prove that acting fails".to_owned(),
             (true, _) => "acting passes although the policy refuses".to_owned(),

@@ -1,7 +1,7 @@
 //! A generated check: a Python function `check(calls, messages)` run in the sandbox over the initial and the final state.
 use crate::verdict::Part;
 use agoge_dialogue::Message;
-use agoge_sandbox::{CheckInput, Outcome, Overlay};
+use agoge_sandbox::{CheckInput, Outcome};
 use agoge_world::{Episode, Lost, World};
 use serde_json::{Value, json};
 
@@ -36,9 +36,8 @@ pub fn check(world: &mut World, source: &str, episode: &Episode, messages: &[Mes
         .collect();
     let (calls, messages) = (Value::Array(calls), Value::Array(messages));
     let now = world.domain().now.clone();
-    let initial = Overlay::default();
     let input = CheckInput {
-        initial: &initial,
+        initial: &episode.start,
         last: &episode.overlay,
         calls: &calls,
         messages: &messages,

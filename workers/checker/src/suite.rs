@@ -7,7 +7,7 @@ use crate::trial::p95;
 use agoge_digest::Digest;
 use agoge_sandbox::Limits;
 use agoge_world::said::Accidents;
-use agoge_world::{Domain, Lost, Task, World, WorldError};
+use agoge_world::{Domain, Lost, Matching, Task, World, WorldError};
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
 use std::sync::Arc;
@@ -57,11 +57,18 @@ pub struct Suite {
     /// Weaknesses for which a checker is not quarantined.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Warned>,
+    /// Tasks that doing nothing passes, qualified or not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub nothing_passes: usize,
     /// Non-equivalent mutants tried over all tasks.
     pub mutants: usize,
     /// Checks made, and the wall time of the whole, in seconds.
     pub checks: usize,
     pub seconds: f64,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Qualifications with the numbers of their tasks.
@@ -239,13 +246,14 @@ pub fn aggregate<T: Borrow<Task>>(domain: &Domain, tasks: &[T], found: &[Qualifi
             })
             .collect(),
         warnings: warnings.chain(accidents).collect(),
+        nothing_passes: found.iter().filter(|q| q.nothing_passes).count(),
         mutants: found.iter().map(|q| q.mutants.tried).sum(),
         checks: found.iter().map(|q| q.checks).sum(),
         seconds: 0.0,
     }
 }
 
-/// The digest of a suite: the domain, and each task's id, gold, outputs and checkers.
+/// The digest of a suite: the domain, and each task's id, beginning, gold, outputs and checkers.
 pub fn suite_digest(domain: &Domain, tasks: &[&Task]) -> String {
     let mut lines: Vec<String> = tasks
         .iter()
@@ -262,12 +270,32 @@ pub fn suite_digest(domain: &Domain, tasks: &[&Task]) -> String {
                 task.refusal,
                 checkers_of(task),
             );
-            serde_json::to_string(&line).unwrap_or_default()
+            serde_json::to_string(&line).unwrap_or_default() + &beginning(task)
         })
         .collect();
     lines.sort();
     let text = format!("{FORMAT}\n{}\n{}", domain.digest, lines.join("\n"));
     Digest::of(text.as_bytes()).into()
+}
+
+/// Returns how a task begins, which of its gold calls fail and its rule of what is said; empty where all is as usual.
+fn beginning(task: &Task) -> String {
+    let ordinary = task.records.is_empty()
+        && task.start.is_empty()
+        && task.history.is_empty()
+        && task.fails.is_empty()
+        && task.matching == Matching::default();
+    if ordinary {
+        return String::new();
+    }
+    let line = (
+        &task.records,
+        &task.start,
+        &task.history,
+        &task.fails,
+        task.matching,
+    );
+    serde_json::to_string(&line).unwrap_or_default()
 }
 
 /// Arguments with sorted keys; nested values keep their order, which is the task's own.

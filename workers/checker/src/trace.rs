@@ -28,7 +28,8 @@ pub(crate) fn traceless(
             .calls
             .last()
             .is_some_and(|(_, result)| result.declined.is_some());
-        let known = declined || domain.lookups.contains(&call.name);
+        let fails = task.fails_at(number + 1);
+        let known = declined || fails || domain.lookups.contains(&call.name);
         if before.overlay == after.overlay && !known && !informs(world, call, before, &plausible)? {
             found.push(number);
         }

@@ -1,16 +1,19 @@
 //! One task's checker under test: the solutions that it is shown, and what its verdicts on them say about it.
+use crate::basis::counts;
 use crate::calls;
 use crate::final_state::Gold;
 use crate::mutate::{Edit, Mutant, mutants};
+use crate::needs::sees_state;
 use crate::order::exchanged;
 use crate::plausible::Plausible;
 use crate::qualification::{JudgeFn, Qualification, Thresholds};
+use crate::results;
 use crate::trace::traceless;
 use crate::verdict::Verdict;
-use agoge_dialogue::{Message, ToolCall};
+use agoge_dialogue::{Message, ToolCall, ToolSpec};
 use agoge_sandbox::processor_time;
 use agoge_world::said::is_amount;
-use agoge_world::{Domain, Episode, GoldError, Lost, Task, World, says};
+use agoge_world::{Basis, Domain, Episode, GoldError, Lost, Task, World};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -83,11 +86,14 @@ impl<'a, 'j> Trial<'a, 'j> {
         for _ in 1..repeats.max(1) {
             let episode = match Gold::of(world, self.task) {
                 Ok(again) => {
+                    let unlike =
+                        !results::check(&self.gold.episode.calls, &again.episode.calls).pass;
                     found.flake |= again.fingerprint != self.gold.fingerprint;
+                    found.flake |= unlike && !sees_state(world.domain());
                     again.episode
                 }
                 Err(GoldError::Lost(lost)) => return Err(lost),
-                Err(GoldError::Refused { .. }) => {
+                Err(_) => {
                     found.flake = true;
                     self.gold.episode.clone()
                 }
@@ -105,6 +111,9 @@ impl<'a, 'j> Trial<'a, 'j> {
         found: &mut Qualification,
     ) -> Result<(), Lost> {
         let task = self.task;
+        if !sees_state(world.domain()) {
+            return Ok(());
+        }
         for number in traceless(world, task, self.prefixes, plausible)? {
             let mut calls = task.gold.clone();
             let skipped = calls.remove(number);
@@ -156,6 +165,13 @@ impl<'a, 'j> Trial<'a, 'j> {
         Ok(())
     }
 
+    /// Returns true when an episode ends in other records than gold or, where the domain's tools do not show them, lacks a
+    /// result of gold.
+    fn ends_elsewhere(&self, domain: &Domain, episode: &Episode) -> bool {
+        let unlike = || !results::check(&self.gold.episode.calls, &episode.calls).pass;
+        !self.gold.is_reached(domain, episode) || (!sees_state(domain) && unlike())
+    }
+
     pub fn mutants(
         &mut self,
         world: &mut World,
@@ -165,36 +181,51 @@ impl<'a, 'j> Trial<'a, 'j> {
         found: &mut Qualification,
     ) -> Result<(), Lost> {
         let domain = world.domain().clone();
+        let tools: Vec<ToolSpec> = domain
+            .tools
+            .iter()
+            .chain(&domain.user_tools)
+            .cloned()
+            .collect();
         let prefixes = self.prefixes;
-        let mut acting = (0, 0);
-        for mutant in mutants(self.task, &domain.tools, plausible, seed) {
+        let task = self.task;
+        let state = counts(task, Basis::State);
+        let (mut acting, mut free) = ((0, 0), 0);
+        for mutant in mutants(task, &tools, plausible, seed) {
             if found.mutants.tried >= thresholds.mutants || self.killed.is_some() {
                 break;
             }
             if mutant.edit == Edit::Drop && self.skipped.contains(&mutant.calls) {
                 continue;
             }
-            let episode = run(world, prefixes, &self.task.gold, &mutant.calls)?;
+            let episode = run(world, prefixes, &task.gold, &mutant.calls)?;
             // A tool that meets its limit says nothing about the checker.
             if episode.calls.iter().any(|(_, result)| result.killed) {
                 continue;
             }
-            let other_state = episode.fingerprint(&domain) != self.gold.fingerprint;
+            let other_state = self.ends_elsewhere(&domain, &episode);
             let equivalent = !other_state
-                && same_outputs(&self.task.outputs, &mutant.outputs)
-                && calls::missing(&self.task.calls, &episode).is_empty();
+                && (!counts(task, Basis::Outputs) || same_outputs(task, &mutant.outputs))
+                && (!counts(task, Basis::Calls)
+                    || calls::missing(task, &task.calls, &episode).is_empty());
             if equivalent {
                 found.mutants.equivalent += 1;
-                if harmless(&mutant, prefixes, &self.task.gold, &domain) {
-                    let told = tell(self.task, &episode, &mutant.outputs);
+                if harmless(&mutant, prefixes, &task.gold, &domain) {
+                    let told = tell(task, &episode, &mutant.outputs);
                     found.equivalent_paths &= self.verdict(world, &episode, &told)?.pass;
                 }
                 continue;
             }
-            let told = tell(self.task, &episode, &mutant.outputs);
+            let told = tell(task, &episode, &mutant.outputs);
             let verdict = self.verdict(world, &episode, &told)?;
             if verdict.killed.is_some() {
                 break;
+            }
+            // Where the state does not count, other records are no fault by themselves; a gold call left out still is.
+            if verdict.pass && other_state && !state && mutant.edit != Edit::Drop {
+                found.mutants.equivalent += 1;
+                free += 1;
+                continue;
             }
             if found.mutants.tried < thresholds.repeats {
                 found.flake |= self.verdict(world, &episode, &told)? != verdict;
@@ -210,22 +241,28 @@ impl<'a, 'j> Trial<'a, 'j> {
                 acting.1 += usize::from(!verdict.pass);
             }
         }
-        if self.task.refusal {
+        if free > 0 {
+            found.warnings.push(format!(
+                "its basis leaves out state: {free} of {} solutions with one edit that end in other records pass",
+                free + found.mutants.tried
+            ));
+        }
+        if task.refusal {
             found.empty = acting.0 > 0 && acting.0 == acting.1;
         }
         Ok(())
     }
 }
 
-/// Replays gold once and returns its episode after 0, 1, 2, … calls: the last one is gold itself, and a mutant runs only
-/// from its edit on.
+/// Replays gold once and returns its episode after 0, 1, 2, … calls: the first is the beginning of the task, the last one is
+/// gold itself, and a mutant runs only from its edit on.
 pub(crate) fn prefixes(world: &mut World, task: &Task) -> Result<Vec<Episode>, GoldError> {
-    let mut all = vec![Episode::default()];
+    let mut next = world.begin(task)?;
+    let mut all = vec![next.clone()];
     for (number, call) in (1..).zip(&task.gold) {
-        let mut next = all.last().cloned().unwrap_or_default();
         let result = world.call(&mut next, call);
-        GoldError::check(number, call, &result, task.refusal)?;
-        all.push(next);
+        GoldError::check_in(task, number, call, &result)?;
+        all.push(next.clone());
     }
     Ok(all)
 }
@@ -284,10 +321,9 @@ fn harmless(mutant: &Mutant, prefixes: &[Episode], gold: &[ToolCall], domain: &D
 }
 
 /// Returns true when the mutant still says all that gold must say.
-fn same_outputs(required: &[String], said: &[String]) -> bool {
-    required
-        .iter()
-        .all(|output| said.iter().any(|text| says(text, output)))
+fn same_outputs(task: &Task, said: &[String]) -> bool {
+    let is_said = |output: &String| said.iter().any(|text| task.matching.says(text, output));
+    task.outputs.iter().all(is_said)
 }
 
 /// Returns a warning for each amount that gold writes as a text.
@@ -315,9 +351,11 @@ pub(crate) fn money(gold: &Gold) -> Vec<String> {
         .collect()
 }
 
-/// The dialogue of an episode in its plainest form: what the user wants, the calls with their results, the outputs.
+/// The dialogue of an episode in its plainest form: the history, what the user wants, the calls with their results, the
+/// outputs.
 pub(crate) fn tell(task: &Task, episode: &Episode, outputs: &[String]) -> Vec<Message> {
-    let mut messages = vec![Message::user(&task.user.instruction)];
+    let mut messages = task.history.clone();
+    messages.push(Message::user(&task.user.instruction));
     for (call, result) in &episode.calls {
         messages.push(Message::calls(vec![call.clone()]));
         messages.push(Message::tool_result(&call.id, &result.content));

@@ -1,12 +1,16 @@
 //! The verdict of a check: pass or failure, part by part, with evidence that a person can read.
 use agoge_world::Lost;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use crate::statements::{self, Judged};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Part {
-    /// `finalState`, `outputs`, `calls`, `script`, or `script.<part>` for a part that a generated check names itself.
+    /// `finalState`, `outputs`, `calls`, `asserts.<function>`, `judge`, `script`, or `script.<part>` for a part that a
+    /// generated check names itself.
     pub name: String,
     pub pass: bool,
     /// Why, in words and values; empty where a pass needs no reason.
@@ -47,10 +51,27 @@ pub struct Verdict {
     /// The sandbox gave no result: nothing is known, another attempt may help, and it is never a reward.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<String>,
+    /// The task's basis counts statements that no model has judged, for this reason: there is no reward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unjudged: Option<String>,
+    /// The judgements of a model on the task's statements, where one was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
 }
 
 /// The name of the part that fails when gold itself does not work.
 pub const GOLD: &str = "gold";
+
+/// The components of a breakdown: the beginning of a part's name up to the first point, and the component's name.
+const COMPONENTS: [(&str, &str); 7] = [
+    (crate::final_state::NAME, "state"),
+    (crate::outputs::NAME, "outputs"),
+    (crate::asserts::NAME, "asserts"),
+    (crate::calls::NAME, "calls"),
+    (crate::script::NAME, "script"),
+    (statements::NAME, "judge"),
+    (crate::results::NAME, "results"),
+];
 
 impl Verdict {
     /// Combines parts: all must pass, and there must be at least one.
@@ -68,6 +89,67 @@ impl Verdict {
             parts,
             killed,
             lost: None,
+            unjudged: None,
+            judged: None,
+        }
+    }
+
+    /// Adds a model's judgements on the task's statements. They count only where the task's basis names them, see
+    /// [`Verdict::unjudged`]; otherwise they stand beside the verdict.
+    #[must_use]
+    pub fn with_judged(self, judged: Judged) -> Verdict {
+        let counts = self.unjudged.is_some();
+        let stopped = self.killed.is_some() || self.lost.is_some();
+        let open = judged.open();
+        if !counts || stopped || open.is_some() {
+            let unjudged = if counts { open.or(self.unjudged) } else { None };
+            return Verdict {
+                unjudged,
+                judged: Some(judged),
+                pass: self.pass,
+                score: self.score,
+                parts: self.parts,
+                killed: self.killed,
+                lost: self.lost,
+            };
+        }
+        let mut parts = self.parts;
+        parts.push(judged.part());
+        Verdict {
+            judged: Some(judged),
+            ..Verdict::of(parts, None)
+        }
+    }
+
+    /// Returns the components that decide the reward, each 1 when all of its parts passed, else 0: `state`, `outputs`,
+    /// `asserts`, `calls`, `script`, `judge`, `results`. The reward is their product. The map is empty for a verdict that is
+    /// not about the agent.
+    pub fn breakdown(&self) -> BTreeMap<&'static str, f64> {
+        let mut components = BTreeMap::new();
+        if !self.is_about_the_agent() {
+            return components;
+        }
+        for part in &self.parts {
+            let kind = part.name.split('.').next().unwrap_or_default();
+            if let Some((_, name)) = COMPONENTS.iter().find(|(of, _)| *of == kind) {
+                *components.entry(*name).or_insert(1.0) *= f64::from(u8::from(part.pass));
+            }
+        }
+        components
+    }
+
+    /// Returns the reward: 1 for a pass, else 0; `None` for a verdict that is not about the agent.
+    pub fn reward(&self) -> Option<f64> {
+        self.is_about_the_agent()
+            .then(|| f64::from(u8::from(self.pass)))
+    }
+
+    /// This verdict, whose reward also depends on statements that no model has judged, for this reason.
+    pub(crate) fn awaiting(self, reason: impl Into<String>) -> Verdict {
+        Verdict {
+            pass: false,
+            unjudged: Some(reason.into()),
+            ..self
         }
     }
 
@@ -79,10 +161,10 @@ impl Verdict {
         }
     }
 
-    /// Returns true when the verdict is about the agent: nothing was killed or lost, and gold itself works. Only then may it
-    /// become a reward.
+    /// Returns true when the verdict is about the agent: nothing was killed or lost, all that counts was judged, and gold
+    /// itself works. Only then may it become a reward.
     pub fn is_about_the_agent(&self) -> bool {
-        let stopped = self.killed.is_some() || self.lost.is_some();
+        let stopped = self.killed.is_some() || self.lost.is_some() || self.unjudged.is_some();
         !stopped && self.parts.iter().all(|part| part.name != GOLD)
     }
 
@@ -98,6 +180,11 @@ impl Verdict {
                 .iter()
                 .map(|reason| format!("no result: {reason}")),
         );
+        reasons.extend(
+            self.unjudged
+                .iter()
+                .map(|reason| format!("not judged: {reason}")),
+        );
         let failed = self.parts.iter().filter(|p| !p.pass);
         reasons.extend(failed.map(|p| format!("{}: {}", p.name, p.evidence)));
         reasons.join("; ")
@@ -106,7 +193,80 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::statements::Statement;
+
+    /// Parts of every kind, each passed or failed.
+    fn some_parts() -> impl Strategy<Value = Vec<Part>> {
+        let names = [
+            "finalState",
+            "outputs",
+            "asserts.is_active",
+            "asserts.is_paid",
+            "calls",
+            "script",
+            "script.fee",
+            "results",
+        ];
+        let part = (proptest::sample::select(names.to_vec()), any::<bool>());
+        let made = part.prop_map(|(name, pass)| match pass {
+            true => Part::passed(name),
+            false => Part::failed(name, "no"),
+        });
+        proptest::collection::vec(made, 1..9)
+    }
+
+    fn judgement(met: &[Option<bool>]) -> Judged {
+        let one = |met: &Option<bool>| Statement {
+            statement: "it is polite".into(),
+            met: *met,
+            why: String::new(),
+        };
+        Judged {
+            statements: met.iter().map(one).collect(),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_reward_is_the_product_of_the_breakdown(parts in some_parts(), met in proptest::collection::vec(proptest::option::of(any::<bool>()), 1..4)) {
+            let verdict = Verdict::of(parts, None);
+            let product: f64 = verdict.breakdown().values().product();
+            prop_assert_eq!(verdict.reward(), Some(product));
+
+            let beside = verdict.clone().with_judged(judgement(&met));
+            prop_assert_eq!(beside.reward(), verdict.reward());
+            prop_assert_eq!(beside.breakdown(), verdict.breakdown());
+
+            let awaiting = verdict.awaiting("nobody was asked");
+            prop_assert!(awaiting.reward().is_none() && awaiting.breakdown().is_empty());
+            let counted = awaiting.with_judged(judgement(&met));
+            let reward = counted.reward();
+            if met.contains(&None) {
+                prop_assert!(reward.is_none() && !counted.pass);
+            } else {
+                let judge = f64::from(u8::from(met.iter().all(|one| *one == Some(true))));
+                prop_assert_eq!(counted.breakdown()["judge"], judge);
+                prop_assert_eq!(reward, Some(product * judge));
+            }
+        }
+    }
+
+    #[test]
+    fn a_breakdown_has_one_component_for_all_parts_of_a_kind() {
+        let parts = vec![
+            Part::passed("finalState"),
+            Part::passed("asserts.is_active"),
+            Part::failed("asserts.is_paid", "returned False"),
+        ];
+        let breakdown = Verdict::of(parts, None).breakdown();
+        assert_eq!(
+            breakdown,
+            BTreeMap::from([("asserts", 0.0), ("state", 1.0)])
+        );
+    }
 
     #[test]
     fn a_verdict_passes_only_when_everything_did_and_nothing_was_killed() {
@@ -127,6 +287,7 @@ mod tests {
         let lost = Verdict::lost(Lost("the machine is too busy".into()));
         let gold = Verdict::of(vec![Part::failed(GOLD, "call 1 (hold): no parcel 7")], None);
         for none in [lost.clone(), gold, Verdict::of(vec![], Some("time".into()))] {
+            assert!(none.reward().is_none() && none.breakdown().is_empty());
             assert!(!none.pass && !none.is_about_the_agent(), "{none:?}");
         }
         let written = serde_json::to_value(&lost).unwrap();
