@@ -200,7 +200,11 @@ impl Summary for SynthesisReport {
 impl Summary for QualifyReport {
     fn summary(&self, level: u32) -> Self {
         let mut short = self.clone();
-        for findings in [&mut short.quarantined, &mut short.warnings] {
+        for findings in [
+            &mut short.quarantined,
+            &mut short.warnings,
+            &mut short.audited,
+        ] {
             Finding::keep_frequent(
                 findings,
                 bound(8, level),

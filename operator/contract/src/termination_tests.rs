@@ -115,7 +115,7 @@ proptest! {
             digest: Some(word(2)),
             quarantined: (0..many).map(|n| Finding { reason: word(n), count: accepted, example: Some(word(n + 1)) }).collect(),
             warnings: (0..many).map(|n| Finding { reason: word(n), count: accepted, example: Some(word(n + 1)) }).collect(),
-            endpoints: (0..many).map(|n| EndpointScore { endpoint: word(n), pass1: 0.1, tasks: 3, void: 0 }).collect(),
+            endpoints: (0..many).map(|n| EndpointScore { endpoint: word(n), pass1: 0.1, tasks: 3, ..EndpointScore::default() }).collect(),
             ..QualifyReport::default()
         };
         let text = Termination::success(&qualify, Some(&artifact));

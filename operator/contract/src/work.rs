@@ -7,6 +7,7 @@ use agoge_crds::grpo_run::{AgentSftSpec, EvaluationSpec, GrpoSpec, PolicySpec, S
 use agoge_crds::lineage::Decision;
 use agoge_crds::report::{self, Report};
 use agoge_crds::shared::{Budget, EndpointBinding, Models};
+use agoge_crds::suite_evaluation::SuiteEvaluation;
 use agoge_crds::synthesis_job::{Evolution, StrategySpec};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -176,6 +177,20 @@ pub struct ScoreWork {
     pub digest: String,
     /// Endpoints to score.
     pub endpoints: Vec<EndpointBinding>,
+    /// Trials, user and judge; absent where each task is played once with its script.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<SuiteEvaluation>,
+}
+
+impl ScoreWork {
+    /// Every model that takes part.
+    pub fn bindings(&self) -> impl Iterator<Item = &EndpointBinding> {
+        let others = self
+            .evaluation
+            .iter()
+            .flat_map(|one| [&one.user, &one.judge]);
+        self.endpoints.iter().chain(others.flatten())
+    }
 }
 
 /// One stage of a GRPORun, with the inputs it builds on.

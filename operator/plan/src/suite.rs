@@ -109,10 +109,12 @@ fn take(status: &mut CheckerSuiteStatus, report: &QualifyReport) {
         "{:.3}",
         (1000.0 * report.mutation_score).floor() / 1000.0
     ));
+    status.nothing_passes = report.nothing_passes;
     status.flake = Some(format!("{:.1}%", 100.0 * report.flake));
     status.p95 = Some(format!("{:.1}ms", report.p95_ms));
     status.quarantined = frequent(&report.quarantined);
     status.warnings = frequent(&report.warnings);
+    status.audited = frequent(&report.audited);
 }
 
 /// Returns the eight most frequent findings.
@@ -174,7 +176,7 @@ fn decide(
         return Verdict::Suspend;
     }
     if let Some(digest) = &status.digest {
-        if suite.spec.evaluate.is_empty() || scored {
+        if suite.spec.agents().is_empty() || scored {
             let warnings: u64 = status.warnings.iter().map(|entry| entry.count).sum();
             let warned = match warnings {
                 0 => String::new(),
@@ -240,7 +242,8 @@ fn score(suite: &CheckerSuite, digest: &str) -> Work {
     Work::Score(ScoreWork {
         suite: suite.name_any(),
         digest: digest.to_owned(),
-        endpoints: suite.spec.evaluate.clone(),
+        endpoints: suite.spec.agents().to_vec(),
+        evaluation: suite.spec.evaluation.clone(),
     })
 }
 
@@ -249,7 +252,7 @@ fn make(suite: &CheckerSuite, status: &CheckerSuiteStatus, key: &str, work: Work
     let owner = child::owner_of(suite);
     let attempt = attempt(status, key);
     let endpoints = match &work {
-        Work::Score(score) => score.endpoints.iter().map(|e| e.endpoint.clone()).collect(),
+        Work::Score(score) => score.bindings().map(|one| one.endpoint.clone()).collect(),
         _ => vec![],
     };
     Child {

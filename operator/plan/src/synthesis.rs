@@ -314,6 +314,10 @@ fn end(status: &SynthesisJobStatus, exhausted: Option<String>) -> Verdict {
         reason::TARGETS_REACHED
     } else if budget {
         reason::BUDGET_EXHAUSTED
+    } else if ends.contains(&reason::TASKS_EXHAUSTED)
+        && !ends.contains(&reason::GENERATIONS_EXHAUSTED)
+    {
+        reason::TASKS_EXHAUSTED
     } else {
         reason::GENERATIONS_EXHAUSTED
     };

@@ -5,6 +5,7 @@ mod common;
 use agoge_contract::{Role, SynthesizeWork, Work};
 use agoge_crds::Phase;
 use agoge_crds::conditions::{self as c, reason};
+use agoge_crds::strategies::StrategyName;
 use agoge_plan::{Child, ChildState, Decision, Observed, events};
 use common::*;
 use serde_json::{Value, json};
@@ -166,6 +167,28 @@ fn a_job_without_one_accepted_instance_has_failed() {
     assert_eq!(
         condition(&plan.status.run.conditions, c::FAILED).reason,
         reason::NOTHING_ACCEPTED
+    );
+}
+
+#[test]
+fn a_job_whose_given_tasks_are_done_says_so_where_some_were_rejected() {
+    let mut job = job();
+    job.spec.strategies.truncate(1);
+    job.spec.strategies[0].name = StrategyName::of("given").unwrap();
+    let ends = [(
+        "synthesize-given",
+        0,
+        done(
+            json!({ "accepted": 3, "attempted": 5, "ended": "TasksExhausted", "digest": "sha256:g" }),
+        ),
+    )];
+    let plan = step(&mut job, &seen(&ends), 0);
+    let complete = condition(&plan.status.run.conditions, c::COMPLETE);
+    assert_eq!(complete.reason, reason::TASKS_EXHAUSTED);
+    assert!(
+        complete.message.contains("given 3 of"),
+        "{}",
+        complete.message
     );
 }
 

@@ -189,10 +189,10 @@ async fn a_stale_watch_does_not_repeat_what_this_process_wrote() {
 async fn a_child_that_needs_nothing_of_the_status_starts_first_and_the_first_status_waits() {
     let mut h = jobs();
     domain(&h.api);
-    let action = h.reconcile().await.unwrap();
+    let action = Box::pin(h.reconcile()).await.unwrap();
     assert_eq!(h.api.take_writes(), ["POST jobs"]);
     assert_ne!(action, Action::await_change(), "the status is due later");
-    h.reconcile().await.unwrap();
+    Box::pin(h.reconcile()).await.unwrap();
     assert!(h.api.take_writes().is_empty());
 }
 

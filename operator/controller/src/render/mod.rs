@@ -11,6 +11,7 @@ pub mod overlay;
 mod pod;
 mod service;
 mod site;
+mod tools;
 mod volumes;
 
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use agoge_contract::ROLLOUT_PORT;
-use agoge_crds::shared::Gang;
+use agoge_crds::shared::{Gang, Resources};
 use agoge_plan::Child;
 use k8s_openapi::api::core::v1::{
     Capabilities, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction,
@@ -17,7 +17,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::assignment::{assignment, key_variable};
 use super::gang::gang;
 use super::site::Site;
-use super::{ASSIGNMENT_FILE, RUN_DIR, RenderError, is_rollout, is_trainer_group, volumes};
+use super::{ASSIGNMENT_FILE, RUN_DIR, RenderError, is_rollout, is_trainer_group, tools, volumes};
 use crate::names;
 
 /// The user and group of the pods.
@@ -65,6 +65,9 @@ pub(super) fn template(child: &Child, site: &Site) -> Result<PodTemplateSpec, Re
 
 fn pod_spec(child: &Child, site: &Site) -> PodSpec {
     let template = &child.needs.template;
+    let server = template.tool_server.as_ref();
+    let mut volumes = volumes::volumes(site);
+    volumes.extend(server.into_iter().flat_map(|_| tools::volumes()));
     let subdomain = if is_trainer_group(child) {
         Some(child.own_service())
     } else {
@@ -87,8 +90,9 @@ fn pod_spec(child: &Child, site: &Site) -> PodSpec {
             }),
             ..PodSecurityContext::default()
         }),
+        init_containers: server.map(|server| vec![tools::sidecar(server, site)]),
         containers: vec![worker(child, site)],
-        volumes: Some(volumes::volumes(site)),
+        volumes: Some(volumes),
         node_selector: Some(template.node_selector.clone()).filter(|labels| !labels.is_empty()),
         tolerations: Some(template.tolerations.clone()).filter(|all| !all.is_empty()),
         priority_class_name: template.priority_class_name.clone(),
@@ -100,6 +104,9 @@ fn pod_spec(child: &Child, site: &Site) -> PodSpec {
 fn worker(child: &Child, site: &Site) -> Container {
     let image = child.needs.template.image.as_ref().unwrap_or(&site.image);
     let rollout = is_rollout(child);
+    let mut mounts = volumes::mounts(site);
+    let server = child.needs.template.tool_server.as_ref();
+    mounts.extend(server.map(|_| tools::state_mount()));
     Container {
         name: names::CONTAINER.to_owned(),
         image: Some(image.clone()),
@@ -111,17 +118,9 @@ fn worker(child: &Child, site: &Site) -> Container {
         ]),
         env: Some(environment(child, site)),
         resources: Some(resources(child)),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            capabilities: Some(Capabilities {
-                drop: Some(vec!["ALL".to_owned()]),
-                add: None,
-            }),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(restricted()),
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
-        volume_mounts: Some(volumes::mounts(site)),
+        volume_mounts: Some(mounts),
         ports: rollout.then(|| {
             vec![ContainerPort {
                 name: Some("rollout".to_owned()),
@@ -131,6 +130,19 @@ fn worker(child: &Child, site: &Site) -> Container {
         }),
         readiness_probe: rollout.then(rollout_probe),
         ..Container::default()
+    }
+}
+
+/// The rights of a container: none.
+pub(super) fn restricted() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities {
+            drop: Some(vec!["ALL".to_owned()]),
+            add: None,
+        }),
+        ..SecurityContext::default()
     }
 }
 
@@ -176,10 +188,13 @@ fn environment(child: &Child, site: &Site) -> Vec<EnvVar> {
         variables.push(variable("MASTER_ADDR", &first_rank));
         variables.push(variable("MASTER_PORT", &names::RANKS_PORT.to_string()));
     }
+    if let Some(server) = &child.needs.template.tool_server {
+        variables.extend(tools::found_by(server));
+    }
     variables
 }
 
-fn variable(name: &str, value: &str) -> EnvVar {
+pub(super) fn variable(name: &str, value: &str) -> EnvVar {
     EnvVar {
         name: name.to_owned(),
         value: Some(value.to_owned()),
@@ -202,9 +217,13 @@ fn secret_variable(name: &str, secret: &str, key: &str) -> EnvVar {
     }
 }
 
-/// The resources of a worker: what it requests is also its limit.
+/// The resources of a worker.
 fn resources(child: &Child) -> ResourceRequirements {
-    let asked = &child.needs.resources;
+    resources_of(&child.needs.resources)
+}
+
+/// Resources of which the request is also the limit.
+pub(super) fn resources_of(asked: &Resources) -> ResourceRequirements {
     let mut all = BTreeMap::new();
     if let Some(cpu) = &asked.cpu {
         all.insert("cpu".to_owned(), Quantity(cpu.to_string()));

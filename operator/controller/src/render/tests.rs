@@ -248,3 +248,51 @@ fn objects_of_any_admitted_name_find_each_other() {
         }
     }
 }
+
+/// The sidecar of a domain with servers: without rights, token and secrets, reached over the loopback, its state shared.
+#[test]
+fn a_tool_server_is_a_restricted_sidecar_that_shares_its_state_with_the_worker() {
+    let manifests = MANIFESTS.replace(
+        "models: {default: {endpoint: qwen}}",
+        "models: {default: {endpoint: qwen}}\n  worker: {toolServer: {image: \"desk-tools:1\", command: [serve, $(PORT)], \
+         env: {PORT: \"1\", FLAVOUR: plain}, resources: {cpu: \"1\"}}}",
+    );
+    let jobs = plans(&manifests, "podGroup", "");
+    let child = jobs
+        .iter()
+        .find(|child| child.owner.kind == "SynthesisJob")
+        .unwrap();
+    let rendered = render(child, &site(DomainFrom::ConfigMap("desk".into()))).unwrap();
+    let pod = rendered.job.spec.unwrap().template.spec.unwrap();
+    let pod = serde_json::to_value(pod).unwrap();
+    let server = &pod["initContainers"][0];
+    assert_eq!(server["restartPolicy"], "Always");
+    assert_eq!(
+        server["securityContext"],
+        pod["containers"][0]["securityContext"]
+    );
+    assert_eq!(server["resources"]["limits"]["cpu"], "1");
+    assert_eq!(pod["automountServiceAccountToken"], false);
+    let named = |list: &serde_json::Value| -> Vec<String> {
+        let all = list.as_array().into_iter().flatten();
+        all.map(|one| one["name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        named(&server["volumeMounts"]),
+        ["tools", "tools-tmp", "domain"]
+    );
+    assert_eq!(
+        named(&server["env"]),
+        ["PORT", "STATE", "HOME", "TZ", "PYTHONHASHSEED", "FLAVOUR"]
+    );
+    assert_eq!(server["env"][0]["value"], "8730");
+    let worker = &pod["containers"][0];
+    assert!(named(&worker["volumeMounts"]).contains(&"tools".to_owned()));
+    let mut variables = worker["env"].as_array().unwrap().iter();
+    let url = variables
+        .find(|one| one["name"] == "AGOGE_TOOL_SERVER_URL")
+        .unwrap();
+    assert_eq!(url["value"], "http://127.0.0.1:8730/mcp");
+    assert!(named(&pod["volumes"]).contains(&"tools".to_owned()));
+}

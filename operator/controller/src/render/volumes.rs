@@ -21,7 +21,7 @@ pub(super) fn mounts(site: &Site) -> Vec<VolumeMount> {
         mount("tmp", "/tmp"),
     ];
     if !matches!(site.domain, DomainFrom::Store(_)) {
-        mounts.push(read_only(mount("domain", DOMAIN_DIR)));
+        mounts.push(domain_mount());
     }
     if site.store.claim.is_some() {
         let path = site.store.url.trim_start_matches("file://");
@@ -30,7 +30,12 @@ pub(super) fn mounts(site: &Site) -> Vec<VolumeMount> {
     mounts
 }
 
-fn mount(volume: &str, path: &str) -> VolumeMount {
+/// Returns the mount of the domain's folder.
+pub(super) fn domain_mount() -> VolumeMount {
+    read_only(mount("domain", DOMAIN_DIR))
+}
+
+pub(super) fn mount(volume: &str, path: &str) -> VolumeMount {
     VolumeMount {
         name: volume.to_owned(),
         mount_path: path.to_owned(),
@@ -103,7 +108,7 @@ fn annotation_file(path: &str, annotation: &str) -> DownwardAPIVolumeFile {
     }
 }
 
-fn scratch(name: &str) -> Volume {
+pub(super) fn scratch(name: &str) -> Volume {
     Volume {
         name: name.to_owned(),
         empty_dir: Some(EmptyDirVolumeSource::default()),
