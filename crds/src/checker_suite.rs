@@ -11,6 +11,7 @@ use crate::resource::Size;
 use crate::rules::{DIGEST, NAME, cel};
 use crate::shared::{EndpointBinding, RunPolicy, WorkerTemplate};
 use crate::status::RunStatus;
+use crate::suite_evaluation::SuiteEvaluation;
 
 /// The specification of a CheckerSuite.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -34,7 +35,9 @@ use crate::status::RunStatus;
     validation = Rule::new("has(self.digest) == has(oldSelf.digest) && (!has(self.digest) || self.digest == oldSelf.digest)")
         .message("the digest cannot be changed; make a new CheckerSuite").field_path(".digest"),
     validation = Rule::new("has(self.store) == has(oldSelf.store) && (!has(self.store) || self.store == oldSelf.store)")
-        .message("the store cannot be changed; make a new CheckerSuite").field_path(".store")
+        .message("the store cannot be changed; make a new CheckerSuite").field_path(".store"),
+    validation = Rule::new("!has(self.evaluate) || size(self.evaluate) == 0 || !has(self.evaluation)")
+        .message("evaluate and evaluation cannot both be set; name the endpoints in evaluation.agents").field_path(".evaluate")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct CheckerSuiteSpec {
@@ -43,7 +46,7 @@ pub struct CheckerSuiteSpec {
     #[x_kube(validation = Rule::new("self == oldSelf").message("the domain cannot be changed; make a new CheckerSuite"))]
     pub domain: String,
     /// The source of its tasks.
-    #[x_kube(validation = Rule::new("has(self.synthesisJob) == has(oldSelf.synthesisJob) && (!has(self.synthesisJob) || self.synthesisJob == oldSelf.synthesisJob) && has(self.path) == has(oldSelf.path) && (!has(self.path) || self.path == oldSelf.path)")
+    #[x_kube(validation = Rule::new("has(self.synthesisJob) == has(oldSelf.synthesisJob) && (!has(self.synthesisJob) || self.synthesisJob == oldSelf.synthesisJob) && has(self.path) == has(oldSelf.path) && (!has(self.path) || self.path == oldSelf.path) && has(self.audit) == has(oldSelf.audit) && (!has(self.audit) || self.audit == oldSelf.audit)")
         .message("the source cannot be changed; make a new CheckerSuite"))]
     pub source: Source,
     /// Limits of one run of generated code.
@@ -58,10 +61,13 @@ pub struct CheckerSuiteSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(regex(pattern = DIGEST))]
     pub digest: Option<String>,
-    /// Endpoints to score on its tasks, for comparison.
+    /// Endpoints to score on its tasks, for comparison: one trial of each, with the scripted user. The short form of `evaluation`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub evaluate: Vec<EndpointBinding>,
+    /// The evaluation of models on its held-out tasks: several trials, and a model as the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<SuiteEvaluation>,
     /// The store's name; unset takes the driver's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
@@ -74,12 +80,23 @@ pub struct CheckerSuiteSpec {
     pub worker: WorkerTemplate,
 }
 
+impl CheckerSuiteSpec {
+    /// Returns the models that play the agent.
+    #[must_use]
+    pub fn agents(&self) -> &[EndpointBinding] {
+        match &self.evaluation {
+            Some(evaluation) => &evaluation.agents,
+            None => &self.evaluate,
+        }
+    }
+}
+
 /// The source of tasks: exactly one field is set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[schemars(extend("x-kubernetes-validations" = cel(&[
-    ("[has(self.synthesisJob), has(self.path), has(self.inline)].filter(x, x).size() == 1",
-        "exactly one source must be set; set one of synthesisJob, path and inline", ""),
+    ("[has(self.synthesisJob), has(self.path), has(self.inline), has(self.audit)].filter(x, x).size() == 1",
+        "exactly one source must be set; set one of synthesisJob, path, inline and audit", ""),
 ])))]
 pub struct Source {
     /// A SynthesisJob of the same namespace. The suite waits until it is complete.
@@ -94,6 +111,20 @@ pub struct Source {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "tasks")]
     pub inline: Option<Vec<Value>>,
+    /// Tasks that somebody else made. They are audited first: what can be repaired is, other flawed tasks are left out, and the
+    /// report is kept in the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditSource>,
+}
+
+/// Tasks that are audited before their checkers are qualified.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AuditSource {
+    /// A dataset in the store, by name or digest. Unset takes the tasks of the domain's own tasks.jsonl.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub path: Option<String>,
 }
 
 fn tasks(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -182,6 +213,9 @@ pub struct CheckerSuiteStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
     pub mutation_score: Option<String>,
+    /// Tasks that doing nothing passes, qualified or not: refusals, and tasks whose checkers ask for nothing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub nothing_passes: u64,
     /// Share of tasks whose repeated runs disagreed, such as `0%`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 16))]
@@ -202,6 +236,10 @@ pub struct CheckerSuiteStatus {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub warnings: Vec<Finding>,
+    /// The eight most frequent kinds of defects that the audit found, where the source is audited.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub audited: Vec<Finding>,
     /// Endpoints that were scored.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
@@ -245,6 +283,28 @@ pub struct EndpointScore {
     pub endpoint: String,
     /// pass^1.
     pub pass1: f64,
+    /// Lower end of the 95 % interval of pass^1, clustered by branch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub low: Option<f64>,
+    /// Upper end of that interval.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub high: Option<f64>,
+    /// Trials of each task, where there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trials: Option<u32>,
+    /// pass^k of the highest k, where there are several trials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pass_k: Option<f64>,
+    /// pass@k of the highest k, where there are several trials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pass_any: Option<f64>,
+    /// pass^1 of an agent that says and calls nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub empty: Option<f64>,
+    /// The digest of the whole record in the store.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 80))]
+    pub record: Option<String>,
     /// Tasks that came to a verdict.
     pub tasks: u64,
     /// Tasks that prove nothing about the model: its reasoning used up the tokens, a content filter or the provider stopped it,
@@ -253,6 +313,6 @@ pub struct EndpointScore {
     pub void: u64,
 }
 
-fn is_zero(count: &u64) -> bool {
+pub(crate) fn is_zero(count: &u64) -> bool {
     *count == 0
 }

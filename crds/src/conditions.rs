@@ -65,6 +65,8 @@ pub mod reason {
     pub const BUDGET_EXHAUSTED: &str = "BudgetExhausted";
     /// The last allowed generation is done and a target was not reached.
     pub const GENERATIONS_EXHAUSTED: &str = "GenerationsExhausted";
+    /// A fixed list of tasks is done and some of them were rejected.
+    pub const TASKS_EXHAUSTED: &str = "TasksExhausted";
     /// No instance was accepted.
     pub const NOTHING_ACCEPTED: &str = "NothingAccepted";
     /// The checkers qualified.

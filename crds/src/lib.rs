@@ -22,6 +22,7 @@ mod rules;
 pub mod shared;
 pub mod status;
 pub mod strategies;
+pub mod suite_evaluation;
 pub mod synthesis_job;
 
 pub use check::{Document, Manifest, Problem, Verdict, check, documents, judge};

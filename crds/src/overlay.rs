@@ -17,6 +17,8 @@ use crate::check::structural::normalise;
 
 /// The name of the worker's container.
 pub const CONTAINER: &str = "worker";
+/// The name of the tool server's container, which is defined by `toolServer` alone.
+pub const TOOLS_CONTAINER: &str = "tools";
 
 /// Fields of the pod that a manifest may not set.
 const PROTECTED_POD_FIELDS: [&str; 11] = [
@@ -43,9 +45,17 @@ const PROTECTED_WORKER_FIELDS: [&str; 7] = [
     "envFrom",
 ];
 /// Volumes that the operator defines.
-const PROTECTED_VOLUMES: [&str; 5] = ["run", "domain", "work", "tmp", "store"];
+const PROTECTED_VOLUMES: [&str; 7] = [
+    "run",
+    "domain",
+    "work",
+    "tmp",
+    "store",
+    "tools",
+    "tools-tmp",
+];
 /// Folders that the operator mounts.
-const PROTECTED_PATHS: [&str; 3] = ["/etc/agoge", "/work", "/tmp"];
+const PROTECTED_PATHS: [&str; 4] = ["/etc/agoge", "/work", "/tmp", "/tools"];
 
 /// Reads an overlay: returns it in the form in which a pod template is read, without nulls.
 ///
@@ -135,6 +145,9 @@ fn protected(overlay: &Value) -> Vec<String> {
             if name == CONTAINER {
                 paths.extend(protected_in_worker(container, &path));
             }
+            if name == TOOLS_CONTAINER {
+                paths.push(path);
+            }
         }
     }
     paths
@@ -198,6 +211,10 @@ mod tests {
             (
                 json!({ "spec": { "volumes": [{ "name": "etc", "hostPath": { "path": "/etc" } }] } }),
                 "spec.volumes[\"etc\"]",
+            ),
+            (
+                json!({ "spec": { "initContainers": [{ "name": "tools", "image": "evil" }] } }),
+                "spec.initContainers[\"tools\"]",
             ),
             (
                 json!({ "metadata": { "labels": { "agoge.dev/owner": "other" } } }),

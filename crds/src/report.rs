@@ -58,7 +58,7 @@ pub struct SynthesisReport {
     pub faults: BTreeMap<String, u64>,
     /// Generations so far.
     pub lineage: Vec<Generation>,
-    /// The reason of an end before the target: `BudgetExhausted`, `GenerationsExhausted`.
+    /// The reason of an end before the target: `BudgetExhausted`, `GenerationsExhausted`, `TasksExhausted`.
     pub ended: Option<String>,
     /// Digest of a plan pair that awaits manual approval.
     pub awaiting_promotion: Option<String>,
@@ -76,6 +76,9 @@ pub struct QualifyReport {
     pub qualified: u64,
     /// Share of mutants that were failed.
     pub mutation_score: f64,
+    /// Tasks that doing nothing passes, qualified or not.
+    #[serde(skip_serializing_if = "crate::checker_suite::is_zero")]
+    pub nothing_passes: u64,
     /// Share of tasks whose repeated runs disagreed.
     pub flake: f64,
     /// Milliseconds of processor time in which 95 of 100 checks ended.
@@ -87,6 +90,9 @@ pub struct QualifyReport {
     /// Warnings with their counts.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<Finding>,
+    /// Kinds of defects that the audit found, with the numbers of their tasks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub audited: Vec<Finding>,
     /// Endpoints scored.
     pub endpoints: Vec<EndpointScore>,
 }

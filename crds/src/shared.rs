@@ -229,6 +229,10 @@ pub struct WorkerTemplate {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = NAME))]
     pub queue: Option<String>,
+    /// Server of the tools that the domain has outside of the sandbox, as a sidecar of each worker. A laptop starts the command
+    /// of the domain's `tools:` instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool_server: Option<ToolServer>,
     /// A strategic merge patch over the pod template, for settings without a field of their own. It must not change
     /// protected fields.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -238,6 +242,44 @@ pub struct WorkerTemplate {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub failure_rules: Vec<FailureRule>,
+}
+
+/// Server of a domain's tools, as a sidecar of each worker. It has no privileges, no token, and the worker's NetworkPolicy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ToolServer {
+    /// Image of the server.
+    #[schemars(length(min = 1, max = 512))]
+    pub image: String,
+    /// Command that starts it, with its arguments; unset is the image's own. It must listen on `$PORT` of the loopback, and keep its
+    /// state in the folder `$STATE`; both are variables of its environment, and are replaced in arguments as `$(PORT)` and
+    /// `$(STATE)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 1024)))]
+    pub command: Vec<String>,
+    /// Port on which it listens.
+    #[serde(default = "tool_port")]
+    #[schemars(range(min = 1024, max = 65_535))]
+    pub port: u16,
+    /// Path of the address: `/mcp` for MCP over streamable HTTP, `/` for most OpenAPI services.
+    #[serde(default = "tool_path")]
+    #[schemars(length(min = 1, max = 256), regex(pattern = "^/[^\\s#]*$"))]
+    pub path: String,
+    /// Variables of its environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub env: BTreeMap<String, String>,
+    /// Resource requests and limits of the server; what it requests is also its limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+}
+
+fn tool_port() -> u16 {
+    8730
+}
+
+fn tool_path() -> String {
+    "/mcp".to_owned()
 }
 
 /// A rule for failures of children.

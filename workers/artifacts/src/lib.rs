@@ -7,6 +7,7 @@
 //! | qualifications made along with a dataset | `qualifications` | [`Qualifications`] |
 //! | suite | `suite` | [`QualifiedSuite`] |
 //! | record of a training stage | `stage` | [`StageRecord`] |
+//! | record of an evaluation | `evaluation` | [`Evaluation`] |
 //!
 //! Writers and readers use these types and no other: workers, the report, the export, qualification and resume. Each
 //! artifact carries its format version ([`mod@format`]); a reader refuses a version that it does not know and names it.
@@ -14,6 +15,7 @@
 
 pub mod attempt;
 pub mod dataset;
+pub mod evaluation;
 mod figure;
 pub mod format;
 pub mod funnel;
@@ -27,6 +29,7 @@ pub mod suite;
 pub mod trajectory;
 
 pub use attempt::{Attempt, Draft, Gate};
+pub use evaluation::Evaluation;
 pub use format::{ArtifactError, Format, Stored};
 pub use plan::{Pilot, PlanPair, PlanRecord, Plans, Prompts};
 pub use provenance::{DatasetOrigin, Shard};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use agoge_checker::passk::{Estimate, Trials, by_branch, pass_hat, pass_hat_k};
+use agoge_checker::passk::{Estimate, Trials, by_branch, family, pass_hat, pass_hat_k};
 use agoge_store::{Folder, Store};
 use agoge_world::Task;
 use serde::{Deserialize, Serialize};
@@ -305,7 +305,7 @@ pub struct Scorecard {
     pub branches: BTreeMap<String, Estimate>,
     /// pass^1 of each task, in the order of the tasks, for paired comparisons; `None` without a trial.
     pub per_task: Vec<Option<f64>>,
-    /// The branch of each task, by which comparisons are clustered. 0.2.0 has none.
+    /// The family of each task (its branch where it has one), by which comparisons are clustered. 0.2.0 has none.
     #[serde(default)]
     pub clusters: Vec<String>,
     /// Episodes that ended in a fault which was not the agent's; they are no trials and count nowhere else.
@@ -315,22 +315,6 @@ pub struct Scorecard {
 }
 
 impl Scorecard {
-    /// Returns the card of tasks that were played once each: `passed` has one entry for each task, none where the task came to
-    /// no verdict.
-    #[must_use]
-    pub fn of_single(tasks: &[Task], passed: &[Option<bool>]) -> Self {
-        let counts: Vec<(u32, u32)> = passed
-            .iter()
-            .map(|passed| {
-                (
-                    u32::from(*passed == Some(true)),
-                    u32::from(passed.is_some()),
-                )
-            })
-            .collect();
-        Self::of_counts(tasks, &counts, 1)
-    }
-
     /// Returns the card of `(passed, trials)`, one entry for each task.
     #[must_use]
     pub fn of_counts(tasks: &[Task], counts: &[(u32, u32)], trials: u32) -> Self {
@@ -338,7 +322,7 @@ impl Scorecard {
             .iter()
             .zip(counts)
             .map(|(task, (passed, trials))| Trials {
-                cluster: &task.branch,
+                cluster: family(task),
                 passed: *passed,
                 trials: *trials,
             })
@@ -347,7 +331,7 @@ impl Scorecard {
             pass: (1..=trials).map(|k| pass_hat_k(&all, k)).collect(),
             branches: by_branch(&all),
             per_task: counts.iter().map(|(c, n)| pass_hat(*c, *n, 1)).collect(),
-            clusters: tasks.iter().map(|task| task.branch.clone()).collect(),
+            clusters: tasks.iter().map(|task| family(task).to_owned()).collect(),
             ..Self::default()
         }
     }

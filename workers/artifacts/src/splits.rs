@@ -1,8 +1,8 @@
 //! The parts of the data for instances that models wrote: a strategy such as `sea` does not divide its own, so a suite that
 //! holds nothing but them is divided here.
 //!
-//! All instances about one record belong to one part, chosen by a hash of the record's id, so an instance keeps its part
-//! when others are added. A part that would be empty takes the instances of a record from the largest other part.
+//! All instances about one record, or the records of one owner, belong to one part, chosen by a hash of its id, so an
+//! instance keeps its part when others are added. A part that would be empty takes the instances of a record from the largest other part.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use agoge_crds::strategies::asks_models;
 use agoge_dialogue::random::Rng;
 use agoge_world::{Domain, Split, Task};
-use serde_json::Value;
 
 use crate::suite::Instance;
 
@@ -89,23 +88,12 @@ fn groups(instances: &[Instance], written: &[usize], domain: &Domain) -> Vec<Gro
         });
         grouped.collect::<Vec<_>>()
     };
-    let mut groups = by(&|task| record(domain, task).unwrap_or(&task.id).to_owned());
+    let mut groups = by(&|task| domain.key_of(task));
     if !fill(&mut groups) {
         groups = by(&|task| task.id.clone());
         fill(&mut groups);
     }
     groups
-}
-
-/// Returns the first record that a task names: among what its user knows, else among the arguments of its gold calls.
-fn record<'a>(domain: &Domain, task: &'a Task) -> Option<&'a str> {
-    let facts = task.user.facts.iter().map(|fact| fact.value.as_str());
-    let arguments = task.gold.iter().flat_map(|call| call.arguments.values());
-    let mut named = facts.chain(arguments.filter_map(Value::as_str));
-    named.find(|id| {
-        let mut collections = domain.state.collections();
-        collections.any(|collection| domain.state.get(collection, id).is_some())
-    })
 }
 
 /// Returns the part of a key, in the shares that templates divide records by.
@@ -208,10 +196,10 @@ mod tests {
         assert_eq!(some[..], all[..150]);
         for split in [Split::TrainSft, Split::TrainRl, Split::Heldout] {
             assert!(count(&all, split) > 30, "{split:?}");
-            let of = |other: bool| -> BTreeSet<&str> {
+            let of = |other: bool| -> BTreeSet<String> {
                 let part = all.iter().filter(|one| (one.split == split) != other);
                 part.filter(|one| !one.messages.is_empty())
-                    .filter_map(|one| record(&domain, &one.task))
+                    .map(|one| domain.key_of(&one.task))
                     .collect()
             };
             assert!(of(false).is_disjoint(&of(true)), "{split:?}");

@@ -29,6 +29,9 @@ pub struct Trajectory {
     pub messages: Vec<Message>,
     /// The agent's tokens.
     pub tokens: Vec<Token>,
+    /// The ids of these tokens, in the vocabulary of the agent's model. Records of older versions have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<u32>,
     /// Turns in which the user broke its instruction.
     pub user_faults: Vec<UserFault>,
 }

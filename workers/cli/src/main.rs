@@ -2,9 +2,14 @@
 
 use std::process::ExitCode;
 
+#[cfg(feature = "stacks")]
+use agoge_cli::command::env;
 #[cfg(feature = "cluster")]
 use agoge_cli::command::operator;
-use agoge_cli::command::{chat, check, domain, eval, export, gc, model, probe, report, status, up};
+use agoge_cli::command::{
+    audit, chat, check, dialogues, domain, eval, export, gc, key, model, probe, report, status, up,
+    verify,
+};
 #[cfg(feature = "cluster")]
 use agoge_cli::kubectl;
 use agoge_cli::stdout;
@@ -26,14 +31,22 @@ enum Command {
     Up(up::Up),
     Chat(chat::Chat),
     Check(check::Check),
-    Eval(eval::Eval),
+    Audit(audit::Audit),
+    Eval(Box<eval::Eval>),
     #[command(subcommand)]
     Domain(domain::DomainCommand),
+    #[cfg(feature = "stacks")]
+    #[command(subcommand)]
+    Env(env::EnvCommand),
     #[command(subcommand)]
     Model(model::ModelCommand),
     Status(status::Status),
     Report(report::Report),
     Export(export::Export),
+    Import(dialogues::Import),
+    Verify(verify::Verify),
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     Gc(gc::Gc),
     #[cfg(feature = "cluster")]
     Kubectl(kubectl::Kubectl),
@@ -56,12 +69,18 @@ fn run() -> ExitCode {
         Command::Up(command) => up::up(&command),
         Command::Chat(command) => chat::chat(&command),
         Command::Check(command) => check::check(&command),
+        Command::Audit(command) => audit::audit(&command),
         Command::Eval(command) => eval::eval(&command),
         Command::Domain(command) => domain::domain(&command),
+        #[cfg(feature = "stacks")]
+        Command::Env(command) => env::env(&command),
         Command::Model(command) => model::model(&command),
         Command::Status(command) => status::status(&command),
         Command::Report(command) => report::report(&command),
         Command::Export(command) => export::export(&command),
+        Command::Import(command) => dialogues::import(&command),
+        Command::Verify(command) => verify::verify(&command),
+        Command::Key(command) => key::key(&command),
         Command::Gc(command) => gc::gc(&command),
         #[cfg(feature = "cluster")]
         Command::Kubectl(command) => return kubectl::end(kubectl::kubectl(&command)),

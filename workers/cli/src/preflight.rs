@@ -1,5 +1,5 @@
 //! Reports foreseeable failures before anything is started: missing references, broken domains, targets beyond what
-//! templates yield, policies that do not fit, endpoints that do not answer.
+//! templates yield or a domain gives, policies that do not fit, endpoints that do not answer.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use agoge_crds::synthesis_job::StrategySpec;
 use agoge_crds::{Manifest, Problem};
 use agoge_sandbox::Limits;
 use agoge_synthesis::registry;
+use agoge_synthesis::strategies::given::Given;
 use agoge_synthesis::strategies::template::{Template, divide};
 use agoge_synthesis::strategy::Strategy;
 use agoge_world::{Domain, Problems, World, possible};
@@ -86,6 +87,10 @@ pub fn domains(asked: &[(&Source, PathBuf)]) -> Result<(), Vec<String>> {
                             .map(ToString::to_string),
                     );
                 }
+                if strategy.name.as_str() == Given::NAME {
+                    let found = lacking(world.domain(), source, index, strategy);
+                    lines.extend(found.as_ref().map(ToString::to_string));
+                }
             }
         }
     }
@@ -93,7 +98,7 @@ pub fn domains(asked: &[(&Source, PathBuf)]) -> Result<(), Vec<String>> {
 }
 
 fn open(folder: &Path) -> Result<World, Vec<String>> {
-    let domain = Domain::load(folder).map_err(|Problems(problems)| {
+    let domain = agoge_servers::load(folder).map_err(|Problems(problems)| {
         problems.iter().map(ToString::to_string).collect::<Vec<_>>()
     })?;
     World::open(Arc::new(domain), Limits::default()).map_err(|error| {
@@ -147,6 +152,28 @@ fn beyond(
         }
     }
     problems
+}
+
+/// Reports a target beyond the tasks that a domain gives.
+fn lacking(
+    domain: &Domain,
+    source: &Source,
+    index: usize,
+    strategy: &StrategySpec,
+) -> Option<Problem> {
+    let target = strategy.target.accepted;
+    let most = strategy.parameters.read::<Given>().ok()?.most(domain);
+    if target <= most as u64 {
+        return None;
+    }
+    let field = format!("spec.strategies[{index}].target.accepted");
+    let message =
+        format!("{target} tasks are asked for, and the domain gives {most} in the wanted parts");
+    let remedy = match most {
+        0 => "write tasks.jsonl into the domain's folder, or take another strategy".to_owned(),
+        most => format!("ask for at most {most}"),
+    };
+    Some(problem(&source.file, &field, &message, &remedy))
 }
 
 /// Reports parameters that the strategy itself cannot read.

@@ -142,7 +142,14 @@ pub fn named(manifest: &Manifest) -> Vec<(String, EndpointBinding)> {
                 None => vec![],
             }
         }
-        Manifest::CheckerSuite(suite) => numbered("spec.evaluate", &suite.spec.evaluate),
+        Manifest::CheckerSuite(suite) => {
+            let mut found = numbered("spec.evaluate", &suite.spec.evaluate);
+            let evaluation = suite.spec.evaluation.iter().flat_map(|one| one.bindings());
+            found.extend(evaluation.map(|(part, binding)| {
+                (format!("spec.evaluation.{part}.endpoint"), binding.clone())
+            }));
+            found
+        }
         Manifest::GRPORun(run) => numbered(
             "spec.stages.evaluation.endpoints",
             run.spec.evaluated_endpoints(),

@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 
 use agoge_dialogue::{Message, Role, SampleKey, ToolCall, ToolSpec};
 use agoge_world::{
-    End, Fault, Party, Rules, Sampler as _, Session, Speaker, StateView, Task, ToolResult, Turn,
-    UserFault, View, judge_user, play,
+    End, Fault, FaultKind, Party, Rules, Sampler as _, Session, Speaker, StateView, Task,
+    ToolResult, Turn, UserFault, View, judge_user, play,
 };
 use async_trait::async_trait;
+use serde_json::Value;
 
 use crate::LearnerError;
 use crate::parallel::{self, Parallelism};
@@ -33,6 +34,16 @@ pub struct Dialogue<'a> {
     pub task: &'a Task,
     /// The demonstration, tool traffic included.
     pub messages: &'a [Message],
+    /// The user's tools.
+    pub tools: &'a [ToolSpec],
+}
+
+impl<'a> Dialogue<'a> {
+    /// Returns the messages after the task's history, with which a demonstration begins.
+    fn after_history(&self) -> &'a [Message] {
+        let history = self.task.history.len();
+        self.messages.get(history..).unwrap_or_default()
+    }
 }
 
 /// Lets `player` speak as the user in each dialogue and judges each turn.
@@ -114,24 +125,74 @@ async fn turns(
     key: SampleKey,
     rules: &Rules,
 ) -> Vec<Judged> {
-    let mut user = UserModel::new(format, sampler, sequence, key, dialogue.task);
-    let mut agent = Demonstrated::agent(dialogue.messages);
-    let mut session = Recorded::results(dialogue.messages);
+    let Dialogue { task, tools, .. } = *dialogue;
+    let mut user = UserModel::new(format, sampler, sequence, key, task, tools);
+    let mut agent = Demonstrated::agent(dialogue.after_history());
+    let mut session = Recorded::of(dialogue);
     let played = play(&mut session, &mut agent, &mut user, rules).await;
     sampler.release(sequence);
     let said = |at: &usize| played.messages[*at].role == Role::User;
-    let mut turns: Vec<Judged> = (0..played.messages.len())
+    let mut turns: Vec<Judged> = (task.history.len()..played.messages.len())
         .filter(said)
         .map(|at| {
-            let text = &played.messages[at].content;
-            let faults = judge_user(dialogue.task, &played.messages[..at], text);
-            (Some(text.clone()), faults)
+            let turn = &played.messages[at];
+            if !turn.tool_calls.is_empty() {
+                return called(dialogue, &turn.tool_calls);
+            }
+            let faults = judge_user(dialogue.task, &played.messages[..at], &turn.content);
+            (Some(turn.content.clone()), faults)
         })
         .collect();
+    turns.extend(missed(dialogue, &played.messages));
     if let End::User(_) = played.end {
         turns.push((None, vec![UserFault::no_turn()]));
     }
     turns
+}
+
+/// Judges the calls that the demonstration's user makes and this one leaves out, each as a turn. One for which it made another
+/// call is judged already.
+fn missed(dialogue: &Dialogue<'_>, played: &[Message]) -> Vec<Judged> {
+    let mut made: Vec<String> = users_calls(played).map(written).collect();
+    let mut missed: Vec<String> = users_calls(dialogue.messages).map(written).collect();
+    missed.retain(|call| match made.iter().position(|one| one == call) {
+        Some(at) => {
+            made.swap_remove(at);
+            false
+        }
+        None => true,
+    });
+    let fault = |call: String| UserFault {
+        kind: FaultKind::BrokeInstruction,
+        detail: format!("it does not call {call}, although it is asked to"),
+    };
+    let left_out = missed.into_iter().skip(made.len());
+    left_out
+        .map(|call| (Some("(no call)".to_owned()), vec![fault(call)]))
+        .collect()
+}
+
+/// Returns a call as text: its tool and its arguments.
+fn written(call: &ToolCall) -> String {
+    let arguments = Value::Object(call.arguments.clone());
+    format!("{} {arguments}", call.name)
+}
+
+/// Judges a turn in which the user calls tools: it may call what the demonstration's user calls.
+fn called(dialogue: &Dialogue<'_>, calls: &[ToolCall]) -> Judged {
+    let shown: Vec<String> = users_calls(dialogue.messages).map(written).collect();
+    let made: Vec<String> = calls.iter().map(written).collect();
+    let wrong = made.iter().filter(|call| !shown.contains(call));
+    let fault = |call: &String| UserFault {
+        kind: FaultKind::BrokeInstruction,
+        detail: format!("it calls {call}, which nobody asked for"),
+    };
+    (Some(made.join("; ")), wrong.map(fault).collect())
+}
+
+fn users_calls(messages: &[Message]) -> impl Iterator<Item = &ToolCall> {
+    let users = messages.iter().filter(|m| m.role == Role::User);
+    users.flat_map(|message| &message.tool_calls)
 }
 
 /// Adds the judged turns of one dialogue.
@@ -171,25 +232,61 @@ impl Speaker for Demonstrated {
     }
 }
 
-/// The tools of a demonstration, which answer as recorded.
-struct Recorded(VecDeque<Message>);
+/// The tools of a demonstration, which answer as recorded: the agent's in their order, the user's each to its call.
+struct Recorded<'a> {
+    history: &'a [Message],
+    tools: &'a [ToolSpec],
+    agent: VecDeque<&'a Message>,
+    user: Vec<(&'a ToolCall, &'a Message)>,
+}
 
-impl Recorded {
-    fn results(messages: &[Message]) -> Self {
-        let results = messages.iter().filter(|m| m.role == Role::Tool);
-        Self(results.cloned().collect())
+impl<'a> Recorded<'a> {
+    fn of(dialogue: &Dialogue<'a>) -> Self {
+        let results = dialogue.after_history().iter();
+        let results = results.filter(|m| m.role == Role::Tool);
+        let (mut agent, mut user) = (VecDeque::new(), Vec::new());
+        for result in results {
+            let id = result.tool_call_id.as_deref();
+            match users_calls(dialogue.messages).find(|call| Some(call.id.as_str()) == id) {
+                Some(call) => user.push((call, result)),
+                None => agent.push_back(result),
+            }
+        }
+        Self {
+            history: &dialogue.task.history,
+            tools: dialogue.tools,
+            agent,
+            user,
+        }
     }
 }
 
 #[async_trait(?Send)]
-impl Session for Recorded {
-    fn tools(&self, _: Party) -> &[ToolSpec] {
-        &[]
+impl Session for Recorded<'_> {
+    fn tools(&self, party: Party) -> &[ToolSpec] {
+        match party {
+            Party::Agent => &[],
+            Party::User => self.tools,
+        }
     }
 
-    async fn call(&mut self, _: Party, _: &ToolCall) -> Result<ToolResult, Fault> {
+    fn history(&self) -> &[Message] {
+        self.history
+    }
+
+    async fn call(&mut self, party: Party, call: &ToolCall) -> Result<ToolResult, Fault> {
+        let recorded = match party {
+            Party::Agent => self.agent.pop_front(),
+            Party::User => {
+                let same = |(other, _): &(&ToolCall, &Message)| {
+                    other.name == call.name && other.arguments == call.arguments
+                };
+                let at = self.user.iter().position(same);
+                at.map(|at| self.user.remove(at).1)
+            }
+        };
         Ok(ToolResult {
-            content: self.0.pop_front().map_or(String::new(), |m| m.content),
+            content: recorded.map_or(String::new(), |m| m.content.clone()),
             ..ToolResult::default()
         })
     }

@@ -148,10 +148,19 @@ pub(crate) async fn episode(
     let mut user: Box<dyn Speaker + '_> = match table.user {
         UserSide::Scripted => Box::new(ScriptedUser::new(seat.task)),
         UserSide::Model(format, sampler) => {
-            Box::new(UserModel::new(format, sampler, sequence, key, seat.task))
+            let tools = &table.world.domain().user_tools;
+            Box::new(UserModel::new(
+                format, sampler, sequence, key, seat.task, tools,
+            ))
         }
     };
-    let mut session = table.world.session();
+    let mut session = match table.world.session(seat.task) {
+        Ok(session) => session,
+        Err(fault) => {
+            let played = Played::failed(fault);
+            return table.judged(seat, Episode::default(), played, Transcript::default());
+        }
+    };
     let (played, transcript) = match table.agent {
         AgentSide::Policy(format, sampler) => {
             let domain = table.world.domain();

@@ -2,7 +2,9 @@
 //!
 //! A speaker renders each message once, when it hears it, and never its own: those are the tokens that it sampled.
 
-use agoge_dialogue::{Message, Renderer, Role, SampleKey, Transcript, Vocab, heard};
+use std::collections::HashSet;
+
+use agoge_dialogue::{Message, Renderer, Role, SampleKey, ToolSpec, Transcript, Vocab, heard};
 use agoge_world::{Domain, Fault, Sampler, Speaker, Task, TokensIn, TokensOut, Turn, View};
 use async_trait::async_trait;
 
@@ -27,6 +29,9 @@ struct Voice<'a> {
     unseen: Vec<u32>,
     /// Messages of the dialogue that were rendered or spoken.
     heard: usize,
+    /// The user's calling messages since it last spoke: they share a turn of the agent, and each has random numbers of its
+    /// own.
+    again: u64,
 }
 
 impl<'a> Voice<'a> {
@@ -47,6 +52,7 @@ impl<'a> Voice<'a> {
             key,
             unseen,
             heard: 0,
+            again: 0,
         }
     }
 
@@ -75,7 +81,7 @@ impl<'a> Voice<'a> {
             sequence: self.sequence,
             append,
             key: SampleKey {
-                turn: u64::from(view.turns) * 2 + party,
+                turn: u64::from(view.turns) * 2 + party + (self.again << 32),
                 ..self.key
             },
             max_new,
@@ -83,15 +89,20 @@ impl<'a> Voice<'a> {
         self.sampler.sample(request).await
     }
 
-    /// The turn that the sampled ids are.
-    fn turn(&mut self, sampled: &TokensOut) -> Turn {
+    /// The turn that the sampled ids are, in which there may be calls.
+    fn turn(&mut self, sampled: &TokensOut, calls: bool) -> Turn {
         let Format { vocab, renderer } = self.format;
         if sampled.truncated {
             return Turn::Truncated;
         }
         self.unseen = renderer.after_turn(vocab, self.role);
-        match renderer.parse(vocab, self.role, &sampled.ids) {
-            Ok(message) => {
+        // A format reads calls of an assistant only, and a user has some when it has tools.
+        let role = if calls { Role::Assistant } else { self.role };
+        match renderer.parse(vocab, role, &sampled.ids) {
+            Ok(mut message) => {
+                message.role = self.role;
+                let more = self.role == Role::User && !message.tool_calls.is_empty();
+                self.again = if more { self.again + 1 } else { 0 };
                 // Its own message comes back in the dialogue and is not rendered again.
                 self.heard += 1;
                 Turn::Message(message)
@@ -150,15 +161,16 @@ impl Speaker for Policy<'_> {
         let sampled = self.voice.sample(view, append, room.min(turn)).await?;
         self.transcript
             .push_sampled(&sampled.ids, &sampled.logprobs, sampled.version);
-        Ok(self.voice.turn(&sampled))
+        Ok(self.voice.turn(&sampled, true))
     }
 }
 
-/// A model that plays the user. It reads its task's instruction and the texts of the dialogue, no tool traffic.
+/// A model that plays the user. It reads its task's instruction, the texts of the dialogue and the results of its own
+/// calls; no traffic of the agent with tools.
 pub struct UserModel<'a>(Voice<'a>);
 
 impl<'a> UserModel<'a> {
-    /// A user at the beginning of an episode of `task`, in a sequence of its own of `sampler`.
+    /// A user with these tools at the beginning of an episode of `task`, in a sequence of its own of `sampler`.
     #[must_use]
     pub fn new(
         format: Format<'a>,
@@ -166,6 +178,7 @@ impl<'a> UserModel<'a> {
         sequence: u64,
         key: SampleKey,
         task: &Task,
+        tools: &[ToolSpec],
     ) -> Self {
         let Format { vocab, renderer } = format;
         Self(Voice::new(
@@ -174,7 +187,7 @@ impl<'a> UserModel<'a> {
             sampler,
             sequence,
             key,
-            renderer.open(vocab, &task.user.instruction, &[]),
+            renderer.open(vocab, &task.user.instruction, tools),
         ))
     }
 }
@@ -182,14 +195,26 @@ impl<'a> UserModel<'a> {
 #[async_trait(?Send)]
 impl Speaker for UserModel<'_> {
     async fn turn(&mut self, view: View<'_>) -> Result<Turn, Fault> {
+        let own = view.messages.iter().filter(|m| m.role == Role::User);
+        let own: HashSet<&str> = own
+            .flat_map(|message| &message.tool_calls)
+            .map(|call| call.id.as_str())
+            .collect();
+        let answers = |message: &Message| {
+            let id = message.tool_call_id.as_deref();
+            id.is_some_and(|id| own.contains(id))
+        };
         let spoken = |message: &Message| match message.role {
             Role::Assistant => heard(message),
+            // Its own messages that it did not sample are those of the task's history.
+            Role::User => Some(message.clone()),
+            Role::Tool if answers(message) => Some(message.clone()),
             _ => None,
         };
         let append = self.0.append(view, spoken);
         let most = view.rules.max_user_tokens as usize;
         let sampled = self.0.sample(view, append, most).await?;
-        Ok(self.0.turn(&sampled))
+        Ok(self.0.turn(&sampled, !view.tools.is_empty()))
     }
 }
 

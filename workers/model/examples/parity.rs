@@ -105,19 +105,19 @@ fn write_exports(dir: &Path) -> std::io::Result<()> {
     let sft = lines(&|messages| export::sft_row("a", system, &tools, messages));
     let tuning = lines(&|messages| export::openai_row(system, &tools, messages));
     let task = json!({"calls": [], "note": null});
-    let rl = export::rl_row("a", system, "where is parcel 48213?", &tools, &task);
-    let card = export::Card {
-        domain: "parity".into(),
-        sft: dialogues.len(),
-        rl: 1,
-        origin: vec!["a test".into()],
+    let rl = export::rl_row("a", system, (&[], "where is parcel 48213?"), &tools, &task);
+    let config = |name: &str| {
+        format!(
+            "- config_name: {name}\n  data_files:\n  - split: train\n    path: data/{name}.jsonl\n"
+        )
     };
+    let card = format!("---\nconfigs:\n{}{}---\n", config("sft"), config("rl"));
     let (rows, openai) = (dir.join("export"), dir.join("openai"));
     std::fs::create_dir_all(rows.join("data"))?;
     std::fs::create_dir_all(&openai)?;
     std::fs::write(rows.join("data/sft.jsonl"), sft)?;
     std::fs::write(rows.join("data/rl.jsonl"), format!("{rl}\n"))?;
-    std::fs::write(rows.join("README.md"), card.text())?;
+    std::fs::write(rows.join("README.md"), card)?;
     std::fs::write(openai.join("train.jsonl"), tuning)
 }
 

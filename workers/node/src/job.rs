@@ -116,14 +116,14 @@ impl Job {
         self.termination.take()
     }
 
-    /// Loads the domain.
+    /// Loads the domain and starts its tool servers, where it has some.
     ///
     /// # Errors
-    /// Every problem of its folder.
+    /// Every problem of its folder, or that of a server.
     pub fn domain(&self) -> Result<Arc<Domain>, Failure> {
-        Domain::load(&self.assignment.domain)
-            .map(Arc::new)
-            .map_err(Failure::input)
+        let domain = Domain::load(&self.assignment.domain).map_err(Failure::input)?;
+        let domain = agoge_servers::attach(domain).map_err(Failure::infra)?;
+        Ok(Arc::new(domain))
     }
 
     /// Returns the threads that may be kept busy.
@@ -192,6 +192,7 @@ mod tests {
                 suite: String::new(),
                 digest: String::new(),
                 endpoints: vec![],
+                evaluation: None,
             }),
             shard: 0,
             shards: 1,

@@ -3,6 +3,7 @@
 //! The artifact `suite` is found by the suite's digest, which is known only at the end. The artifact `qualification` is
 //! the report; it is found by its inputs, and so says that the work is done.
 
+mod audited;
 mod source;
 
 use std::collections::BTreeMap;
@@ -39,6 +40,8 @@ struct Qualifying {
     thresholds: Thresholds,
     limits: Limits,
     origin: QualificationOrigin,
+    /// True when the tasks are audited first.
+    audits: bool,
 }
 
 /// Qualifies the checkers of a suite, or finds that this is done: reads the tasks, qualifies them, publishes the suite.
@@ -46,13 +49,14 @@ struct Qualifying {
 /// # Errors
 /// [`Failure`]
 pub fn run(job: &mut Job, work: &QualifyWork) -> Result<(), Failure> {
-    let work = Qualifying::of(job, work)?;
+    let mut work = Qualifying::of(job, work)?;
     let report = match work.finished(job)? {
         Some(report) => report,
         None => {
             let begun = Instant::now();
+            let audited = work.audit(job)?;
             let qualifications = work.qualify(job)?;
-            work.publish(job, qualifications, begun.elapsed().as_secs_f64())?
+            work.publish(job, qualifications, audited, begun.elapsed().as_secs_f64())?
         }
     };
     job.finish(&report)
@@ -66,7 +70,7 @@ impl Qualifying {
             instances,
             text: source,
             datasets,
-        } = source::load(&job.store, &work.source, work.parts.as_ref())?;
+        } = source::load(&job.store, &work.source, work.parts.as_ref(), &domain)?;
         let settings = serde_json::json!([work.qualification, work.sandbox]).to_string();
         Ok(Self {
             name: work.suite.clone(),
@@ -81,7 +85,28 @@ impl Qualifying {
             spec: work.qualification,
             thresholds: Thresholds::from(&work.qualification),
             limits: limits(&work.sandbox),
+            audits: work.source.audit.is_some(),
         })
+    }
+
+    /// Audits the tasks where their source asks for it. The repaired ones take their place. Returns the defects by kind.
+    fn audit(&mut self, job: &mut Job) -> Result<Vec<Finding>, Failure> {
+        if !self.audits {
+            return Ok(Vec::new());
+        }
+        let instances = std::mem::take(&mut self.instances);
+        job.progress
+            .stage("auditing tasks", "tasks", instances.len() as u64);
+        let inputs = self.origin.inputs();
+        let (repaired, found) = audited::audit(
+            job,
+            &self.domain,
+            (self.name.as_str(), inputs),
+            instances,
+            &self.limits,
+        )?;
+        self.instances = repaired;
+        Ok(found)
     }
 
     /// Returns the report of an earlier run when its suite is still in the store.
@@ -163,6 +188,7 @@ impl Qualifying {
         self,
         job: &Job,
         qualifications: Vec<Qualification>,
+        audited: Vec<Finding>,
         seconds: f64,
     ) -> Result<QualifyReport, Failure> {
         let Self {
@@ -187,7 +213,10 @@ impl Qualifying {
             qualifications,
         };
         suite.publish(&job.store, &name)?;
-        let report = report(&suite.suite);
+        let report = QualifyReport {
+            audited,
+            ..report(&suite.suite)
+        };
         let object = job.store.put_json(&report)?;
         let kind = QualificationOrigin::KIND;
         job.store
@@ -245,11 +274,13 @@ fn report(suite: &Suite) -> QualifyReport {
         checkers: suite.checkers as u64,
         qualified: suite.qualified as u64,
         mutation_score: suite.mutation_score,
+        nothing_passes: suite.nothing_passes as u64,
         flake: suite.flake,
         p95_ms: suite.p95_ms,
         digest: Some(suite.digest.clone()),
         quarantined: findings(quarantined.map(|entry| (&*entry.task, &*entry.reason))),
         warnings: findings(warnings.map(|entry| (&*entry.task, &*entry.warning))),
+        audited: Vec::new(),
         endpoints: Vec::new(),
     }
 }

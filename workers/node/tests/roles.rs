@@ -239,6 +239,25 @@ fn shards_of_a_strategy_are_found_by_the_digest_that_covers_them() {
 }
 
 #[test]
+fn sound_tasks_pass_their_audit_unchanged_and_the_report_is_kept() {
+    let out = Out::new();
+    let made = out.done("synthesize", &template(60));
+    let digest = made["digest"].clone();
+    let audited = out.done(
+        "qualify",
+        &qualify_from(json!({"audit": {"path": digest}}), None),
+    );
+    assert_eq!(
+        (&audited["checkers"], &audited["qualified"]),
+        (&json!(60), &json!(60)),
+        "{audited}"
+    );
+    assert_eq!(audited.get("audited"), None, "{audited}");
+    let plain = out.done("qualify", &qualify(&digest));
+    assert_eq!(plain["digest"], audited["digest"]);
+}
+
+#[test]
 fn input_that_cannot_be_ends_with_code_2_and_says_which_field() {
     let out = Out::new();
     for (role, work, words) in [
@@ -263,11 +282,17 @@ fn input_that_cannot_be_ends_with_code_2_and_says_which_field() {
             "spec.source.inline[0] is not a task",
         ),
         (
+            "qualify",
+            qualify_from(json!({"audit": {}}), None),
+            "spec.source.audit: the domain has no tasks.jsonl",
+        ),
+        (
             "score",
             Work::Score(ScoreWork {
                 suite: "courier".into(),
                 digest: "sha256:no".into(),
                 endpoints: vec![],
+                evaluation: None,
             }),
             "the store has no suite sha256:no",
         ),

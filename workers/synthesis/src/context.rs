@@ -4,7 +4,7 @@
 //! policy; records are drawn from the reinforcement-learning side of the data, so that nothing shown is held out.
 
 use agoge_world::said::is_spaceless;
-use agoge_world::{Domain, Split, split_of_record};
+use agoge_world::{Domain, Split};
 use serde_json::Value;
 
 use crate::random::draw;
@@ -115,7 +115,10 @@ fn fitting(
     let mut ids: Vec<(u64, &str)> = domain
         .state
         .ids(collection)
-        .filter(|id| split_of_record(id) == Split::TrainRl)
+        .filter(|id| {
+            let record = domain.state.get(collection, id);
+            record.is_some_and(|record| domain.split_of(collection, id, record) == Split::TrainRl)
+        })
         .map(|id| {
             (
                 draw(&[&seed.to_string(), &number.to_string(), collection, id]),

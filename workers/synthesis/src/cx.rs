@@ -11,7 +11,9 @@ use agoge_checker::{Cause, Judge, Thresholds, qualification_key, qualify_among};
 use agoge_crds::shared::Part;
 use agoge_dialogue::ToolCall;
 use agoge_llm::{Answer, Request, Spent};
-use agoge_world::{DemoError, Domain, Episode, GoldError, Lost, Task, World, demonstrate, replay};
+use agoge_world::{
+    DemoError, Domain, Episode, GoldError, Lost, StartError, Task, World, demonstrate, replay,
+};
 use parking_lot::Mutex;
 
 use crate::engine::Bench;
@@ -170,7 +172,11 @@ impl Cx {
     /// # Errors
     /// The first call that fails.
     pub fn execute(&self, calls: &[ToolCall]) -> Result<Episode, GoldError> {
-        let played = self.world(|world| replay(world, calls, false));
+        let task = Task {
+            gold: calls.to_vec(),
+            ..Task::default()
+        };
+        let played = self.world(|world| replay(world, &task));
         if let Err(GoldError::Lost(lost)) = &played {
             self.note(lost);
         }
@@ -237,7 +243,11 @@ fn demonstrated(world: &mut World, task: &Task) -> Result<Demonstrated, Stop> {
     })?;
     let mut judge = Judge::new();
     let verdict = judge.check(world, task, &played.episode, &played.messages);
-    let nothing = judge.check(world, task, &Episode::default(), &[]);
+    let begun = world.begin(task).map_err(|error| match error {
+        StartError::Lost(lost) => lost.into(),
+        other => Stop::Reject(Reject::new(Gate::Gold, Cause::Task, other.to_string())),
+    })?;
+    let nothing = judge.check(world, task, &begun, &task.history);
     if let Some(lost) = verdict.lost.as_ref().or(nothing.lost.as_ref()) {
         return Err(Lost(lost.clone()).into());
     }

@@ -8,6 +8,7 @@ pub mod context;
 pub mod conversation;
 pub mod cx;
 pub mod engine;
+pub mod evaluation;
 pub mod evolution;
 pub mod plan;
 pub mod random;

@@ -25,6 +25,9 @@ pub trait Strategy: DeserializeOwned + Serialize + JsonSchema + Send + Sync + 's
     const NAME: &'static str;
     /// One sentence for the help texts.
     const SUMMARY: &'static str;
+    /// True if the items are a list that somebody else wrote: a rejected item is not replaced, and items that ask for the
+    /// same are no duplicates.
+    const FIXED: bool = false;
     /// The result of [`Strategy::prepare`], which all attempts read.
     type Shared: Send + Sync + 'static;
 
@@ -115,6 +118,17 @@ pub enum Product {
     Task(Qualified),
     /// A task with a dialogue that its checkers passed.
     Trajectory(Demonstrated),
+    /// A task that is accepted as it is, because its checker qualified.
+    Given(Box<Given>),
+}
+
+/// A task whose checker qualified, with the dialogue of its demonstration where there is one.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// The task.
+    pub task: Qualified,
+    /// The demonstration.
+    pub shown: Option<Demonstrated>,
 }
 
 /// A task whose checker passed the fixed qualification; only [`Cx::qualify`] makes one.

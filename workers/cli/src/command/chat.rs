@@ -99,8 +99,10 @@ pub fn chat(chat: &Chat) -> Result<(), Failure> {
         let asker = Asker::new(&client, "chat".to_owned());
         let mut agent = EndpointAgent::new(asker, request(&domain), Calls::Native);
         let mut person = Person::new(task);
-        let mut session = Shown(backend.session());
-        let played = runtime.block_on(play(&mut session, &mut agent, &mut person, &rules()));
+        let opened = backend.session(task);
+        let mut session = Shown(opened.map_err(|fault| Failure::Failed(fault.to_string()))?);
+        let rules = domain.rules(rules());
+        let played = runtime.block_on(play(&mut session, &mut agent, &mut person, &rules));
         person.show(&played.messages);
         match (&played.end, person.left) {
             (End::Nonsense(reason), _) => println!("! {reason}"),
@@ -302,6 +304,10 @@ struct Shown<'a>(SandboxSession<'a>);
 impl Session for Shown<'_> {
     fn tools(&self, party: Party) -> &[ToolSpec] {
         self.0.tools(party)
+    }
+
+    fn history(&self) -> &[Message] {
+        self.0.history()
     }
 
     async fn call(&mut self, party: Party, call: &ToolCall) -> Result<ToolResult, Fault> {

@@ -1,4 +1,8 @@
-//! `agoge domain`: a new domain that runs as it is, the problems of one there is, and its way into a cluster.
+//! `agoge domain`: a new domain that runs as it is, the findings about one there is, its tasks, and its way into a cluster.
+
+mod check;
+mod diff;
+mod show;
 
 use std::path::{Path, PathBuf};
 
@@ -7,10 +11,11 @@ use agoge_world::Domain;
 use base64::Engine as _;
 use clap::Subcommand;
 
+use super::import::{ImportCommand, import};
 use super::push::push;
 use crate::failure::Failure;
 
-/// Makes a new domain, checks one, or packs one for a cluster.
+/// Makes a new domain, checks one, shows its tasks, or packs one for a cluster.
 #[derive(Debug, Subcommand)]
 pub enum DomainCommand {
     /// Writes a small domain that runs as it is, with the three manifests beside it, to be changed into one's own.
@@ -21,15 +26,21 @@ pub enum DomainCommand {
         /// The folder to write it into. [default: NAME or PATH itself]
         dir: Option<PathBuf>,
     },
-    /// Reports every problem of a domain's folder, each with file, line and a way out.
+    /// Reports every problem of a domain's folder, each with file, line and suggested fix.
     ///
-    /// Loads the tools in the sandbox, holds the state against its schema, and plays the gold of every template's
-    /// branches. Warns about outputs that an agent says by accident, and about amounts that are kept as texts. Exit codes: 0
-    /// all good, warnings or not; 2 there are problems.
-    Check {
-        /// The domain's folder (the one with domain.yaml), or a folder that has it as domain/.
-        dir: PathBuf,
-    },
+    /// Loads the tools in the sandbox, holds the state and every write against the schema, plays the gold of every template's
+    /// branches, and tries each tool with unusual arguments. Warns about what works and is probably not meant so: outputs
+    /// that an agent says by accident or that the policy does not have, combinations that no branch covers, held-out ids in
+    /// records for training. Exit codes: 0 all good, warnings or not; 2 there are problems.
+    Check(check::Check),
+    /// Shows a task: what the user wants and knows, its gold with the differences that it makes, the tools, the prompt.
+    ///
+    /// Without `--task`, `--template` or `--branch` it shows the first task. With `--call` it makes one call and shows its
+    /// result and the differences.
+    Show(show::Show),
+    /// Writes a domain of another project as a folder of ours.
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Prints a ConfigMap that holds the domain, for `kubectl apply --server-side -f -`.
     ///
     /// The same folder gives the same bytes. A ConfigMap holds 1 MiB: a larger domain goes into the store or an image.
@@ -71,7 +82,9 @@ pub fn domain(command: &DomainCommand) -> Result<(), Failure> {
             println!("\nnext: agoge up -f {}", dir.display());
             Ok(())
         }
-        DomainCommand::Check { dir } => checked(&inside(dir)),
+        DomainCommand::Check(args) => check::check(args),
+        DomainCommand::Show(args) => show::show(args),
+        DomainCommand::Import(command) => import(command),
         DomainCommand::Pack { dir, name } => {
             let dir = inside(dir);
             let domain = Domain::load(&dir).map_err(Failure::input)?;
@@ -121,7 +134,7 @@ fn last_part(path: &Path) -> Result<String, Failure> {
 }
 
 /// The folder itself, or the domain in it.
-fn inside(dir: &Path) -> PathBuf {
+pub(super) fn inside(dir: &Path) -> PathBuf {
     let nested = dir.join("domain");
     let inside = !dir.join("domain.yaml").exists() && nested.join("domain.yaml").exists();
     if inside { nested } else { dir.to_owned() }
@@ -165,23 +178,6 @@ fn packed(dir: &Path) -> std::io::Result<Vec<u8>> {
         archive.append_data(&mut header, &name, &bytes[..])?;
     }
     archive.into_inner()?.finish()
-}
-
-fn checked(dir: &Path) -> Result<(), Failure> {
-    let problems = Domain::check(dir);
-    if !problems.is_empty() {
-        return Err(Failure::problems(&problems));
-    }
-    let domain = Domain::load(dir).map_err(Failure::input)?;
-    for warning in domain.warnings() {
-        eprintln!("warning: {warning}");
-    }
-    let (tools, templates) = (domain.tools.len(), domain.templates.len());
-    println!(
-        "{} is sound: {tools} tools, {templates} templates, {}",
-        domain.name, domain.digest
-    );
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `agoge export`: a run's qualified instances in the form that a trainer takes.
 
+mod origin;
 pub mod policy;
 mod target;
 
@@ -15,21 +16,21 @@ use serde_json::Value;
 use crate::driver::objects;
 use crate::failure::Failure;
 
-pub use target::{Target, check_empty};
+pub use target::{Options, Target, check_empty};
 
-/// Writes a run's qualified instances in the form that a trainer takes.
+/// Writes a run's qualified instances in the form that another stack reads.
 ///
-/// `dataset` has two configurations: `sft` has whole dialogues (messages, tools, and which messages carry loss), `rl` has
-/// what opens a dialogue and the task with its checker. transformers and TRL render its rows with a model's chat template.
-/// `openai` is a training file of whole dialogues for OpenAI's fine-tuning. Dialogues come from the split trainSft, tasks
-/// from trainRl; held-out tasks are never exported. `policy` is the trained policy instead, with tokenizer, chat template
-/// and stop tokens, as transformers and vLLM load it. docs/export.md describes the fields.
+/// Forms: `dataset` (whole dialogues and tasks, for transformers and TRL), `messages` (JSON lines and Parquet), `trl`, `verl`,
+/// `sharegpt`, `turns`, `dpo`, `openai`, `nemo-gym`, `tau2`, `atif`, `verifiers`; and `policy`, the trained policy with
+/// tokenizer, chat template and stop tokens, as transformers and vLLM load it. Dialogues come from the split trainSft, tasks
+/// from trainRl; held-out tasks are exported only with `--heldout`. Every row says what made it, and `manifest.json` lists the
+/// files with their digests; `agoge verify` checks them. docs/export.md describes the forms.
 #[derive(Debug, Args)]
 pub struct Export {
     /// The run's folder.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// `dataset`, `openai` or `policy`, written to a folder of this name; or a folder, for a dataset in it.
+    /// A form, written to a folder of this name; or a folder, for a dataset in it.
     #[arg(long, value_name = "FORM|DIR")]
     pub to: PathBuf,
     /// The folder to write, where it is not named after the form. It must not exist yet, or be empty.
@@ -44,6 +45,9 @@ pub struct Export {
     /// With `--to policy`: the stage whose policy it is.
     #[arg(long, default_value = "grpo", value_parser = policy::STAGES)]
     pub stage: String,
+    /// License, held-out instances, signature.
+    #[command(flatten)]
+    pub options: Options,
 }
 
 /// A run's qualified suite: its name, its digest, its instances and the domain's folder.
@@ -144,7 +148,7 @@ pub fn read(
         name: suite.metadata.name.clone().unwrap_or_default(),
         digest,
         instances: qualified.instances,
-        domain: Domain::load(domain).map_err(Failure::input)?,
+        domain: agoge_servers::load(domain).map_err(Failure::input)?,
     })
 }
 
@@ -172,9 +176,13 @@ pub fn export(export: &Export) -> Result<(), Failure> {
     if policy::is_meant(&export.to) {
         let folder = export.dir.as_ref().unwrap_or(&export.to);
         check_empty(folder)?;
-        return policy::find(&export.out, export.run.as_deref(), &export.stage)?.write(folder);
+        let key = export.options.key()?;
+        let trained = policy::find(&export.out, export.run.as_deref(), &export.stage)?;
+        return trained.write(folder, key.as_ref());
     }
     let target = Target::of(&export.to, export.dir.as_deref())?;
     target.check_empty()?;
-    target.write(&find(&export.out, export.suite.as_deref())?)
+    let found = find(&export.out, export.suite.as_deref())?;
+    let store = Store::open(export.out.join("store"))?;
+    target.write(&found, &store, &export.options)
 }

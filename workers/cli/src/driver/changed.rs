@@ -16,8 +16,8 @@ use crate::failure::Failure;
 
 /// Fields of a spec that say how and where work is done. What comes of it does not depend on them.
 const ASIDE: [&str; 4] = ["runPolicy", "worker", "parallelism", "store"];
-/// Field of a suite on which no run rests.
-const SCORED: &str = "spec.evaluate";
+/// Fields of a suite on which no run rests.
+const SCORED: [&str; 2] = ["spec.evaluate", "spec.evaluation"];
 /// Changed fields that are named.
 const NAMED: usize = 4;
 /// Folder of what was made before the last change.
@@ -69,6 +69,19 @@ impl Before {
         }
         changed
     }
+}
+
+/// Returns true if changed fields of a suite, as [`Before::changes`] joins them, say only who is evaluated on it, and how.
+fn is_scored(fields: &str) -> bool {
+    let of = |field: &str| {
+        let rest = SCORED
+            .into_iter()
+            .find_map(|scored| field.strip_prefix(scored));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    fields
+        .split(", ")
+        .all(|field| !field.contains(' ') && of(field))
 }
 
 /// Returns true if what comes of the work depends on a field.
@@ -140,7 +153,7 @@ impl Taken {
 
     /// Returns true if what rests on it changes with it.
     fn carries(&self) -> bool {
-        self.rests.is_some() || self.changed.iter().any(|what| what != SCORED)
+        self.rests.is_some() || self.changed.iter().any(|what| !is_scored(what))
     }
 
     /// Returns the reasons, for a person.

@@ -214,7 +214,7 @@ fn dollars(tokens: Tokens, usd: Option<f64>, estimate: &mut Estimate) {
 
 fn qualification(suite: &CheckerSuite, estimate: &mut Estimate) {
     let spec = &suite.spec;
-    if spec.evaluate.is_empty() {
+    if spec.agents().is_empty() {
         estimate.lines.push(Line {
             what: "model tokens",
             amount: "0".into(),
@@ -223,7 +223,7 @@ fn qualification(suite: &CheckerSuite, estimate: &mut Estimate) {
     } else {
         estimate.notes.push(format!(
             "{} endpoint(s) are scored on every qualified task: how many qualify is not known before",
-            spec.evaluate.len()
+            spec.agents().len()
         ));
     }
     let bound = spec.run_policy.active_deadline_seconds.map(seconds);

@@ -10,7 +10,7 @@ use kube::api::ListParams;
 
 use super::cluster::{Cluster, Where, refused};
 use super::store::{self, DomainFiles};
-use crate::command::export::{self, Target};
+use crate::command::export::{self, Options, Target};
 use crate::failure::Failure;
 
 /// Writes a suite's qualified instances in the form that a trainer takes, from the store.
@@ -19,7 +19,7 @@ pub struct Export {
     /// The CheckerSuite, where the namespace has several.
     #[arg(value_name = "SUITE")]
     pub suite: Option<String>,
-    /// `dataset` or `openai`, written to a folder of this name; or a folder, for a dataset in it.
+    /// A form of `agoge export`, written to a folder of this name; or a folder, for a dataset in it.
     #[arg(long, value_name = "FORM|DIR")]
     pub to: PathBuf,
     /// The folder to write, where it is not named after the form. It must not exist yet, or be empty.
@@ -31,6 +31,9 @@ pub struct Export {
     /// The domain's folder, where it is not what the cluster says.
     #[arg(long, value_name = "DIR")]
     pub domain: Option<PathBuf>,
+    /// License, held-out instances, signature.
+    #[command(flatten)]
+    pub options: Options,
 }
 
 /// The objects that the API server has.
@@ -99,7 +102,7 @@ pub fn export(export: &Export, fetched: Fetched) -> Result<(), Failure> {
     let scratch = Scratch::new()?;
     let folder = store::lay_out(fetched.domain, &store, &scratch.0)?;
     let found = export::read(&fetched.suite, &store, &folder, &hint)?;
-    target.write(&found)
+    target.write(&found, &store, &export.options)
 }
 
 /// A folder that goes away.

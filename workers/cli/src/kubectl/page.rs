@@ -358,8 +358,10 @@ fn strategy(name: &str, of: &StrategyStatus) -> [String; 8] {
 }
 
 fn qualification(status: &CheckerSuiteStatus) -> String {
+    let idle = (status.nothing_passes > 0).then(|| format!("{} tasks", status.nothing_passes));
     let mut text = words(&[
         ("mutation score", status.mutation_score.clone()),
+        ("passed by doing nothing", idle),
         ("flake", status.flake.clone()),
         ("p95", status.p95.clone()),
         ("suite", status.digest.clone()),

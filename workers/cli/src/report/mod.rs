@@ -5,6 +5,7 @@
 //! 2. `synthesis`, `suite`, `training`, `samples` and `provenance` each make their part of one bounded JSON document.
 //! 3. The document is embedded as data, escaped so that nothing in it can become markup, and drawn by the page's script.
 
+mod audit;
 mod folder;
 mod overview;
 mod provenance;
@@ -112,6 +113,7 @@ fn document(run: &Run) -> Value {
         "overview": overview::part(run),
         "synthesis": synthesis,
         "suite": suite,
+        "audit": audit::part(run),
         "training": training,
         "provenance": provenance::part(run),
     });

@@ -1,11 +1,12 @@
-//! The source of a suite's tasks: datasets of strategies, a dataset in the store, or tasks written in the manifest.
+//! The source of a suite's tasks: datasets of strategies, a dataset in the store, tasks written in the manifest, or those of the
+//! domain's own file.
 
 use std::collections::BTreeMap;
 
 use agoge_artifacts::{Instance, dataset, splits};
 use agoge_crds::checker_suite::Source;
 use agoge_store::{Digest, Store};
-use agoge_world::Split;
+use agoge_world::{Domain, Split};
 
 use crate::datasets;
 use crate::failure::Failure;
@@ -25,7 +26,12 @@ pub fn load(
     store: &Store,
     source: &Source,
     parts: Option<&BTreeMap<String, String>>,
+    domain: &Domain,
 ) -> Result<Loaded, Failure> {
+    let audit = source.audit.as_ref();
+    if audit.is_some_and(|audit| audit.path.is_none()) {
+        return given(domain);
+    }
     if let Some(tasks) = &source.inline {
         let text = serde_json::json!(tasks).to_string();
         let instances = tasks.iter().enumerate().map(|(n, task)| {
@@ -44,7 +50,8 @@ pub fn load(
             datasets: Vec::new(),
         });
     }
-    let objects: Vec<Digest> = match (&source.path, parts) {
+    let path = source.path.as_ref().or_else(|| audit?.path.as_ref());
+    let objects: Vec<Digest> = match (path, parts) {
         (Some(path), _) => vec![named(store, path)?],
         (None, Some(parts)) => datasets::objects(store, parts.values())?,
         (None, None) => {
@@ -62,10 +69,34 @@ pub fn load(
         // Versions that did not divide them made another suite from the same datasets.
         came.push("divided");
     }
+    if audit.is_some() {
+        came.push("audited");
+    }
     Ok(Loaded {
         instances,
         text: came.join(" "),
         datasets: objects,
+    })
+}
+
+/// Returns the tasks of the domain's own file, to be audited.
+fn given(domain: &Domain) -> Result<Loaded, Failure> {
+    if domain.tasks.is_empty() {
+        let message = "spec.source.audit: the domain has no tasks.jsonl; add one, or name a dataset in spec.source.audit.path";
+        return Err(Failure::Input(message.into()));
+    }
+    let instances = domain.tasks.iter().map(|task| Instance {
+        split: task
+            .split
+            .unwrap_or_else(|| domain.split.split_of(&domain.key_of(task))),
+        task: task.clone(),
+        strategy: "audit".into(),
+        messages: Vec::new(),
+    });
+    Ok(Loaded {
+        instances: instances.collect(),
+        text: "audited tasks.jsonl".into(),
+        datasets: Vec::new(),
     })
 }
 

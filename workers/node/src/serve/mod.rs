@@ -16,7 +16,6 @@ use std::time::SystemTime;
 
 use agoge_dialogue::{Renderer, ToolSpec, renderer};
 use agoge_model::{Decoder, ModelConfig, Tokenizer};
-use agoge_world::Domain;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
@@ -103,7 +102,7 @@ impl Service {
         vocab.check(decoder.config()).map_err(Failure::input)?;
         let format = format_of(options.format.as_deref(), &vocab, decoder.config())?;
         let domain = match &options.domain {
-            Some(dir) => Domain::load(dir)
+            Some(dir) => agoge_servers::load(dir)
                 .map(|d| Some((d.prompt, d.tools)))
                 .map_err(Failure::input)?,
             None => None,

@@ -1,15 +1,20 @@
 //! Agent SFT: the policy learns from few demonstrations, in which corners of the domain's policy are as rare as asked, up
 //! to its validation plateau.
 
-use agoge_crds::grpo_run::AgentSftSpec;
-use agoge_dialogue::Transcript;
-use agoge_learner::shuffle::mix;
+use std::borrow::Cow;
 
+use agoge_crds::grpo_run::AgentSftSpec;
+use agoge_dialogue::{Message, Transcript};
+use agoge_learner::shuffle::mix;
+use agoge_world::{Idle, Names};
+
+use super::blur::Words;
 use super::model;
 use super::policy::Policy;
 use super::rename::renamed;
 use super::suite::Instance;
 use super::supervised::{self, Plan};
+use super::vary::varied;
 use super::{Record, Stage};
 use crate::failure::Failure;
 use crate::job::Job;
@@ -66,6 +71,9 @@ fn beginning(stage: &Stage, job: &Job) -> Result<Policy, Failure> {
 pub struct Demonstrations<'a> {
     stage: &'a Stage,
     policy: &'a Policy,
+    names: Names,
+    idle: Idle,
+    words: Words,
     training: Vec<&'a Instance>,
     /// Demonstrations of the validation loss.
     pub validation: Vec<Transcript>,
@@ -111,28 +119,47 @@ impl<'a> Demonstrations<'a> {
                 "a demonstration has {longest} tokens, the policy {room} positions; {fix}"
             )));
         }
+        let names = Names::of(&stage.domain);
         Ok(Self {
             stage,
             policy,
+            idle: Idle::of(&stage.domain, &names),
+            words: Words::of(&stage.domain, &training),
+            names,
             training,
             validation,
         })
     }
 
-    /// Returns the demonstrations of an epoch: the same dialogues each time, under other ids. A model that was trained
-    /// before, by `policy.path`, reads them as they are.
+    /// Returns the demonstrations of an epoch: the same dialogues each time, under other ids, and with other values where none
+    /// decides anything. A model that was trained before, by `policy.path`, reads them as they are.
     pub fn epoch(&self, epoch: u64) -> Vec<Transcript> {
         let key = |at: usize| mix(self.stage.arguments.seed, epoch, at as u64);
         let read = |(at, one): (usize, &&Instance)| {
             let domain = &self.stage.domain;
-            match self.stage.arguments.policy.fresh {
-                Some(_) => {
-                    let renamed = renamed(&one.messages, &domain.id_lengths, key(at));
-                    self.policy.demonstration(domain, &renamed)
-                }
-                None => self.policy.demonstration(domain, &one.messages),
+            if self.stage.arguments.policy.fresh.is_none() {
+                return self.policy.demonstration(domain, &one.messages);
             }
+            let renamed = renamed(&self.varied(one, key(at)), &self.names, key(at));
+            let varied = self.policy.demonstration(domain, &renamed);
+            // Other values may be longer than those that were found to fit.
+            if varied.ids.len() > self.policy.decoder.config().max_position_embeddings {
+                return self.policy.demonstration(domain, &one.messages);
+            }
+            varied
         };
         self.training.iter().enumerate().map(read).collect()
+    }
+
+    /// Returns a dialogue with other values in idle fields and other words in its opening. Only of a template's task is it
+    /// known what decides.
+    fn varied<'b>(&self, one: &'b Instance, key: u64) -> Cow<'b, [Message]> {
+        let mut templates = self.stage.domain.templates.iter();
+        if !templates.any(|template| template.name == one.task.template) {
+            return Cow::Borrowed(&one.messages);
+        }
+        let mut messages = varied(&one.messages, &self.idle, key);
+        self.words.blur(&one.task, &mut messages, key);
+        Cow::Owned(messages)
     }
 }

@@ -10,6 +10,7 @@ use agoge_artifacts::{Scorecard, Trajectory};
 use agoge_contract::TrainStage;
 use agoge_crds::grpo_run::{Arm, EvaluationSpec, GrpoSpec};
 use agoge_crds::shared::EndpointBinding;
+use agoge_crds::suite_evaluation::SuiteEvaluation;
 use agoge_dialogue::Message;
 use agoge_learner::arena::Arena;
 use agoge_learner::evaluate::{Evaluated, evaluate};
@@ -135,13 +136,18 @@ fn endpoint(
         "tasks",
         tasks.len() as u64,
     );
-    let ledger = job.assignment.work.join("endpoints.jsonl");
+    let ledger = job.assignment.work.join("endpoints-episodes.jsonl");
     let mut ledger = Ledger::open(ledger).map_err(Failure::infra)?;
     let suite = stage.arguments.suite.digest.clone();
-    match score::play_all(job, tasks, binding, &suite, &mut ledger) {
-        Ok(scored) => {
-            let passed: Vec<Option<bool>> = scored.iter().map(score::Scored::passed).collect();
-            let heldout = Scorecard::of_single(tasks, &passed);
+    let terms = SuiteEvaluation::of(vec![binding.clone()]);
+    match score::evaluate(job, tasks, binding, &terms, &suite, &mut ledger) {
+        Ok(played) => {
+            let counts: Vec<(u32, u32)> = played
+                .tasks
+                .iter()
+                .map(|one| (one.passed, one.trials))
+                .collect();
+            let heldout = Scorecard::of_counts(tasks, &counts, 1);
             record.arms.insert(
                 binding.endpoint.clone(),
                 Columns {

@@ -2,6 +2,7 @@
 //! the checkpoint in its work folder if there is one.
 
 mod agent_sft;
+mod blur;
 mod certify_user;
 mod episodes;
 mod evaluate;
@@ -18,6 +19,7 @@ mod suite;
 mod supervised;
 mod trace;
 mod user_sft;
+mod vary;
 
 use std::rc::Rc;
 use std::sync::Arc;

@@ -4,7 +4,10 @@
 use std::path::Path;
 
 use agoge_crds::grpo_run::FreshModel;
-use agoge_dialogue::{Message, Renderer, Role, Transcript, Vocab, renderer, supervise, user_view};
+use agoge_dialogue::{
+    Message, Renderer, Role, ToolSpec, Transcript, Vocab, agent_view, renderer, supervise,
+    user_view,
+};
 use agoge_learner::parallel::Parallelism;
 use agoge_learner::rollout::{Player, system};
 use agoge_model::{ChatFiles, Decoder, ModelConfig, Tokenizer};
@@ -43,7 +46,8 @@ impl Policy {
         let corpus = Corpus::default();
         for instance in training {
             let _ = agent_side(renderer.as_ref(), &corpus, domain, &instance.messages);
-            let _ = user_side(renderer.as_ref(), &corpus, &as_user(instance));
+            let tools = &domain.user_tools;
+            let _ = user_side(renderer.as_ref(), &corpus, tools, &as_user(instance));
         }
         let texts = corpus.0.into_inner();
         let size = shape.vocab_size as usize;
@@ -144,9 +148,10 @@ impl Policy {
         agent_side(self.renderer.as_ref(), &self.tokenizer, domain, messages)
     }
 
-    /// A dialogue with the user's turns trained, as [`as_user`] gives it.
-    pub fn user_dialogue(&self, messages: &[Message]) -> Transcript {
-        user_side(self.renderer.as_ref(), &self.tokenizer, messages)
+    /// A dialogue with the user's turns trained, its calls included, as [`as_user`] gives it.
+    pub fn user_dialogue(&self, domain: &Domain, messages: &[Message]) -> Transcript {
+        let tools = &domain.user_tools;
+        user_side(self.renderer.as_ref(), &self.tokenizer, tools, messages)
     }
 }
 
@@ -165,20 +170,25 @@ fn agent_side(
         vocab,
         system(domain, renderer),
         &domain.tools,
-        messages,
+        &agent_view(messages),
         Role::Assistant,
     )
 }
 
-fn user_side(renderer: &dyn Renderer, vocab: &dyn Vocab, messages: &[Message]) -> Transcript {
+fn user_side(
+    renderer: &dyn Renderer,
+    vocab: &dyn Vocab,
+    tools: &[ToolSpec],
+    messages: &[Message],
+) -> Transcript {
     let (instruction, dialogue) = match messages.split_first() {
         Some((first, rest)) if first.role == Role::System => (first.content.as_str(), rest),
         _ => ("", messages),
     };
-    supervise(renderer, vocab, instruction, &[], dialogue, Role::User)
+    supervise(renderer, vocab, instruction, tools, dialogue, Role::User)
 }
 
-/// A dialogue as its user knows it: the instruction as a system message, then the texts.
+/// A dialogue as its user knows it: the instruction as a system message, then the texts, and its own calls with results.
 pub fn as_user(instance: &Instance) -> Vec<Message> {
     let mut messages = vec![Message::system(&instance.task.user.instruction)];
     messages.extend(user_view(&instance.messages));

@@ -1,42 +1,51 @@
 //! Demonstrations under other ids. An id is a name: a dialogue in which every one is replaced, everywhere, by another says
 //! the same. A policy that sees its few demonstrations under new ids in every epoch learns to copy ids, not to know them.
 //!
-//! Only ids of the lengths that the domain's schema marks are replaced: in texts, in arguments at every depth, in tool
-//! results. A replacement keeps the number of digits and the digit sum modulo 10, by which `agoge_world` separates the
-//! splits' records: no held-out id ever comes up.
+//! Ids are what [`Names`] says they are: of the shapes that the domain's schema marks, or else that the ids of its state
+//! have. They are replaced in texts, in arguments at every depth, in tool results. No held-out id ever comes up: a
+//! replacement of digits alone keeps their number and their sum modulo 10, by which format 1 separates the splits'
+//! records; any other is the id of no record of evaluation.
 
 use std::collections::HashMap;
 
 use agoge_dialogue::Message;
 use agoge_learner::shuffle::mix;
+use agoge_world::{Alphabet, Named, Names};
 use serde_json::{Map, Value};
 
-/// Returns the dialogue under other ids, a function of it and the key alone. `lengths` are the digits that ids have.
-pub fn renamed(messages: &[Message], lengths: &[usize], key: u64) -> Vec<Message> {
-    let mut names = Names {
-        lengths,
+/// Draws of a part until it is left as it is: where nearly all short ids are taken, few are free.
+const DRAWS: usize = 64;
+
+/// Returns the dialogue under other ids, a function of it and the key alone.
+pub fn renamed(messages: &[Message], names: &Names, key: u64) -> Vec<Message> {
+    let mut renaming = Renaming {
+        names,
         key,
         drawn: 0,
-        names: HashMap::new(),
+        digits: HashMap::new(),
+        parts: HashMap::new(),
     };
     let mut messages = messages.to_vec();
     for message in &mut messages {
-        message.content = names.text(&message.content);
+        message.content = renaming.text(&message.content);
         for call in &mut message.tool_calls {
-            call.arguments = names.object(std::mem::take(&mut call.arguments));
+            call.arguments = renaming.object(std::mem::take(&mut call.arguments));
         }
     }
     messages
 }
 
-struct Names<'a> {
-    lengths: &'a [usize],
+struct Renaming<'a> {
+    names: &'a Names,
     key: u64,
     drawn: u64,
-    names: HashMap<String, String>,
+    /// New ids of those that are digits alone.
+    digits: HashMap<String, String>,
+    /// New parts of the others.
+    parts: HashMap<(Alphabet, String), String>,
 }
 
-impl Names<'_> {
+impl Renaming<'_> {
     fn object(&mut self, map: Map<String, Value>) -> Map<String, Value> {
         let renamed = |(name, value): (String, Value)| (self.text(&name), self.value(value));
         map.into_iter().map(renamed).collect()
@@ -59,6 +68,91 @@ impl Names<'_> {
 
     fn text(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
+        let mut at = 0;
+        for named in self.names.find(text) {
+            out.push_str(&self.numbers(&text[at..named.range.start]));
+            out.push_str(&self.id(text, &named));
+            at = named.range.end;
+        }
+        out.push_str(&self.numbers(&text[at..]));
+        out
+    }
+
+    /// Replaces the parts of an id that say which one it is.
+    fn id(&mut self, text: &str, named: &Named) -> String {
+        let known = named.parts.iter().all(|(range, of)| {
+            let key = (of.clone(), text[range.clone()].to_owned());
+            self.parts.contains_key(&key)
+        });
+        if !known {
+            self.choose(text, named);
+        }
+        let part = |of: &Alphabet, old: &str| {
+            let new = self.parts.get(&(of.clone(), old.to_owned()));
+            new.map_or_else(|| old.to_owned(), Clone::clone)
+        };
+        with_parts(text, named, part)
+    }
+
+    /// Chooses new parts for an id, where it has none yet.
+    fn choose(&mut self, text: &str, named: &Named) {
+        for _ in 0..DRAWS {
+            let mut chosen: HashMap<(Alphabet, String), String> = HashMap::new();
+            for (range, of) in &named.parts {
+                let old = &text[range.clone()];
+                let key = (of.clone(), old.to_owned());
+                if !self.parts.contains_key(&key) && !chosen.contains_key(&key) {
+                    let new = self.part(old, of);
+                    chosen.insert(key, new);
+                }
+            }
+            let part = |of: &Alphabet, old: &str| {
+                let key = (of.clone(), old.to_owned());
+                let new = chosen.get(&key).or_else(|| self.parts.get(&key));
+                new.map_or_else(|| old.to_owned(), Clone::clone)
+            };
+            let new = with_parts(text, named, part);
+            let taken = |(key, new): (&(Alphabet, String), &String)| {
+                let mut others = self.parts.iter();
+                others.any(|(other, name)| other.0 == key.0 && name == new)
+            };
+            // An id may stand within another, so no part may be that of a held-out one.
+            let mut parts = chosen.iter();
+            let held = parts.any(|((of, _), part)| self.names.heldout_part(of, part));
+            if !held && !self.names.heldout(&new) && !chosen.iter().any(taken) {
+                self.parts.extend(chosen);
+                return;
+            }
+        }
+        for (range, of) in &named.parts {
+            let old = text[range.clone()].to_owned();
+            let key = (of.clone(), old.clone());
+            self.parts.entry(key).or_insert(old);
+        }
+    }
+
+    /// Draws a part. It begins with 0 only where the old one does.
+    fn part(&mut self, old: &str, of: &Alphabet) -> String {
+        self.drawn += 1;
+        let chars: Vec<char> = of.chars().collect();
+        let zero = old.starts_with('0');
+        let draw = |at: usize| {
+            let from = match chars.as_slice() {
+                ['0', rest @ ..] if at == 0 && !zero && !rest.is_empty() => rest,
+                all => all,
+            };
+            let index = mix(self.key, self.drawn, at as u64) % from.len().max(1) as u64;
+            from.get(index as usize).copied()
+        };
+        (0..old.chars().count()).filter_map(draw).collect()
+    }
+
+    /// Replaces the ids that are digits alone.
+    fn numbers(&mut self, text: &str) -> String {
+        if self.names.lengths().is_empty() {
+            return text.to_owned();
+        }
+        let mut out = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
             let (before, from) = rest.split_at(start);
@@ -67,7 +161,7 @@ impl Names<'_> {
                 .unwrap_or(from.len());
             out.push_str(before);
             match &from[..end] {
-                run if self.lengths.contains(&run.len()) => out.push_str(&self.name(run)),
+                run if self.names.lengths().contains(&run.len()) => out.push_str(&self.number(run)),
                 run => out.push_str(run),
             }
             rest = &from[end..];
@@ -76,14 +170,14 @@ impl Names<'_> {
         out
     }
 
-    fn name(&mut self, id: &str) -> String {
-        if let Some(name) = self.names.get(id) {
+    fn number(&mut self, id: &str) -> String {
+        if let Some(name) = self.digits.get(id) {
             return name.clone();
         }
         loop {
             let name = self.draw(id);
-            if !self.names.values().any(|taken| *taken == name) {
-                self.names.insert(id.to_owned(), name.clone());
+            if !self.digits.values().any(|taken| *taken == name) {
+                self.digits.insert(id.to_owned(), name.clone());
                 return name;
             }
         }
@@ -106,11 +200,33 @@ impl Names<'_> {
     }
 }
 
+/// Returns an id of a text with other parts.
+fn with_parts(text: &str, named: &Named, part: impl Fn(&Alphabet, &str) -> String) -> String {
+    let mut out = String::new();
+    let mut at = named.range.start;
+    for (range, of) in &named.parts {
+        out.push_str(&text[at..range.start]);
+        out.push_str(&part(of, &text[range.clone()]));
+        at = range.end;
+    }
+    out.push_str(&text[at..named.range.end]);
+    out
+}
+
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use agoge_dialogue::ToolCall;
+    use agoge_world::Domain;
 
     use super::*;
+
+    /// Courier: its schema marks ids of five digits.
+    fn courier() -> Domain {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/courier/domain");
+        Domain::load(Path::new(dir)).unwrap()
+    }
 
     #[test]
     fn every_id_is_replaced_everywhere_by_one_of_its_own_split_and_nothing_else_changes() {
@@ -123,8 +239,9 @@ mod tests {
             Message::calls(vec![call]),
             Message::tool_result("", "value=553 depot=72401 of 73211"),
         ];
+        let names = Names::of(&courier());
         for key in 0..200 {
-            let new = renamed(&messages, &[5], key);
+            let new = renamed(&messages, &names, key);
             let word = |text: &str, at: usize| {
                 text.split([' ', ',', '='])
                     .nth(at)
@@ -148,8 +265,8 @@ mod tests {
             );
             assert!(parcel.len() == 5 && !parcel.starts_with('0') && parcel != to);
         }
-        assert_ne!(renamed(&messages, &[5], 1), renamed(&messages, &[5], 2));
-        assert_eq!(renamed(&messages, &[5], 1), renamed(&messages, &[5], 1));
+        assert_ne!(renamed(&messages, &names, 1), renamed(&messages, &names, 2));
+        assert_eq!(renamed(&messages, &names, 1), renamed(&messages, &names, 1));
     }
 
     #[test]
@@ -164,8 +281,9 @@ mod tests {
             Message::calls(vec![call]),
             Message::tool_result("", "{\"id\": 73211}"),
         ];
+        let names = Names::of(&courier());
         for key in 0..50 {
-            let new = renamed(&messages, &[5], key);
+            let new = renamed(&messages, &names, key);
             let id = &new[0].content["parcel ".len()..];
             assert!(id.len() == 5 && id != "73211", "{id}");
             let given = &new[1].tool_calls[0].arguments;
@@ -186,6 +304,52 @@ mod tests {
             );
             assert_eq!(new[2].content, format!("{{\"id\": {id}}}"));
         }
-        assert_eq!(renamed(&messages, &[], 1), messages);
+        assert_eq!(renamed(&messages, &Names::default(), 1), messages);
+    }
+
+    #[test]
+    fn without_a_mark_ids_are_known_by_the_state_and_one_within_another_stays_the_same() {
+        let mut domain = courier();
+        domain.id_lengths.clear();
+        domain.schema = serde_json::json!({});
+        let books: Map<String, Value> = (100..400)
+            .map(|n| (format!("bk_{n}"), Value::Null))
+            .collect();
+        let copies: Map<String, Value> = (100..400)
+            .map(|n| (format!("bk_{n}-c{}", n % 3), Value::Null))
+            .collect();
+        let state = serde_json::json!({"books": books, "copies": copies});
+        domain.state = agoge_sandbox::State::from_json(state).unwrap();
+        let names = Names::of(&domain);
+        let call = ToolCall::new(
+            "lend",
+            serde_json::from_str(r#"{"copy": "bk_217-c1", "weeks": 217}"#).unwrap(),
+        );
+        let messages = [
+            Message::user("I want bk_217-c1."),
+            Message::calls(vec![call]),
+            Message::tool_result(
+                "",
+                r#"{"book_id":"bk_217","next":"bk_901","due":"2025-03-10"}"#,
+            ),
+        ];
+        let mut seen = std::collections::BTreeSet::new();
+        for key in 0..50 {
+            let new = renamed(&messages, &names, key);
+            let copy = &new[1].tool_calls[0].arguments["copy"];
+            let copy = copy.as_str().unwrap();
+            let book = copy.strip_suffix("-c1").unwrap();
+            assert_eq!(new[0].content, format!("I want {copy}."));
+            assert_eq!(new[1].tool_calls[0].arguments["weeks"], 217);
+            let found: Value = serde_json::from_str(&new[2].content).unwrap();
+            assert_eq!(
+                (&found["book_id"], &found["due"]),
+                (&book.into(), &"2025-03-10".into())
+            );
+            assert_ne!(found["next"], book);
+            assert!(!names.heldout(copy) && !names.heldout(book), "{copy}");
+            seen.insert(book.to_owned());
+        }
+        assert!(seen.len() > 40, "{seen:?}");
     }
 }

@@ -25,6 +25,7 @@ pub fn stored(
         verdict: played.verdict.clone(),
         messages: played.messages.clone(),
         tokens: tokens(&played.transcript, vocab, renderer),
+        ids: played.transcript.ids.clone(),
         user_faults: played.user_faults.clone(),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use agoge_artifacts::QualifiedSuite;
 use agoge_contract::TrainWork;
 use agoge_crds::synthesis_job::StrategyName;
-use agoge_dialogue::usable;
+use agoge_dialogue::{ToolSpec, usable};
 use agoge_learner::certify::Dialogue;
 use agoge_store::Store;
 use agoge_world::{Split, Task};
@@ -37,13 +37,14 @@ impl Suite {
         Ok(suite.for_model(arguments.policy.fresh.is_some()))
     }
 
-    /// A fresh model knows no more of language than its domain's templates teach it: where there are instances that no model
+    /// A fresh model knows no more of language than its domain's templates teach it: where there are dialogues that no model
     /// wrote, it gets no others.
     fn for_model(mut self, fresh: bool) -> Self {
         let plain = |instance: &Instance| {
             StrategyName::of(&instance.strategy).is_some_and(|strategy| !strategy.asks_models())
         };
-        if fresh && self.instances.iter().any(plain) {
+        let shown = |instance: &Instance| plain(instance) && !instance.messages.is_empty();
+        if fresh && self.instances.iter().any(shown) {
             self.instances.retain(plain);
         }
         self
@@ -130,8 +131,8 @@ impl Suite {
             .collect()
     }
 
-    /// Held-out dialogues for the user model's certificate, at most `n`.
-    pub fn dialogues(&self, n: usize) -> Vec<Dialogue<'_>> {
+    /// Held-out dialogues for the certificate of a user model with these tools, at most `n`.
+    pub fn dialogues<'a>(&'a self, n: usize, tools: &'a [ToolSpec]) -> Vec<Dialogue<'a>> {
         let found = self
             .split(Split::Heldout)
             .filter(|instance| !instance.messages.is_empty());
@@ -140,6 +141,7 @@ impl Suite {
             .map(|i| Dialogue {
                 task: &i.task,
                 messages: &i.messages,
+                tools,
             })
             .collect()
     }
@@ -285,7 +287,7 @@ mod tests {
         assert_eq!(divided.training().len(), 3);
         assert_eq!(divided.practice().unwrap().len(), 1);
         assert_eq!(divided.heldout(9).0.len(), 1);
-        assert_eq!(divided.dialogues(9).len(), 1);
+        assert_eq!(divided.dialogues(9, &[]).len(), 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use agoge_crds::grpo_run::SftSpec;
 use agoge_dialogue::{Message, Transcript};
 use agoge_learner::shuffle::mix;
+use agoge_world::Names;
 
 use super::policy::{Policy, as_user};
 use super::rename::renamed;
@@ -46,19 +47,18 @@ pub fn perform(
     let training: Vec<Vec<Message>> = training.into_iter().take(most).map(as_user).collect();
     let validation: Vec<Transcript> = validation
         .into_iter()
-        .map(|one| user.user_dialogue(&as_user(one)))
+        .map(|one| user.user_dialogue(&stage.domain, &as_user(one)))
         .collect();
     let seed = stage.arguments.seed;
+    let names = Names::of(&stage.domain);
     // The same dialogues in every epoch, under other ids.
     let epoch = |number: u64| -> Vec<Transcript> {
         let keyed = training.iter().zip(0u64..);
         keyed
             .map(|(one, at)| {
-                user.user_dialogue(&renamed(
-                    one,
-                    &stage.domain.id_lengths,
-                    mix(seed, number, at),
-                ))
+                let domain = &stage.domain;
+                let renamed = renamed(one, &names, mix(seed, number, at));
+                user.user_dialogue(domain, &renamed)
             })
             .collect()
     };

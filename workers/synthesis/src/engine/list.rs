@@ -1,4 +1,5 @@
-//! A job without generations: a list of items, divided over shards, and another item for every one that was rejected.
+//! A job without generations: a list of items, divided over shards, and another item for every one that was rejected, unless
+//! the list is fixed.
 //!
 //! The list depends on domain, seed and target alone, and so do the replacements of each kind: all shards come to the same
 //! sequence, and each takes its own part of it.
@@ -65,6 +66,13 @@ impl<S: Strategy> Engine<'_, S> {
             if self.round(&due, &stage).await?.is_err() {
                 return Ok(Ended::Budget);
             }
+            if S::FIXED {
+                let accepted = self.ledger.tally.accepted();
+                return Ok(match accepted < due.len() as u64 {
+                    true => Ended::Tasks,
+                    false => Ended::Target,
+                });
+            }
             let mut next = Vec::new();
             for (item, earlier) in &due {
                 let rejected = self.ledger.item(&item.id).filter(|f| !f.attempt.accepted());
@@ -101,6 +109,10 @@ impl<S: Strategy> Engine<'_, S> {
             listed: items.len(),
         };
         for item in items {
+            if S::FIXED {
+                listing.items.push((item, None));
+                continue;
+            }
             let rejected = item.clone();
             if listing.take(item) {
                 continue;

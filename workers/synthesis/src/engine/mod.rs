@@ -39,7 +39,7 @@ use futures::{FutureExt, StreamExt};
 
 use crate::cx::Cx;
 use crate::plan::{PlanPair, PlanRecord};
-use crate::strategy::{Item, Product, Reject, Stop, Strategy};
+use crate::strategy::{Given, Item, Product, Reject, Stop, Strategy};
 use crate::worlds::Worlds;
 use ledger::{Finished, JobLedger};
 use novelty::Novelty;
@@ -94,6 +94,8 @@ enum Ended {
     Target,
     Generations,
     Budget,
+    /// A fixed list of tasks is done, and some of them were rejected.
+    Tasks,
     Awaiting(String),
 }
 
@@ -127,8 +129,9 @@ struct Engine<'a, S: Strategy> {
 /// Runs a strategy, or resumes it from the job's ledger. `progress` is called after every commit. Dropping the future stops
 /// the job; everything committed is kept.
 ///
-/// The report's `ended` is `BudgetExhausted` when the meter or the deadline ended the job and `GenerationsExhausted` when the
-/// generations did; `awaiting_promotion` names a plan pair that a person must decide about. Publish the outcome with
+/// The report's `ended` is `BudgetExhausted` when the meter or the deadline ended the job, `GenerationsExhausted` when the
+/// generations did, and `TasksExhausted` when a fixed list of tasks was done and some of it rejected; `awaiting_promotion`
+/// names a plan pair that a person must decide about. Publish the outcome with
 /// [`Outcome::publish`].
 ///
 /// # Errors
@@ -341,6 +344,14 @@ fn finished(
             attempt.gate = Gate::Accepted;
             Some(shown)
         }
+        Ok(Product::Given(given)) => {
+            let Given { task, shown } = *given;
+            attempt.gate = Gate::Accepted;
+            let (task, found) = task.into_parts();
+            attempt.task = Some(task);
+            qualification = Some(found);
+            shown
+        }
         Err(reject) => {
             attempt.gate = reject.gate;
             attempt.cause = Some(reject.cause);
@@ -435,7 +446,10 @@ impl<S: Strategy> Engine<'_, S> {
             }
             done += batch.len() as u64;
             for finished in &mut batch {
-                self.novelty.judge(&mut finished.attempt);
+                match S::FIXED {
+                    true => self.novelty.note(&finished.attempt),
+                    false => self.novelty.judge(&mut finished.attempt),
+                }
             }
             self.ledger.attempted(batch)?;
             self.tell(told, done);
@@ -484,6 +498,7 @@ impl<S: Strategy> Engine<'_, S> {
             Ended::Target => {}
             Ended::Generations => report.ended = Some("GenerationsExhausted".into()),
             Ended::Budget => report.ended = Some("BudgetExhausted".into()),
+            Ended::Tasks => report.ended = Some("TasksExhausted".into()),
             Ended::Awaiting(digest) => report.awaiting_promotion = Some(digest),
         }
         let items = self.ledger.items().iter();

@@ -47,6 +47,13 @@ impl Novelty {
         (first != id).then(|| first.clone())
     }
 
+    /// Notes the task of a valid attempt, whatever came before it.
+    pub fn note(&mut self, attempt: &Attempt) {
+        if let Some(task) = attempt.task.as_ref().filter(|_| attempt.valid()) {
+            self.take(task, &attempt.id);
+        }
+    }
+
     /// Lets an attempt through the gate, or rejects it there. An attempt that came to the gate and must still be played ends,
     /// for now, at the gate of rollouts.
     pub fn judge(&mut self, attempt: &mut Attempt) {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use agoge_artifacts::Gate;
+use agoge_world::Rules;
 use futures::StreamExt;
 
 use super::ledger::Finished;
@@ -61,6 +62,7 @@ async fn rollout(
     };
     let settings = Settings {
         seed: request_seed(&[&bench.settings.seed.to_string(), &item.attempt.id]),
+        rules: stage.backend.domain().rules(Rules::default()),
         ..Settings::default()
     };
     let before = item.spent;

@@ -4,6 +4,8 @@
 //! judge the end. An endpoint that fails ends the episode as INFRA: it proves nothing about the agent and is never a
 //! reward.
 
+mod parties;
+mod simulator;
 mod speakers;
 mod tools;
 mod unread;
@@ -14,12 +16,13 @@ use agoge_checker::{Cause, Evidence, Judge, Qualification, Verdict, attribute};
 use agoge_dialogue::Message;
 use agoge_llm::{Client, LlmError, Request, Spent};
 use agoge_world::{
-    Domain, End, Episode, Rules, SandboxBackend, ScriptedUser, Speaker, Task, UserFault, World,
-    left_early, user_faults,
+    Domain, End, Episode, Played, Rules, SandboxBackend, ScriptedUser, Speaker, Task, UserFault,
+    World, left_early, user_faults,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
+pub use simulator::{GREETING, SimulatedUser, Simulator, simulator_prompt};
 pub use speakers::{Asker, EndpointAgent, EndpointUser, agent_prompt};
 pub use tools::tool_list;
 
@@ -39,8 +42,37 @@ pub enum Calls {
 pub enum User<'a> {
     /// The task's own script.
     Scripted,
-    /// A model that gets the task's instruction.
+    /// A model that gets the task's instruction and writes one line at a time; where the domain gives the user tools, one that
+    /// plays the scenario.
     Model(&'a Client),
+    /// A model that plays the task's scenario, as benchmarks have it. Nothing that it does excuses the agent.
+    Simulator(Simulator<'a>),
+}
+
+/// The speaker that a [`User`] becomes in one episode.
+enum Seat<'a> {
+    Script(Box<ScriptedUser>),
+    Model(EndpointUser<'a>),
+    Simulator(SimulatedUser<'a>),
+}
+
+impl<'a> Seat<'a> {
+    fn speaker(&mut self) -> &mut dyn Speaker {
+        match self {
+            Self::Script(script) => script.as_mut(),
+            Self::Model(model) => model,
+            Self::Simulator(model) => model,
+        }
+    }
+
+    /// Returns the account of its model, where it has one.
+    fn asker(self) -> Option<Asker<'a>> {
+        match self {
+            Self::Script(_) => None,
+            Self::Model(model) => Some(model.asker),
+            Self::Simulator(model) => Some(model.asker),
+        }
+    }
 }
 
 /// The rules of an episode and the sampling settings of its models.
@@ -188,24 +220,19 @@ impl<W: BorrowMut<World>> Players<'_, W> {
     pub async fn play(&self, task: &Task, item: &str) -> Result<Rollout, LlmError> {
         let settings = self.settings;
         let mut agent = self.agent_of(item);
-        let mut script = ScriptedUser::new(task);
-        let mut model = match self.user {
-            User::Scripted => None,
-            User::Model(client) => {
-                let asker = Asker::new(client, format!("{item}/user"));
-                let (temperature, seed) = (settings.user_temperature, settings.seed);
-                Some(EndpointUser::new(asker, task, temperature, seed))
+        let mut user = self.user_of(task, item);
+        let (played, episode) = match self.backend.session(task) {
+            Ok(mut session) => {
+                let user = user.speaker();
+                let rules = &settings.rules;
+                let played = agoge_world::play(&mut session, &mut agent, user, rules).await;
+                (played, session.into_episode())
             }
+            Err(fault) => (Played::failed(fault), Episode::default()),
         };
-        let user: &mut dyn Speaker = match &mut model {
-            Some(model) => model,
-            None => &mut script,
-        };
-        let mut session = self.backend.session();
-        let played = agoge_world::play(&mut session, &mut agent, user, &settings.rules).await;
         let unread = agent.unread.take();
         let unread = unread.map(|beginning| unread::warning(settings.calls, &beginning));
-        let (agent, user) = (agent.asker, model.map(|model| model.asker));
+        let (agent, user) = (agent.asker, user.asker());
         let (user, failed) = user.map_or_else(Default::default, |user| (user.spent, user.failure));
         if let Some(error) = agent.failure.or(failed).filter(LlmError::is_final) {
             return Err(error);
@@ -213,7 +240,7 @@ impl<W: BorrowMut<World>> Players<'_, W> {
         let mut rollout = Rollout {
             user_faults: user_faults(task, &played.messages),
             messages: played.messages,
-            episode: session.into_episode(),
+            episode,
             end: played.end,
             verdict: None,
             agent: agent.spent,
@@ -226,8 +253,35 @@ impl<W: BorrowMut<World>> Players<'_, W> {
         if rollout.end.outside().is_none() {
             rollout.verdict = Some(self.verdict(task, &rollout));
         }
-        rollout.excuse_agent(self.backend.domain(), task);
+        if !matches!(self.user, User::Simulator(_)) {
+            rollout.excuse_agent(self.backend.domain(), task);
+        }
         Ok(rollout)
+    }
+
+    fn user_of<'t>(&'t self, task: &'t Task, item: &str) -> Seat<'t> {
+        let settings = self.settings;
+        let (temperature, seed) = (settings.user_temperature, settings.seed);
+        let domain: &Domain = self.backend.domain();
+        let asker = |client| Asker::new(client, format!("{item}/user"));
+        let (client, greeting) = match self.user {
+            User::Scripted => return Seat::Script(Box::new(ScriptedUser::new(task))),
+            User::Model(client) if domain.user_tools.is_empty() => {
+                let user = EndpointUser::new(asker(client), task, temperature, seed);
+                return Seat::Model(user);
+            }
+            // One line at a time leaves no room for calls of tools.
+            User::Model(client) => (client, GREETING),
+            User::Simulator(Simulator { client, greeting }) => (client, greeting),
+        };
+        let of = (domain, task);
+        Seat::Simulator(SimulatedUser::new(
+            asker(client),
+            of,
+            greeting,
+            temperature,
+            seed,
+        ))
     }
 
     fn agent_of(&self, item: &str) -> EndpointAgent<'_> {

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::Calls;
+use super::parties::UserCalls;
 use super::tools::tool_list;
 
 /// An endpoint with the item it is asked for, and the account of what it cost.
@@ -36,7 +37,7 @@ impl<'a> Asker<'a> {
         }
     }
 
-    async fn ask(&mut self, request: &Request) -> Result<Answer, Fault> {
+    pub(super) async fn ask(&mut self, request: &Request) -> Result<Answer, Fault> {
         match self.client.ask(&self.item, request).await {
             Ok(answer) => {
                 let usd = self.client.cost(&answer.usage);
@@ -86,7 +87,11 @@ impl<'a> EndpointAgent<'a> {
     fn read(&mut self, messages: &[Message]) {
         let native = self.calls == Calls::Native;
         let mut results = Vec::new();
+        let of_user = UserCalls::of(messages);
         for message in &messages[self.seen..] {
+            if of_user.has(message) {
+                continue;
+            }
             let next = match message.role {
                 Role::Assistant if !message.tool_calls.is_empty() && !native => {
                     Message::assistant(&std::mem::take(&mut self.written))
@@ -286,7 +291,13 @@ fn as_it_came(written: String, calls: &[Value]) -> String {
 /// gets the helpdesk's words as a user's messages answers like a helpdesk. Rules come first, the task's own after them,
 /// the growing part last.
 fn user_side(task: &Task, messages: &[Message]) -> Vec<Message> {
-    let system = format!("{}\n{}", USER.trim(), task.user.instruction);
+    let persona = task.user.persona.trim();
+    let persona = if persona.is_empty() {
+        String::new()
+    } else {
+        format!("{persona}\n")
+    };
+    let system = format!("{}\n{persona}{}", USER.trim(), task.user.instruction);
     let mut transcript = format!("Helpdesk: {GREETING}\n");
     for message in user_view(messages) {
         let speaker = if message.role == Role::User {

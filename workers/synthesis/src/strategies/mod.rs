@@ -1,5 +1,6 @@
 //! The registry: every strategy with one line.
 
+pub mod given;
 pub mod sea;
 pub mod template;
 
@@ -11,5 +12,6 @@ pub fn all() -> Vec<Registered> {
     vec![
         Registered::of::<template::Template>(),
         Registered::of::<sea::Sea>(),
+        Registered::of::<given::Given>(),
     ]
 }

@@ -238,7 +238,6 @@ fn task(id: &str, context: &PromptContext, scenario: &Scenario, gold: &Gold) -> 
         agent: AgentScript::default(),
         gold: gold.calls.clone(),
         outputs: gold.say.clone(),
-        calls: Vec::new(),
-        checker: None,
+        ..Task::default()
     }
 }

@@ -4,61 +4,14 @@
 
 use std::path::{Path, PathBuf};
 
-use agoge_checker::Verdict;
-use agoge_dialogue::Message;
 use agoge_llm::Recordings;
 use agoge_store::{Digest, Ledger, LedgerError};
-use agoge_synthesis::rollout::Rollout;
-use agoge_world::{End, Task};
-use serde::{Deserialize, Serialize};
+use agoge_world::Task;
 
 use crate::failure::Failure;
 
 /// The key of the line that says that the evaluation came to its end.
 const DONE: &str = "done";
-
-/// A finished episode.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Episode {
-    /// The task, by id.
-    pub task: String,
-    /// The trial of it, from 0.
-    pub trial: u32,
-    /// The branch of the policy.
-    pub branch: String,
-    /// 1 or 0; none where the episode proves nothing about the model.
-    pub reward: Option<f64>,
-    /// The reason it ended.
-    pub end: End,
-    /// The checkers' verdict.
-    pub verdict: Option<Verdict>,
-    /// The dialogue.
-    pub messages: Vec<Message>,
-    /// Tokens of all models, prompts and answers.
-    pub tokens: u64,
-    /// A warning: the model wrote calls that were not read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unread: Option<String>,
-}
-
-impl Episode {
-    /// The episode of a trial.
-    #[must_use]
-    pub fn of(task: &Task, trial: u32, rollout: Rollout) -> Self {
-        Self {
-            task: task.id.clone(),
-            trial,
-            branch: task.branch.clone(),
-            reward: rollout.reward(),
-            tokens: rollout.agent.tokens() + rollout.user.tokens(),
-            end: rollout.end,
-            verdict: rollout.verdict,
-            messages: rollout.messages,
-            unread: rollout.unread,
-        }
-    }
-}
 
 /// The folder of one evaluation.
 pub struct Kept {
@@ -114,21 +67,9 @@ impl Kept {
         Recordings::record(&self.folder.join("answers")).map_err(Failure::input)
     }
 
-    /// Returns a finished episode.
-    ///
-    /// # Errors
-    /// When the line is not what this version writes.
-    pub fn get(&self, key: &str) -> Result<Option<Episode>, Failure> {
-        self.ledger.get(key).map_err(Failure::input)
-    }
-
-    /// Keeps a finished episode.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn keep(&mut self, key: &str, episode: &Episode) -> Result<(), Failure> {
-        self.ledger.append(key, episode).map_err(Failure::input)?;
-        Ok(())
+    /// Returns the ledger, which holds one finished episode a line.
+    pub fn ledger(&mut self) -> &mut Ledger {
+        &mut self.ledger
     }
 
     /// Notes that the evaluation came to its end.
@@ -159,6 +100,10 @@ fn set_aside(folder: &Path) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
+    use agoge_artifacts::evaluation::Episode;
+    use agoge_dialogue::Message;
+    use agoge_world::End;
+
     use super::*;
 
     fn episode(trial: u32) -> Episode {
@@ -181,15 +126,15 @@ mod tests {
         let keys = ["t#0".to_owned(), "t#1".to_owned()];
         let open = || Kept::open(dir.path(), "identity", &keys).unwrap();
         let mut kept = open();
-        kept.keep(&keys[0], &episode(0)).unwrap();
+        kept.ledger().append(&keys[0], &episode(0)).unwrap();
         drop(kept);
         let mut kept = open();
-        assert_eq!(
-            (kept.count(), kept.get(&keys[0]).unwrap()),
-            (1, Some(episode(0)))
-        );
-        assert_eq!(kept.get(&keys[1]).unwrap(), None);
-        kept.keep(&keys[1], &episode(1)).unwrap();
+        assert_eq!(kept.count(), 1);
+        let first: Option<Episode> = kept.ledger().get(&keys[0]).unwrap();
+        assert_eq!(first, Some(episode(0)));
+        let second: Option<Episode> = kept.ledger().get(&keys[1]).unwrap();
+        assert_eq!(second, None);
+        kept.ledger().append(&keys[1], &episode(1)).unwrap();
         drop(kept);
         let mut kept = open();
         assert_eq!(kept.count(), 2, "it was stopped before its end was told");

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use agoge_artifacts::StageRecord;
 use agoge_crds::{GRPORun, Manifest};
+use agoge_forms::sign::{self, SecretKey};
 use agoge_store::{Digest, Folder, Store, write_atomic};
 
 use crate::driver::objects;
@@ -110,13 +111,24 @@ fn pick(out: &Path, wanted: Option<&str>) -> Result<GRPORun, Failure> {
 }
 
 impl Trained {
-    /// Writes the model's files, and a card that says where they come from.
+    /// Writes the model's files, a card that says where they come from, and with a key a signed manifest.
     ///
     /// # Errors
     /// A file that is missing in the store, or a folder that cannot be written.
-    pub fn write(&self, to: &Path) -> Result<(), Failure> {
+    pub fn write(&self, to: &Path, key: Option<&SecretKey>) -> Result<(), Failure> {
         self.store.get_folder(&self.files, to)?;
         write_atomic(to.join("README.md"), self.card())?;
+        if key.is_some() {
+            let run = self.run.metadata.name.as_deref().unwrap_or_default();
+            let made = [
+                ("form", NAME),
+                ("run", run),
+                ("stage", self.stage.as_str()),
+                ("record", self.digest.as_str()),
+            ];
+            let made = made.map(|(name, value)| (name.to_owned(), value.into()));
+            sign::seal(to, made.into_iter().collect(), key).map_err(Failure::input)?;
+        }
         println!(
             "wrote the policy of grporun/{} after {} to {}: {}",
             self.run.metadata.name.as_deref().unwrap_or_default(),
@@ -206,7 +218,16 @@ mod tests {
         );
         assert!(told(Some("other"), "grpo").contains("it has desk"));
         let to = out.join("policy");
-        find(out, None, "agentSFT").unwrap().write(&to).unwrap();
+        let key = SecretKey::of_seed([1; 32]);
+        find(out, None, "agentSFT")
+            .unwrap()
+            .write(&to, Some(&key))
+            .unwrap();
+        let checked = sign::check(&to, Some(&key.public())).unwrap();
+        assert!(
+            checked.differences.is_empty() && checked.signed_by.is_some(),
+            "{checked:?}"
+        );
         assert_eq!(
             std::fs::read(to.join("tokenizer.json")).unwrap(),
             b"tokenizer.json"

@@ -1,47 +1,87 @@
-//! The form and the folder of an export. A file that would be empty is not written, and the reason is printed.
+//! The form and the folder of an export.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use agoge_artifacts::Instance;
-use agoge_dialogue::export::{Card, openai_row, rl_row, sft_row};
-use agoge_store::write_atomic;
-use agoge_world::Split;
-use serde_json::Value;
+use agoge_forms::export::{self as forms, ExportError, Form, Source};
+use agoge_forms::sign::SecretKey;
+use agoge_store::Store;
+use clap::Args;
 
-use super::{Found, policy};
+use super::{Found, origin, policy};
 use crate::failure::Failure;
 
-/// Examples below which OpenAI's fine-tuning takes no file.
-const OPENAI_LEAST: usize = 10;
+/// The form of a path that names none.
+const USUAL: &str = "dataset";
+/// The name by which `--to` asks for a package of verifiers.
+const VERIFIERS: &str = "verifiers";
 
-/// A form of an export.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// Rows that `datasets` loads and a model's chat template renders: for transformers and TRL.
-    Dataset,
-    /// A training file for OpenAI's fine-tuning.
-    OpenAi,
+/// The options of every form of instances.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// The license of the rows, as SPDX names it. It stands in every row and in the card.
+    #[arg(long, value_name = "SPDX", default_value = "unknown")]
+    pub license: String,
+    /// Exports held-out instances too, into files of their own. They are for evaluation: keep them out of training.
+    #[arg(long)]
+    pub heldout: bool,
+    /// Signs the manifest with this secret key of ed25519, which `agoge key new` makes.
+    #[arg(long, value_name = "FILE")]
+    pub sign: Option<PathBuf>,
 }
 
-impl Form {
-    /// Returns the form of this name.
-    fn named(name: &Path) -> Option<Self> {
-        match name.to_str() {
-            Some("dataset") => Some(Self::Dataset),
-            Some("openai") => Some(Self::OpenAi),
-            _ => None,
-        }
+impl Options {
+    /// Reads the key that signs, where there is one.
+    ///
+    /// # Errors
+    /// A file that is no key.
+    pub fn key(&self) -> Result<Option<SecretKey>, Failure> {
+        let key = self.sign.as_deref().map(SecretKey::read).transpose();
+        key.map_err(Failure::input)
     }
 }
 
+/// The kind of export that a command asks for.
+#[derive(Clone, Copy)]
+pub enum Wanted {
+    /// Instances in this form.
+    Form(&'static dyn Form),
+    /// A package for verifiers, whose tasks and rewards `agoge env serve` gives.
+    Verifiers,
+}
+
 /// The form and the folder that a command asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Target {
     /// The form.
-    pub form: Form,
+    pub wanted: Wanted,
     /// The folder.
     pub folder: PathBuf,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {}", self.wanted.name(), self.folder.display())
+    }
+}
+
+impl Wanted {
+    fn named(name: &Path) -> Option<Self> {
+        let name = name.to_str()?;
+        match name {
+            VERIFIERS => Some(Self::Verifiers),
+            name => forms::form(name).map(Self::Form),
+        }
+    }
+
+    /// The name by which `--to` asks for it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Form(form) => form.name(),
+            Self::Verifiers => VERIFIERS,
+        }
+    }
 }
 
 impl Target {
@@ -55,19 +95,21 @@ impl Target {
             let message = "a suite has no policy; `agoge export --out DIR --to policy` writes that of a run here";
             return Err(Failure::Input(message.into()));
         }
-        match (Form::named(to), dir) {
-            (Some(form), dir) => Ok(Self {
-                form,
+        let usual = || Wanted::named(Path::new(USUAL));
+        let wanted = Wanted::named(to);
+        match (wanted.or_else(usual), dir) {
+            (Some(form), dir) if wanted.is_some() || dir.is_none() => Ok(Self {
+                wanted: form,
                 folder: dir.unwrap_or(to).to_owned(),
             }),
-            (None, None) => Ok(Self {
-                form: Form::Dataset,
-                folder: to.to_owned(),
-            }),
-            (None, Some(_)) => Err(Failure::Input(format!(
-                "--to {} is a folder, and --dir names another; with --dir name a form, such as --to dataset",
-                to.display()
-            ))),
+            _ => {
+                let names: Vec<&str> = forms::FORMS.iter().map(|form| form.name()).collect();
+                Err(Failure::Input(format!(
+                    "--to {} is a folder, and --dir names another; with --dir name a form: {}, {VERIFIERS} or policy",
+                    to.display(),
+                    names.join(", ")
+                )))
+            }
         }
     }
 
@@ -79,21 +121,71 @@ impl Target {
         check_empty(&self.folder)
     }
 
-    /// Writes a suite in this form.
+    /// Writes a suite of this store in this form.
     ///
     /// # Errors
-    /// No instance to export, or a folder that cannot be written.
-    pub fn write(&self, found: &Found) -> Result<(), Failure> {
-        match self.form {
-            Form::Dataset => dataset(found, &self.folder)?,
-            Form::OpenAi => openai(found, &self.folder)?,
+    /// Nothing to export, a key that cannot be read, or a folder that cannot be written.
+    pub fn write(&self, found: &Found, store: &Store, options: &Options) -> Result<(), Failure> {
+        let form = match self.wanted {
+            Wanted::Form(form) => form,
+            Wanted::Verifiers => return package(found, &self.folder),
+        };
+        let key = options.key()?;
+        let beside = origin::find(store, found)?;
+        let source = Source {
+            domain: &found.domain,
+            suite: &found.name,
+            digest: &found.digest,
+            instances: &found.instances,
+            origins: &beside.origins,
+            rollouts: &beside.rollouts,
+            license: &options.license,
+            heldout: options.heldout,
+        };
+        let written = forms::write(form, &source, &self.folder, key.as_ref()).map_err(failure)?;
+        for (file, rows) in &written.files {
+            match rows {
+                Some(rows) => println!("wrote {rows} rows to {}", self.folder.join(file).display()),
+                None => println!("wrote {}", self.folder.join(file).display()),
+            }
         }
-        let heldout = found.instances.iter().filter(|one| is_heldout(one)).count();
-        if heldout > 0 {
-            println!("{heldout} held-out instances stay out: they are for evaluation");
+        for note in &written.notes {
+            println!("{note}");
+        }
+        let left_out = source.left_out();
+        if left_out > 0 {
+            println!("{left_out} held-out instances stay out: they are for evaluation");
+        }
+        if let Some(key) = key {
+            println!("signed by {}", key.public());
         }
         Ok(())
     }
+}
+
+fn failure(error: ExportError) -> Failure {
+    Failure::input(error)
+}
+
+/// Writes the package for verifiers.
+#[cfg(feature = "stacks")]
+fn package(found: &Found, folder: &Path) -> Result<(), Failure> {
+    let options = agoge_gym::PackageOptions::of(&found.domain);
+    let id = agoge_gym::verifiers_package(folder, &options).map_err(Failure::input)?;
+    println!("wrote {}", folder.display());
+    println!(
+        "next: pip install {} && vf-eval {id}, while `agoge env serve` runs",
+        folder.display()
+    );
+    Ok(())
+}
+
+/// Refuses: this build has no environments.
+#[cfg(not(feature = "stacks"))]
+fn package(_found: &Found, _folder: &Path) -> Result<(), Failure> {
+    let message = "this build of agoge has no environments for other stacks; one with the default features has them \
+                   (`cargo build -p agoge-cli`)";
+    Err(Failure::Input(message.into()))
 }
 
 /// Refuses a folder that has something in it.
@@ -111,113 +203,11 @@ pub fn check_empty(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes a dataset folder: rows for supervised training, tasks for reinforcement learning, and a card.
-fn dataset(found: &Found, to: &Path) -> Result<(), Failure> {
-    let domain = &found.domain;
-    let sft: Vec<Value> = split(found, Split::TrainSft)
-        .filter_map(|one| sft_row(&one.task.id, &domain.policy, &domain.tools, &one.messages))
-        .collect();
-    let task = |one: &Instance| {
-        let task = serde_json::to_value(&one.task).map_err(Failure::input)?;
-        let (id, opening) = (&one.task.id, &one.task.user.opening);
-        Ok(rl_row(id, &domain.policy, opening, &domain.tools, &task))
-    };
-    let rl: Vec<Value> = split(found, Split::TrainRl)
-        .map(task)
-        .collect::<Result<_, Failure>>()?;
-    if sft.is_empty() && rl.is_empty() {
-        return Err(Failure::Input(format!(
-            "the suite {} has no instance in a training split; raise the target of its SynthesisJob",
-            found.name
-        )));
-    }
-    for (rows, file, lack) in [
-        (&sft, "data/sft.jsonl", NO_DIALOGUE),
-        (&rl, "data/rl.jsonl", "no instance is in the split trainRl"),
-    ] {
-        match rows.is_empty() {
-            true => println!("{file} is not written: {lack}"),
-            false => write_atomic(to.join(file), lines(rows))?,
-        }
-    }
-    let card = Card {
-        domain: domain.title.clone(),
-        sft: sft.len(),
-        rl: rl.len(),
-        origin: origin(found),
-    };
-    write_atomic(to.join("README.md"), card.text())?;
-    println!(
-        "wrote {} dialogues and {} tasks to {}",
-        card.sft,
-        card.rl,
-        to.display()
-    );
-    Ok(())
-}
-
-/// The reason why there is no dialogue to write.
-const NO_DIALOGUE: &str = "no instance of the split trainSft has a dialogue";
-
-/// Writes a training file for OpenAI's fine-tuning.
-fn openai(found: &Found, to: &Path) -> Result<(), Failure> {
-    let domain = &found.domain;
-    let rows: Vec<Value> = split(found, Split::TrainSft)
-        .filter_map(|one| openai_row(&domain.policy, &domain.tools, &one.messages))
-        .collect();
-    if rows.is_empty() {
-        return Err(Failure::Input(format!(
-            "the suite {}: {NO_DIALOGUE}; raise the target of its SynthesisJob",
-            found.name
-        )));
-    }
-    let file = to.join("train.jsonl");
-    write_atomic(&file, lines(&rows))?;
-    println!("wrote {} dialogues to {}", rows.len(), file.display());
-    if rows.len() < OPENAI_LEAST {
-        println!("OpenAI's fine-tuning takes files of at least {OPENAI_LEAST} examples");
-    }
-    Ok(())
-}
-
-/// Returns the instances of a split.
-fn split(found: &Found, split: Split) -> impl Iterator<Item = &Instance> {
-    found.instances.iter().filter(move |one| one.split == split)
-}
-
-fn is_heldout(instance: &Instance) -> bool {
-    matches!(instance.split, Split::Heldout | Split::Unseen)
-}
-
-fn lines(rows: &[Value]) -> String {
-    let mut text = String::new();
-    for row in rows {
-        let _ = writeln!(text, "{row}");
-    }
-    text
-}
-
-/// Returns the lines of a card that say where the rows came from.
-fn origin(found: &Found) -> Vec<String> {
-    let domain = &found.domain;
-    let mut strategies: Vec<&str> = found
-        .instances
-        .iter()
-        .map(|instance| instance.strategy.as_str())
-        .collect();
-    strategies.sort_unstable();
-    strategies.dedup();
-    vec![
-        format!("suite {} {}", found.name, found.digest),
-        format!("domain {} {}", domain.name, domain.digest),
-        format!("strategies {}", strategies.join(", ")),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
+    use agoge_artifacts::Instance;
     use agoge_dialogue::Message;
-    use agoge_world::{Domain, Task};
+    use agoge_world::{Domain, Split, Task};
     use serde_json::json;
 
     use super::*;
@@ -226,14 +216,27 @@ mod tests {
     fn a_form_has_a_folder_of_its_name_and_a_path_is_a_dataset() {
         let of = |to: &str, dir: Option<&str>| {
             let target = Target::of(Path::new(to), dir.map(Path::new)).ok()?;
-            Some((target.form, target.folder.to_string_lossy().into_owned()))
+            Some((
+                target.wanted.name(),
+                target.folder.to_string_lossy().into_owned(),
+            ))
         };
         let some = |form, folder: &str| Some((form, folder.to_owned()));
-        assert_eq!(of("dataset", None), some(Form::Dataset, "dataset"));
-        assert_eq!(of("openai", Some("ft")), some(Form::OpenAi, "ft"));
-        assert_eq!(of("out/rows", None), some(Form::Dataset, "out/rows"));
+        assert_eq!(of("dataset", None), some("dataset", "dataset"));
+        assert_eq!(of("openai", Some("ft")), some("openai", "ft"));
+        assert_eq!(of("nemo-gym", None), some("nemo-gym", "nemo-gym"));
+        assert_eq!(of("verifiers", None), some("verifiers", "verifiers"));
+        assert_eq!(of("out/rows", None), some("dataset", "out/rows"));
         assert_eq!(of("out/rows", Some("ft")), None);
         assert_eq!(of("policy", None), None);
+    }
+
+    fn options() -> Options {
+        Options {
+            license: "Apache-2.0".into(),
+            heldout: false,
+            sign: None,
+        }
     }
 
     #[test]
@@ -259,35 +262,39 @@ mod tests {
             domain: Domain::load(Path::new(dir)).unwrap(),
         };
         let out = tempfile::tempdir().unwrap();
+        let store = Store::open(out.path().join("store")).unwrap();
         let target = |form, name: &str| Target {
-            form,
             folder: out.path().join(name),
+            ..Target::of(Path::new(form), None).unwrap()
         };
         // No demonstration: tasks alone, and a card that says so; nothing to fine-tune on.
-        let tasks = target(Form::Dataset, "tasks");
-        tasks.write(&found).unwrap();
+        let tasks = target("dataset", "tasks");
+        tasks.write(&found, &store, &options()).unwrap();
         assert!(!tasks.folder.join("data/sft.jsonl").exists());
         let card = std::fs::read_to_string(tasks.folder.join("README.md")).unwrap();
         assert!(
             card.contains("rl.jsonl") && !card.contains("sft.jsonl"),
             "{card}"
         );
-        let bare = target(Form::OpenAi, "bare");
-        let refused = bare.write(&found).unwrap_err().to_string();
+        let bare = target("openai", "bare");
+        let refused = bare
+            .write(&found, &store, &options())
+            .unwrap_err()
+            .to_string();
         assert!(
             refused.contains("trainSft") && !bare.folder.exists(),
             "{refused}"
         );
 
         found.instances.push(one(Split::TrainSft, &said));
-        let tuned = target(Form::OpenAi, "tuned");
-        tuned.write(&found).unwrap();
+        let tuned = target("openai", "tuned");
+        tuned.write(&found, &store, &options()).unwrap();
         let text = std::fs::read_to_string(tuned.folder.join("train.jsonl")).unwrap();
         assert_eq!(text.lines().count(), 1);
         assert!(!text.contains("###") && text.contains("Done."), "{text}");
 
         found.instances.truncate(1);
-        let nothing = target(Form::Dataset, "nothing");
-        assert!(nothing.write(&found).is_err() && !nothing.folder.exists());
+        let nothing = target("dataset", "nothing");
+        assert!(nothing.write(&found, &store, &options()).is_err() && !nothing.folder.exists());
     }
 }

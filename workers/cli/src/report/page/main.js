@@ -45,7 +45,7 @@ function drawn(part, make) {
   }
 }
 document.getElementById("top").append(...[drawn("header", header)].flat());
-const sections = [resultSection, synthesisSection, generationSection, suiteSection, certificationSection, learningSection, viewerSection, timeSection, provenanceSection];
+const sections = [resultSection, synthesisSection, generationSection, auditSection, suiteSection, certificationSection, learningSection, viewerSection, timeSection, provenanceSection];
 const parts = sections.map((make) => drawn(make.name.replace("Section", ""), make)).filter(Boolean);
 document.getElementById("main").append(...parts);
 const links = parts.map((node) => h("a", { href: "#" + node.id }, node.getAttribute("aria-label")));

@@ -140,3 +140,26 @@ function suiteSection({ suite }) {
   return section("checkers", "Checkers", "A checker is trusted only after it told right from wrong: gold passes, doing nothing fails (for a refusal: acting fails), single-edit mutants of gold fail, repeated runs agree, limits hold.",
     all.length ? all.map((one) => [all.length > 1 && h("h3", {}, one.name), number(one.checkers) ? suiteView(one) : empty("The suite is not qualified yet.")]) : empty("No suite."));
 }
+
+function auditView(one) {
+  const repaired = one.repaired || {};
+  const weight = { error: "bad", warning: "warn", note: "info" };
+  const step = (x) => h("li", {}, h("code", {}, `${x.name}(${members(x.arguments).map(([k, v]) => `${k}=${JSON.stringify(v)}`).join(", ")})`), x.error ? tag("bad", "failed") : "", h("div", { class: "small soft" }, x.result));
+  return [
+    h("p", { class: "small soft" }, `${count(one.sound)} of ${plural(one.tasks, "task")} have no finding but notes. After repair ${count(repaired.kept)} are left, ${count(repaired.changed)} of them changed; ${count(repaired.dropped)} are dropped and ${count(repaired.quarantined)} quarantined.`),
+    list(one.counts).length > 0 && table(["Kind", "Tasks", "Errors", "Warnings", "Meaning"], one.counts.map((x) => [h("code", {}, x.kind), count(x.tasks), count(x.errors), count(x.warnings), x.meaning])),
+    list(one.rows).length > 0 && h("details", {}, h("summary", {}, `Findings (${count(one.findings)}${one.findings > one.rows.length ? `, ${one.rows.length} shown` : ""})`),
+      one.rows.map((x) => h("details", {}, h("summary", {}, h("code", {}, x.task), " ", x.kind, " ", tag(weight[x.weight] || "info", x.weight)),
+        h("p", {}, x.place && h("code", {}, x.place), x.place && ": ", x.evidence),
+        list(x.replay).length > 0 && h("ol", {}, x.replay.map(step)),
+        list(x.diff).length > 0 && h("ul", { class: "small" }, x.diff.map((line) => h("li", {}, h("code", {}, line)))),
+        h("p", { class: "small soft" }, `Repair: ${words(x.repair.do)}`)))),
+  ];
+}
+
+function auditSection({ audit }) {
+  const all = list(audit);
+  if (!all.length) return null;
+  return section("audit", "Audit", "Tasks that somebody else made are played and held against their own checks before they are trusted. Every finding shows the calls that prove it.",
+    all.map((one) => [all.length > 1 && h("h3", {}, one.name), auditView(one)]));
+}

@@ -1,0 +1,246 @@
+//! Demonstrations with other values where none decides anything. Results in JSON show whole records; a policy that sees the
+//! same few again and again learns by them which answer is right. Seen with another price and title in every epoch, they
+//! teach it to read what the answer depends on.
+
+use agoge_dialogue::{Message, Role};
+use agoge_learner::shuffle::mix;
+use agoge_world::Idle;
+use serde_json::{Map, Value};
+
+/// Returns the dialogue with other values in the idle fields of its results, and in texts that say them: a function of it
+/// and the key alone.
+pub fn varied(messages: &[Message], idle: &Idle, key: u64) -> Vec<Message> {
+    let mut changes = Changes {
+        idle,
+        key,
+        fields: Vec::new(),
+    };
+    let results = messages.iter().filter(|message| message.role == Role::Tool);
+    for message in results {
+        if let Ok(result) = serde_json::from_str(&message.content) {
+            changes.collect("", &result);
+        }
+    }
+    let mut messages = messages.to_vec();
+    if changes.fields.is_empty() {
+        return messages;
+    }
+    for message in &mut messages {
+        message.content = match message.role {
+            Role::Tool => changes.result(&message.content),
+            _ => changes.text(&message.content),
+        };
+        for call in &mut message.tool_calls {
+            call.arguments = changes.object(std::mem::take(&mut call.arguments));
+        }
+    }
+    messages
+}
+
+struct Changes<'a> {
+    idle: &'a Idle,
+    key: u64,
+    fields: Vec<Change>,
+}
+
+/// A field's value and its new one.
+struct Change {
+    field: String,
+    old: Value,
+    new: Value,
+}
+
+impl Changes<'_> {
+    fn collect(&mut self, field: &str, value: &Value) {
+        match value {
+            Value::Object(map) => map
+                .iter()
+                .for_each(|(field, inner)| self.collect(field, inner)),
+            Value::Array(items) => items.iter().for_each(|item| self.collect("", item)),
+            value => {
+                let known = |change: &Change| change.field == field && change.old == *value;
+                if self.fields.iter().any(known) {
+                    return;
+                }
+                let number = mix(self.key, self.fields.len() as u64, 0x1d1e);
+                if let Some(new) = self.idle.other(field, value, number) {
+                    self.fields.push(Change {
+                        field: field.to_owned(),
+                        old: value.clone(),
+                        new: new.clone(),
+                    });
+                }
+            }
+        }
+    }
+
+    fn object(&self, map: Map<String, Value>) -> Map<String, Value> {
+        let varied = |(name, value)| (name, self.value(value));
+        map.into_iter().map(varied).collect()
+    }
+
+    fn value(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.text(&text)),
+            Value::Array(items) => items.into_iter().map(|item| self.value(item)).collect(),
+            Value::Object(map) => Value::Object(self.object(map)),
+            other => other,
+        }
+    }
+
+    /// Changes the fields of a result in JSON; all else in it stays as it is written.
+    fn result(&self, text: &str) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.find('"') {
+            out.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let changed = self.fields.iter().find_map(|change| change.written(rest));
+            match changed {
+                Some((written, left)) => {
+                    out.push_str(&written);
+                    rest = left;
+                }
+                None => {
+                    // The rest of the string is passed over: a sign in it begins nothing.
+                    let end = string_end(rest);
+                    out.push_str(&rest[..end]);
+                    rest = &rest[end..];
+                }
+            }
+        }
+        out.push_str(rest);
+        out
+    }
+
+    /// Changes the texts that are said, where they stand as whole words.
+    fn text(&self, text: &str) -> String {
+        let mut said: Vec<(&str, &str)> = (self.fields.iter())
+            .filter_map(|change| Some((change.old.as_str()?, change.new.as_str()?)))
+            .filter(|(old, _)| old.chars().count() > 3 && old.contains(char::is_alphabetic))
+            .collect();
+        said.sort_by_key(|(old, _)| std::cmp::Reverse(old.len()));
+        let mut out = String::with_capacity(text.len());
+        let (mut rest, mut before) = (text, ' ');
+        while let Some(first) = rest.chars().next() {
+            let whole = |old: &str| {
+                let after = rest.strip_prefix(old)?;
+                let word = after.starts_with(char::is_alphanumeric) || before.is_alphanumeric();
+                (!word).then_some(after)
+            };
+            let found = said.iter().find_map(|(old, new)| Some((*new, whole(old)?)));
+            match found {
+                Some((new, after)) => {
+                    out.push_str(new);
+                    rest = after;
+                    before = 'a';
+                }
+                None => {
+                    out.push(first);
+                    rest = &rest[first.len_utf8()..];
+                    before = first;
+                }
+            }
+        }
+        out
+    }
+}
+
+impl Change {
+    /// Returns the field with its new value when a text begins with the field and its old one, and what follows it.
+    fn written<'a>(&self, text: &'a str) -> Option<(String, &'a str)> {
+        let name = text.strip_prefix('"')?.strip_prefix(self.field.as_str())?;
+        let name = name.strip_prefix("\":")?;
+        let value = name.trim_start_matches(' ');
+        let rest = value.strip_prefix(self.old.to_string().as_str())?;
+        let ends = rest.starts_with([',', '}', ']', ' ', '\n']) || rest.is_empty();
+        let head = &text[..text.len() - value.len()];
+        ends.then(|| (format!("{head}{}", self.new), rest))
+    }
+}
+
+/// Returns the end of the string in JSON that a text begins with.
+fn string_end(text: &str) -> usize {
+    let mut escaped = true;
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use agoge_dialogue::ToolCall;
+    use agoge_sandbox::State;
+    use agoge_world::{Domain, Names};
+    use serde_json::json;
+
+    use super::*;
+
+    /// Books whose title and price decide nothing. `status` stands in courier's templates.
+    fn idle() -> Idle {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/courier/domain");
+        let mut domain = Domain::load(Path::new(dir)).unwrap();
+        let books: Map<String, Value> = (0..100)
+            .map(|n| {
+                let book =
+                    json!({"title": format!("Book {n} of Ann"), "price": n, "status": "new"});
+                (format!("bk_{n:03}"), book)
+            })
+            .collect();
+        (domain.schema, domain.id_lengths) = (json!({}), Vec::new());
+        domain.state = State::from_json(json!({ "books": books })).unwrap();
+        Idle::of(&domain, &Names::of(&domain))
+    }
+
+    #[test]
+    fn idle_values_change_wherever_they_are_said_and_nothing_else_does() {
+        let find = ToolCall::new(
+            "find",
+            json!({"title": "Book 4 of Ann", "n": 4})
+                .as_object()
+                .unwrap()
+                .clone(),
+        );
+        let messages = [
+            Message::user("I want \"Book 4 of Ann\", not XBook 4 of Ann, for 4."),
+            Message::calls(vec![find]),
+            Message::tool_result(
+                "",
+                r#"[{"title": "Book 4 of Ann", "price":4,"status":"new","n":4,"total": 4.0}]"#,
+            ),
+            Message::tool_result("", "price 4"),
+        ];
+        let idle = idle();
+        let mut seen = BTreeSet::new();
+        for key in 0..60 {
+            let new = varied(&messages, &idle, key);
+            let book: Value = serde_json::from_str(&new[2].content).unwrap();
+            let (title, price) = (book[0]["title"].as_str().unwrap(), &book[0]["price"]);
+            let expected = format!(
+                r#"[{{"title": "{title}", "price":{price},"status":"new","n":4,"total": 4.0}}]"#
+            );
+            assert_eq!(new[2].content, expected);
+            assert_eq!(
+                new[0].content,
+                format!("I want \"{title}\", not XBook 4 of Ann, for 4.")
+            );
+            assert_eq!(
+                json!(new[1].tool_calls[0].arguments),
+                json!({"title": title, "n": 4})
+            );
+            assert_eq!(new[3], messages[3]);
+            seen.insert((title.to_owned(), price.to_string()));
+        }
+        assert!(seen.len() > 50, "{seen:?}");
+        assert_eq!(varied(&messages, &idle, 1), varied(&messages, &idle, 1));
+    }
+}
