@@ -56,6 +56,7 @@ pub fn log(record: &Evaluation, tasks: &[Task], episodes: &[&Episode], written: 
             },
             "packages": {"agoge": record.agoge},
             "scorers": [{"name": SCORER}],
+            "metadata": metadata,
         },
         "plan": {"name": "plan", "steps": [{"solver": "agoge", "params": {"user": record.user.kind}}], "config": {}},
         "results": {
@@ -71,7 +72,6 @@ pub fn log(record: &Evaluation, tasks: &[Task], episodes: &[&Episode], written: 
         },
         "stats": {"started_at": written, "completed_at": written,
             "model_usage": {model: {"input_tokens": 0, "output_tokens": 0, "total_tokens": record.tokens}}},
-        "metadata": metadata,
         "samples": samples,
     })
 }
@@ -281,6 +281,6 @@ mod tests {
         assert_eq!(samples[1]["error"]["message"], "HTTP 500");
         assert_eq!(samples[1]["scores"], json!({}));
         assert_eq!(log["results"]["completed_samples"], 1);
-        assert!(log["metadata"].get("tasks").is_none());
+        assert!(log["eval"]["metadata"].get("tasks").is_none());
     }
 }
