@@ -159,6 +159,9 @@ pub enum Split {
 }
 
 impl Split {
+    /// Every part of the data.
+    pub const ALL: [Self; 4] = [Self::TrainSft, Self::TrainRl, Self::Heldout, Self::Unseen];
+
     /// Returns the name of the split, as manifests write it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -293,7 +293,7 @@ fn compare_score(
 }
 
 /// Compares the components of a reward. One that a side does not have counts as 1 there, as it does in the product.
-pub fn same_parts(ours: &BTreeMap<&'static str, f64>, theirs: &BTreeMap<String, f64>) -> bool {
+fn same_parts(ours: &BTreeMap<&'static str, f64>, theirs: &BTreeMap<String, f64>) -> bool {
     COMPONENTS.iter().all(|(their, our)| {
         let (their, our) = (theirs.get(*their), ours.get(our));
         their.unwrap_or(&1.0) == our.unwrap_or(&1.0)

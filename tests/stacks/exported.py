@@ -8,8 +8,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-AGOGE = ROOT / "target/release/agoge"
+from served import AGOGE, ROOT
+
 # A run's folder to export from instead.
 GIVEN = os.environ.get("AGOGE_RUN")
 DESK = ROOT / "out/test-stacks/desk"

@@ -6,8 +6,6 @@ import re
 from typing import Literal, NotRequired, TypedDict
 
 FIXED = ["lock", "thermostat"]
-REFUND_WEEKS = 8
-REFUND_LIMIT = 50
 
 
 class Setting(TypedDict, total=False):

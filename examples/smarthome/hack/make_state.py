@@ -16,8 +16,13 @@ FIRST = "ada ben cleo dan eva finn gus hana ivo jana kurt lena milo nora otto pi
 LAST = "abel berg conti dorn ekman falk grau holm ilic jung koch lund maas nagy orth pohl reis sand toth wolf".split()
 ROOMS = ["hall", "kitchen", "bedroom", "office", "porch", "cellar"]
 KINDS = dict(lamp=23, plug=19, camera=17, lock=19, thermostat=14, sensor=8)
-FIXED = ["lock", "thermostat"]
 VERSIONS = ["1.8.2", "2.1.0", "2.3.1", "2.4.0", "3.0.5"]
+
+DOMAIN = Path(__file__).parent.parent / "domain"
+# The domain's tools, for the rule by which they set the LED of a device.
+tools = {}
+for name in ["tools.py", "user_tools.py"]:
+    exec((DOMAIN / name).read_text(), tools)
 
 rng = random.Random(SEED)
 
@@ -37,20 +42,7 @@ def ids(prefix, shapes, count):
 DIGIT, HEX, LETTER = "0123456789", "abcdef", "abcdefghjkmnpqrstuvwxyz"
 
 
-def led(thing):
-    """The LED of a device, as `_sync` of user_tools.py sets it."""
-    if not thing["powered"]:
-        return "off"
-    if thing["faulty"]:
-        return "purple"
-    if not thing["paired"]:
-        return "blue" if thing["ready"] else "red"
-    if thing["password"] != "current":
-        return "amber"
-    return "white" if thing["place"] == "far" else "green"
-
-
-def hardware(home_id, kind):
+def hardware(home_id):
     """A device as it stands in the home."""
     trouble = weighted(none=44, power=9, password=9, far=18, unpaired=9, faulty=11)
     thing = {
@@ -66,7 +58,7 @@ def hardware(home_id, kind):
         "led": "",
         "unreported": False,
     }
-    thing["led"] = led(thing)
+    thing["led"] = tools["_led"](thing)
     return thing
 
 
@@ -115,7 +107,7 @@ for home_id, user_id in zip(home_ids, user_ids):
     own = []
     for kind in kinds:
         own.append(next(device_ids))
-        things[own[-1]] = hardware(home_id, kind)
+        things[own[-1]] = hardware(home_id)
         devices[own[-1]] = device(home_id, kind, things[own[-1]])
     switched = [one for one in own if devices[one]["kind"] in ("lamp", "plug")]
     rng.shuffle(switched)
@@ -149,6 +141,6 @@ parts = []
 for name, records in state.items():
     lines = ",\n".join(f"{json.dumps(id)}: {json.dumps(record)}" for id, record in sorted(records.items()))
     parts.append(f"{json.dumps(name)}: {{\n{lines}\n}}" if records else f"{json.dumps(name)}: {{}}")
-target = Path(__file__).parent.parent / "domain" / "state.json"
+target = DOMAIN / "state.json"
 target.write_text("{\n" + ",\n".join(parts) + "\n}\n")
 print(f"{target}: {sum(len(records) for records in state.values())} records")

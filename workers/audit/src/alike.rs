@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use agoge_dialogue::ToolCall;
 use agoge_digest::canonical_numbers;
 use agoge_world::Task;
 use serde_json::json;
@@ -20,9 +21,8 @@ pub(crate) fn check(tasks: &[&Task]) -> Vec<Finding> {
     for group in groups.values().filter(|group| group.len() > 1) {
         for (at, task) in group.iter().enumerate().skip(1) {
             let earlier = &group[..at];
-            let same = earlier
-                .iter()
-                .find(|other| solution(other) == solution(task));
+            let own = solution(task);
+            let same = earlier.iter().find(|other| solution(other) == own);
             let finding = match same {
                 Some(other) => Finding::new(
                     &task.id,
@@ -41,7 +41,7 @@ pub(crate) fn check(tasks: &[&Task]) -> Vec<Finding> {
                         "it asks for the same as {}, whose solution is another one: {} there, {} here",
                         other.id,
                         solution(other),
-                        solution(task)
+                        own
                     );
                     let kind = Kind::ContradictoryTask;
                     let finding = Finding::new(
@@ -78,13 +78,14 @@ fn request(task: &Task) -> String {
     canonical_numbers(&json!([asked, task.records, task.start, task.history]))
 }
 
+/// A call in words that are the same for equal calls.
+pub(crate) fn written(call: &ToolCall) -> String {
+    format!("{}{}", call.name, canonical_numbers(&json!(call.arguments)))
+}
+
 /// The solution of a task, in words.
 fn solution(task: &Task) -> String {
-    let calls: Vec<String> = task
-        .gold
-        .iter()
-        .map(|call| format!("{}{}", call.name, canonical_numbers(&json!(call.arguments))))
-        .collect();
+    let calls: Vec<String> = task.gold.iter().map(written).collect();
     let mut outputs = task.outputs.clone();
     outputs.sort();
     let asserts: Vec<String> = task
@@ -103,7 +104,6 @@ fn solution(task: &Task) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use agoge_dialogue::ToolCall;
 
     fn task(id: &str, said: &str, call: &str) -> Task {
         let mut task = Task {

@@ -190,7 +190,10 @@ fn schemas(domain: &Domain, task: &Task) -> Findings {
                 Kind::WrongArgument,
                 format!("{}: {problem}", call.name),
             )),
-            Ok(read) => found.extend(coerced(task, number, call, read)),
+            Ok(read) => {
+                let finding = coerced(&task.id, number, call, read);
+                found.extend(finding.map(|one| one.at(place)));
+            }
         }
     }
     for name in task.asserts.iter().map(|one| &one.name) {
@@ -210,8 +213,8 @@ fn schemas(domain: &Domain, task: &Task) -> Findings {
 }
 
 /// Finds a call whose values have other types than its tool asks for.
-fn coerced(
-    task: &Task,
+pub(crate) fn coerced(
+    task: &str,
     number: u32,
     call: &ToolCall,
     read: serde_json::Map<String, Value>,
@@ -228,18 +231,18 @@ fn coerced(
         call: number,
         arguments,
     };
-    let finding = Finding::new(
-        &task.id,
-        Kind::WrongArgument,
+    let kind = Kind::WrongArgument;
+    Some(Finding::new(
+        task,
+        kind,
         Severity::Warning,
         evidence,
         repair,
-    );
-    Some(finding.at(format!("gold[{number}]")))
+    ))
 }
 
 /// Returns true when a value was read as it is; defaults may have been added, and numbers may have another kind.
-pub(crate) fn kept(given: &Value, read: &Value) -> bool {
+fn kept(given: &Value, read: &Value) -> bool {
     match (given, read) {
         (Value::Number(one), Value::Number(two)) => one.as_f64() == two.as_f64(),
         (Value::Array(one), Value::Array(two)) => {

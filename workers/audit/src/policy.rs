@@ -1,10 +1,9 @@
 //! Gold held against the policy, where the policy can be executed: by the branches of the task's template.
 
 use agoge_dialogue::ToolCall;
-use agoge_digest::canonical_numbers;
 use agoge_world::{Domain, Expected, Task, expected};
-use serde_json::Value;
 
+use crate::alike::written;
 use crate::finding::{Finding, Repair, Severity};
 use crate::kind::Kind;
 use crate::play::Played;
@@ -55,13 +54,6 @@ pub(crate) fn check(domain: &Domain, task: &Task, played: &Played) -> Vec<Findin
 /// Returns the differences between a task and a solution, each with its kind and place.
 fn unlike(task: &Task, right: &Expected) -> Vec<(Kind, &'static str, String)> {
     let mut found = Vec::new();
-    let written = |call: &ToolCall| {
-        format!(
-            "{}{}",
-            call.name,
-            canonical_numbers(&Value::Object(call.arguments.clone()))
-        )
-    };
     let has: Vec<String> = task.gold.iter().map(written).collect();
     let needs: Vec<String> = right.gold.iter().map(written).collect();
     if has != needs {

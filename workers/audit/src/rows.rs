@@ -7,7 +7,8 @@ use agoge_forms::rows::{CallRow, CallTurn};
 use agoge_world::read_arguments;
 use serde_json::{Value, json};
 
-use crate::audit::{Audited, kept};
+use crate::alike::written;
+use crate::audit::{Audited, coerced};
 use crate::finding::{Finding, Findings, Repair, Severity, short};
 use crate::kind::Kind;
 use crate::knowledge::{Index, Known, words};
@@ -123,29 +124,11 @@ fn calls(
         );
     }
     let read = match read_arguments(tool, &call.arguments) {
-        Ok(read) => Value::Object(read),
+        Ok(read) => read,
         Err(problem) => return error(Kind::WrongArgument, format!("{}: {problem}", call.name)),
     };
-    let mut found = Vec::new();
-    let given = Value::Object(call.arguments.clone());
-    if !kept(&given, &read)
-        && let Value::Object(arguments) = read.clone()
-    {
-        let evidence = format!("{} takes {read}, and gold writes {given}", call.name);
-        let repair = Repair::Coerce {
-            call: number,
-            arguments,
-        };
-        let kind = Kind::WrongArgument;
-        found.push(Finding::new(
-            &row.id,
-            kind,
-            Severity::Warning,
-            evidence,
-            repair,
-        ));
-    }
-    let missing = unknown(known, &given);
+    let mut found: Findings = coerced(&row.id, number, call, read).into_iter().collect();
+    let missing = unknown(known, &json!(call.arguments));
     if !missing.is_empty() {
         let evidence = format!(
             "{}: {} stands neither in the user's words, nor in the data that the row begins with, nor in an earlier call; \
@@ -228,7 +211,7 @@ fn alike(rows: &[CallRow]) -> Findings {
 fn solution(row: &CallRow) -> (String, String) {
     let calls = row.turns.iter().map(|turn| {
         let calls = turn.calls.iter().map(|call| match call {
-            Ok(call) => format!("{}{}", call.name, canonical_numbers(&json!(call.arguments))),
+            Ok(call) => written(call),
             Err(text) => text.clone(),
         });
         calls.collect::<Vec<_>>().join(", ")

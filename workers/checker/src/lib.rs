@@ -40,9 +40,6 @@ pub use plausible::Plausible;
 pub use qualification::{JudgeFn, Mutants, Qualification, Thresholds};
 pub use qualify::{on_trial, qualify, qualify_among, qualify_by};
 pub use refusal::with_derived_refusal;
-pub use statements::{
-    Judged, Statement, StatementJudge, judge_statements, prompt as statement_prompt,
-    read as read_judgements, schema as judgement_schema,
-};
+pub use statements::{Judged, Statement, StatementJudge, judge_statements};
 pub use suite::{Qualifier, Quarantined, Suite, Warned, aggregate, qualify_suite, suite_digest};
 pub use verdict::{Part, Verdict};

@@ -82,12 +82,8 @@ pub struct Qualification {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The empty trajectory passes: right for a refusal, a finding for any other task.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub nothing_passes: bool,
-}
-
-fn is_false(value: &bool) -> bool {
-    !*value
 }
 
 impl Qualification {

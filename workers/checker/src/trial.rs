@@ -86,10 +86,9 @@ impl<'a, 'j> Trial<'a, 'j> {
         for _ in 1..repeats.max(1) {
             let episode = match Gold::of(world, self.task) {
                 Ok(again) => {
-                    let unlike =
-                        !results::check(&self.gold.episode.calls, &again.episode.calls).pass;
                     found.flake |= again.fingerprint != self.gold.fingerprint;
-                    found.flake |= unlike && !sees_state(world.domain());
+                    found.flake |=
+                        !sees_state(world.domain()) && self.lacks_a_result(&again.episode);
                     again.episode
                 }
                 Err(GoldError::Lost(lost)) => return Err(lost),
@@ -168,8 +167,12 @@ impl<'a, 'j> Trial<'a, 'j> {
     /// Returns true when an episode ends in other records than gold or, where the domain's tools do not show them, lacks a
     /// result of gold.
     fn ends_elsewhere(&self, domain: &Domain, episode: &Episode) -> bool {
-        let unlike = || !results::check(&self.gold.episode.calls, &episode.calls).pass;
-        !self.gold.is_reached(domain, episode) || (!sees_state(domain) && unlike())
+        !self.gold.is_reached(domain, episode)
+            || (!sees_state(domain) && self.lacks_a_result(episode))
+    }
+
+    fn lacks_a_result(&self, episode: &Episode) -> bool {
+        !results::check(&self.gold.episode.calls, &episode.calls).pass
     }
 
     pub fn mutants(

@@ -106,11 +106,7 @@ impl Verdict {
             return Verdict {
                 unjudged,
                 judged: Some(judged),
-                pass: self.pass,
-                score: self.score,
-                parts: self.parts,
-                killed: self.killed,
-                lost: self.lost,
+                ..self
             };
         }
         let mut parts = self.parts;

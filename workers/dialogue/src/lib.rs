@@ -26,7 +26,7 @@ pub use normalise::{
 };
 pub use random::SampleKey;
 pub use renderer::{ParseError, Renderer, renderer};
-pub use supervise::{agent_view, heard, supervise, user_view};
+pub use supervise::{agent_view, answers, calls_of_user, heard, supervise, user_view};
 pub use transcript::Transcript;
 pub use usable::usable;
 pub use vocab::{ByteVocab, Vocab};

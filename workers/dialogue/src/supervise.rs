@@ -66,13 +66,16 @@ pub fn agent_view(messages: &[Message]) -> Vec<Message> {
 }
 
 /// Returns the ids of the user's calls. Ids count over both parties.
-fn calls_of_user(messages: &[Message]) -> HashSet<&str> {
+#[must_use]
+pub fn calls_of_user(messages: &[Message]) -> HashSet<&str> {
     let users = messages.iter().filter(|m| m.role == Role::User);
     let calls = users.flat_map(|message| &message.tool_calls);
     calls.map(|call| call.id.as_str()).collect()
 }
 
-fn answers(message: &Message, calls: &HashSet<&str>) -> bool {
+/// Returns true when the message is the result of one of these calls.
+#[must_use]
+pub fn answers(message: &Message, calls: &HashSet<&str>) -> bool {
     let id = message.tool_call_id.as_deref();
     id.is_some_and(|id| calls.contains(id))
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use agoge_dialogue::{ToolCall, ToolSpec, python_call};
+use agoge_world::python_json::literal;
 use serde_json::{Map, Value, json};
 
 use crate::rows::{CallRow, CallTurn, RowsError, objects, place};
@@ -271,27 +272,6 @@ pub fn written(call: &ToolCall) -> String {
         call.name,
         arguments.collect::<Vec<_>>().join(", ")
     )
-}
-
-fn literal(value: &Value) -> String {
-    match value {
-        Value::Null => "None".into(),
-        Value::Bool(true) => "True".into(),
-        Value::Bool(false) => "False".into(),
-        Value::Array(items) => {
-            format!(
-                "[{}]",
-                items.iter().map(literal).collect::<Vec<_>>().join(", ")
-            )
-        }
-        Value::Object(map) => {
-            let fields = map
-                .iter()
-                .map(|(key, value)| format!("{}: {}", json!(key), literal(value)));
-            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
-        }
-        other => other.to_string(),
-    }
 }
 
 fn text(value: &Value) -> String {

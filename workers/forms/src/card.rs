@@ -65,14 +65,7 @@ pub(crate) fn text(
         "- domain {} {}",
         source.domain.name, source.domain.digest
     );
-    let mut strategies: Vec<&str> = source
-        .instances
-        .iter()
-        .map(|one| one.strategy.as_str())
-        .collect();
-    strategies.sort_unstable();
-    strategies.dedup();
-    let _ = writeln!(out, "- strategies {}", strategies.join(", "));
+    let _ = writeln!(out, "- strategies {}", source.strategies().join(", "));
     let _ = writeln!(
         out,
         "\n`{MANIFEST}` lists the files with their digests; `agoge verify` checks them."

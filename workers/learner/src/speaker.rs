@@ -2,9 +2,9 @@
 //!
 //! A speaker renders each message once, when it hears it, and never its own: those are the tokens that it sampled.
 
-use std::collections::HashSet;
-
-use agoge_dialogue::{Message, Renderer, Role, SampleKey, ToolSpec, Transcript, Vocab, heard};
+use agoge_dialogue::{
+    Message, Renderer, Role, SampleKey, ToolSpec, Transcript, Vocab, answers, calls_of_user, heard,
+};
 use agoge_world::{Domain, Fault, Sampler, Speaker, Task, TokensIn, TokensOut, Turn, View};
 use async_trait::async_trait;
 
@@ -195,20 +195,12 @@ impl<'a> UserModel<'a> {
 #[async_trait(?Send)]
 impl Speaker for UserModel<'_> {
     async fn turn(&mut self, view: View<'_>) -> Result<Turn, Fault> {
-        let own = view.messages.iter().filter(|m| m.role == Role::User);
-        let own: HashSet<&str> = own
-            .flat_map(|message| &message.tool_calls)
-            .map(|call| call.id.as_str())
-            .collect();
-        let answers = |message: &Message| {
-            let id = message.tool_call_id.as_deref();
-            id.is_some_and(|id| own.contains(id))
-        };
+        let own = calls_of_user(view.messages);
         let spoken = |message: &Message| match message.role {
             Role::Assistant => heard(message),
             // Its own messages that it did not sample are those of the task's history.
             Role::User => Some(message.clone()),
-            Role::Tool if answers(message) => Some(message.clone()),
+            Role::Tool if answers(message, &own) => Some(message.clone()),
             _ => None,
         };
         let append = self.0.append(view, spoken);

@@ -2,6 +2,7 @@
 //! model as the user. The loop is [`agoge_synthesis::evaluation`], as at the command line.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use agoge_artifacts::evaluation::{Benchmark, Evaluation, Player, Setting, count};
 use agoge_artifacts::{QualifiedSuite, Stored as _};
@@ -55,9 +56,10 @@ pub fn run(job: &mut Job, work: &ScoreWork) -> Result<(), Failure> {
     }
     let mut ledger =
         Ledger::open(job.assignment.work.join("score-episodes.jsonl")).map_err(Failure::infra)?;
+    let domain = job.domain()?;
     let mut scores = Vec::new();
     for binding in &terms.agents {
-        let record = evaluate(job, &tasks, binding, &terms, &digest, &mut ledger)?;
+        let record = evaluate(job, &domain, &tasks, binding, &terms, &digest, &mut ledger)?;
         scores.push(scored(job, binding, &record)?);
     }
     job.finish(&QualifyReport {
@@ -128,15 +130,15 @@ fn nothing(binding: &EndpointBinding, record: &Evaluation) -> String {
 /// An endpoint that does not answer, or a request to stop.
 pub fn evaluate(
     job: &mut Job,
+    domain: &Arc<Domain>,
     tasks: &[Task],
     binding: &EndpointBinding,
     terms: &SuiteEvaluation,
     suite: &str,
     ledger: &mut Ledger,
 ) -> Result<Evaluation, Failure> {
-    let domain = job.domain()?;
     let models = Models::open(job, binding, terms)?;
-    let settings = settings(&domain, binding, terms);
+    let settings = settings(domain, binding, terms);
     check(tasks, binding, terms, &settings)?;
     let backend = SandboxBackend::new(World::open(domain.clone(), Limits::default())?);
     backend
@@ -181,9 +183,9 @@ pub fn evaluate(
         },
         agent: Player {
             extra_body: binding.extra_body.clone().into_iter().collect(),
-            ..agent_player(exam.agent, &url(binding), &domain, &exam.settings)
+            ..agent_player(exam.agent, &url(binding), domain, &exam.settings)
         },
-        user: user_player(exam.user, &user_url, &domain, &exam.settings),
+        user: user_player(exam.user, &user_url, domain, &exam.settings),
         judge: judge.map(|(binding, client)| Player::model(client.model(), &url(binding))),
         rules: exam.settings.rules.clone(),
         seed: exam.settings.seed,

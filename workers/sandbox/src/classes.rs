@@ -67,11 +67,16 @@ impl Types {
     /// The types of a source; none of one that does not parse.
     #[must_use]
     pub fn of(source: &str) -> Self {
+        match ruff_python_parser::parse_module(source) {
+            Ok(parsed) => Self::of_body(source, &parsed.syntax().body),
+            Err(_) => Self::default(),
+        }
+    }
+
+    /// The types of a source that is parsed.
+    pub(crate) fn of_body(source: &str, body: &[Stmt]) -> Self {
         let mut types = Self::default();
-        let Ok(parsed) = ruff_python_parser::parse_module(source) else {
-            return types;
-        };
-        for statement in &parsed.syntax().body {
+        for statement in body {
             if let Stmt::ClassDef(class) = statement {
                 let read = types.class(source, class);
                 types.classes.insert(read.name.clone(), read);
@@ -80,6 +85,12 @@ impl Types {
             }
         }
         types
+    }
+
+    /// Returns true for the name of a `TypedDict`.
+    pub(crate) fn is_typed_dict(&self, name: &str) -> bool {
+        let class = self.classes.get(name);
+        class.is_some_and(|class| class.kind == ClassKind::TypedDict)
     }
 
     /// Adds the types of another source; those that are there stay.
@@ -96,7 +107,7 @@ impl Types {
 
     fn class(&self, source: &str, class: &StmtClassDef) -> Class {
         let bases = bases(class);
-        let kind = kind(class, &bases, &self.classes);
+        let kind = kind(class, &bases, self);
         let total = !keyword(class, "total").is_some_and(|value| value == Value::Bool(false));
         let mut fields: Vec<Field> = Vec::new();
         for statement in &class.body {
@@ -142,13 +153,8 @@ pub(crate) fn bases(class: &StmtClassDef) -> Vec<String> {
     bases.filter_map(last_name).collect()
 }
 
-fn kind(class: &StmtClassDef, bases: &[String], known: &BTreeMap<String, Class>) -> ClassKind {
-    let typed = |base: &String| {
-        base == "TypedDict"
-            || known
-                .get(base)
-                .is_some_and(|base| base.kind == ClassKind::TypedDict)
-    };
+fn kind(class: &StmtClassDef, bases: &[String], known: &Types) -> ClassKind {
+    let typed = |base: &String| base == "TypedDict" || known.is_typed_dict(base);
     let decorated = class
         .decorator_list
         .iter()

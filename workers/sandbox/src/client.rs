@@ -77,6 +77,8 @@ pub struct Sandbox {
     limits: Limits,
     process: Option<Process>,
     spent: Spent,
+    /// The checker that ran last, as it came and as the interpreter runs it.
+    checker: (String, String),
 }
 
 impl Sandbox {
@@ -91,6 +93,7 @@ impl Sandbox {
             limits,
             process: None,
             spent: Spent::default(),
+            checker: (String::new(), String::new()),
         };
         sandbox.process = Some(sandbox.start()?);
         Ok(sandbox)
@@ -132,8 +135,11 @@ impl Sandbox {
 
     /// Runs `function` of a checker's source over an episode.
     pub fn check(&mut self, source: &str, function: &str, input: CheckInput<'_>) -> Outcome {
+        if self.checker.0 != source {
+            self.checker = (source.to_owned(), crate::erased(source).into_owned());
+        }
         let request = Request::Check {
-            source: crate::erased(source).into_owned(),
+            source: self.checker.1.clone(),
             function: function.to_owned(),
             initial: input.initial.clone(),
             last: input.last.clone(),

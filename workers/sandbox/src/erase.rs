@@ -10,7 +10,7 @@ use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{Expr, ExprCall, Stmt, StmtClassDef};
 use ruff_text_size::{Ranged, TextRange};
 
-use crate::classes::{ClassKind, Types, alias};
+use crate::classes::{Types, alias};
 use crate::hint::last_name;
 
 mod imports;
@@ -29,13 +29,14 @@ pub fn erased(source: &str) -> Cow<'_, str> {
     let Ok(parsed) = ruff_python_parser::parse_module(source) else {
         return Cow::Borrowed(source);
     };
+    let body = &parsed.syntax().body;
     let mut writer = Writer {
         source,
-        types: Types::of(source),
+        types: Types::of_body(source, body),
         depth: 0,
         edits: Vec::new(),
     };
-    for statement in &parsed.syntax().body {
+    for statement in body {
         writer.visit_stmt(statement);
     }
     let mut edits = writer.edits;
@@ -61,26 +62,25 @@ struct Writer<'a> {
 impl Writer<'_> {
     /// Replaces a range; the lines that it took stay.
     fn replace(&mut self, range: TextRange, written: &str) {
-        let range = bytes(range);
-        let lines = self.text(range.clone()).matches('\n').count();
-        self.edits
-            .push((range, written.to_owned() + &"\n".repeat(lines)));
+        let written = written.to_owned() + &self.line_ends(range);
+        self.edits.push((bytes(range), written));
     }
 
     fn insert(&mut self, at: usize, written: impl Into<String>) {
         self.edits.push((at..at, written.into()));
     }
 
-    fn text(&self, range: Range<usize>) -> &str {
-        self.source.get(range).unwrap_or_default()
+    /// The line ends within a range.
+    fn line_ends(&self, range: TextRange) -> String {
+        let text = self.source.get(bytes(range)).unwrap_or_default();
+        "\n".repeat(text.matches('\n').count())
     }
 
     /// The text that stands for a whole statement.
     fn instead(&self, statement: &Stmt) -> Option<String> {
         match statement {
             Stmt::ClassDef(class) if self.depth == 0 => {
-                let known = self.types.classes.get(class.name.as_str())?;
-                let typed = known.kind == ClassKind::TypedDict;
+                let typed = self.types.is_typed_dict(class.name.as_str());
                 typed.then(|| format!("{} = dict", class.name))
             }
             Stmt::ImportFrom(import) => imported(import),
@@ -103,10 +103,9 @@ impl Writer<'_> {
             self.insert(item.end - shared, ")");
         }
         if is_bare_object(call) {
-            let range = bytes(call.range());
-            let lines = "\n".repeat(self.text(range.clone()).matches('\n').count());
+            let lines = self.line_ends(call.range());
             let written = format!("type(\"object\", (), {{}}{lines})()");
-            self.edits.push((range, written));
+            self.edits.push((bytes(call.range()), written));
         }
         if let Some(method) = method_of(call) {
             let name = method.attr.as_str();
@@ -137,10 +136,8 @@ impl<'a> Visitor<'a> for Writer<'_> {
             Stmt::ClassDef(class) => {
                 let arguments = class.arguments.as_deref().filter(|a| !a.args.is_empty());
                 if let Some(arguments) = arguments.filter(|_| is_plain(class)) {
-                    let range = bytes(arguments.range());
-                    let lines = self.text(range.clone()).matches('\n').count();
-                    self.edits
-                        .push((range, format!("({})", "\n".repeat(lines))));
+                    let written = format!("({})", self.line_ends(arguments.range()));
+                    self.edits.push((bytes(arguments.range()), written));
                 }
                 self.depth += 1;
                 for decorator in &class.decorator_list {

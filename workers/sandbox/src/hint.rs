@@ -4,6 +4,8 @@ use ruff_python_ast::{Expr, Operator, UnaryOp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::signatures::literal;
+
 /// A type hint.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Hint {
@@ -108,14 +110,6 @@ pub(crate) fn last_name(expression: &Expr) -> Option<String> {
 /// The value of a literal: a scalar, or a list or dict of literals.
 pub(crate) fn constant(expression: &Expr) -> Option<Value> {
     match expression {
-        Expr::StringLiteral(text) => Some(Value::from(text.value.to_str())),
-        Expr::BooleanLiteral(flag) => Some(Value::from(flag.value)),
-        Expr::NoneLiteral(_) => Some(Value::Null),
-        Expr::NumberLiteral(number) => match &number.value {
-            ruff_python_ast::Number::Int(int) => int.as_i64().map(Value::from),
-            ruff_python_ast::Number::Float(float) => Some(Value::from(*float)),
-            ruff_python_ast::Number::Complex { .. } => None,
-        },
         Expr::UnaryOp(unary) if unary.op == UnaryOp::USub => match constant(&unary.operand)? {
             Value::Number(number) => match (number.as_i64(), number.as_f64()) {
                 (Some(int), _) => int.checked_neg().map(Value::from),
@@ -133,7 +127,7 @@ pub(crate) fn constant(expression: &Expr) -> Option<Value> {
             let map: Option<Map<String, Value>> = entries.collect();
             map.map(Value::Object)
         }
-        _ => None,
+        plain => literal(plain),
     }
 }
 

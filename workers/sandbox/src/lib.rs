@@ -46,7 +46,7 @@ pub use lint::{Lint, Source, lint, pitfalls};
 pub use names::{Name, Names, Raise, names};
 pub use outcome::{KillReason, Limits, Outcome};
 pub use overlay::{Change, Overlay};
-pub use schema::{Format, normalise, normalise_record, record_schema, resolve};
+pub use schema::{Format, normalise, normalise_record, property, record_schema, resolve};
 pub use shape::{SINGLETON, Shape, Shapes};
 pub use signatures::{Parameter, Signature, signatures};
 pub use state::{State, StateError, View};

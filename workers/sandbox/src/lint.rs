@@ -47,6 +47,20 @@ impl fmt::Display for Lint {
 }
 
 impl Lint {
+    /// A finding at this place of a source.
+    fn at(
+        source: &str,
+        at: &impl Ranged,
+        message: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self {
+            line: line_of(source, at.range().start().to_usize()),
+            message: message.into(),
+            remedy: remedy.into(),
+        }
+    }
+
     pub(crate) fn syntax(source: &str, error: &ruff_python_parser::ParseError) -> Self {
         Self {
             line: line_of(source, error.location.start().to_usize()),
@@ -64,13 +78,14 @@ pub fn lint(source: &str, kind: Source) -> Vec<Lint> {
         Ok(parsed) => parsed,
         Err(error) => return vec![Lint::syntax(source, &error)],
     };
+    let body = &parsed.syntax().body;
     let mut linter = Linter {
         source,
-        types: Types::of(source),
+        types: Types::of_body(source, body),
         depth: 0,
         found: Vec::new(),
     };
-    for statement in &parsed.syntax().body {
+    for statement in body {
         if let (Source::Tools, Stmt::FunctionDef(function)) = (kind, statement) {
             linter.hints(function);
         }
@@ -96,12 +111,7 @@ struct Linter<'a> {
 
 impl Linter<'_> {
     fn add(&mut self, at: &impl Ranged, message: impl Into<String>, remedy: &str) {
-        let line = line_of(self.source, at.range().start().to_usize());
-        self.found.push(Lint {
-            line,
-            message: message.into(),
-            remedy: remedy.into(),
-        });
+        self.found.push(Lint::at(self.source, at, message, remedy));
     }
 
     fn hints(&mut self, function: &StmtFunctionDef) {
@@ -114,12 +124,7 @@ impl Linter<'_> {
             self.add(&function.name, message, remedy);
         }
         let parameters = &function.parameters;
-        for parameter in parameters
-            .posonlyargs
-            .iter()
-            .chain(&parameters.args)
-            .chain(&parameters.kwonlyargs)
-        {
+        for parameter in parameters.iter_non_variadic_params() {
             if parameter.parameter.annotation.is_none() {
                 let message = format!(
                     "parameter `{}` of `{}` has no type hint",

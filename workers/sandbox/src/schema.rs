@@ -115,8 +115,9 @@ pub fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
     schema
 }
 
-/// The schema of a property. Of patterns, the only one is taken.
-fn property<'a>(schema: &'a Value, key: &str, format: Format) -> Option<&'a Value> {
+/// Returns the schema of a property. Of patterns, the only one is taken.
+#[must_use]
+pub fn property<'a>(schema: &'a Value, key: &str, format: Format) -> Option<&'a Value> {
     let named = schema.get("properties").and_then(|p| p.get(key));
     let patterned = || {
         let all = schema.get("patternProperties")?.as_object()?;

@@ -56,15 +56,11 @@ pub fn signatures(source: &str) -> Result<Vec<Signature>, Lint> {
 
 fn signature(source: &str, function: &StmtFunctionDef) -> Signature {
     let parameters = &function.parameters;
-    let listed = parameters
-        .posonlyargs
-        .iter()
-        .chain(&parameters.args)
-        .chain(&parameters.kwonlyargs);
     Signature {
         name: function.name.to_string(),
         doc: docstring_of(&function.body),
-        parameters: listed
+        parameters: parameters
+            .iter_non_variadic_params()
             .map(|p| Parameter {
                 name: p.parameter.name.to_string(),
                 ty: annotation(source, &p.parameter),
@@ -115,7 +111,8 @@ pub(crate) fn docstring_of(body: &[Stmt]) -> String {
         .to_owned()
 }
 
-fn literal(expression: &Expr) -> Option<Value> {
+/// The value of a plain literal.
+pub(crate) fn literal(expression: &Expr) -> Option<Value> {
     match expression {
         Expr::StringLiteral(text) => Some(Value::from(text.value.to_str())),
         Expr::BooleanLiteral(flag) => Some(Value::from(flag.value)),

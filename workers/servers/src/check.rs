@@ -47,7 +47,7 @@ pub fn check(domain: &Arc<Domain>) -> Vec<Problem> {
 ///
 /// # Errors
 /// The first call whose result or state is not the same each time, or that has no result.
-pub fn determinism(foreign: &dyn Foreign, calls: &[ToolCall]) -> Result<(), String> {
+fn determinism(foreign: &dyn Foreign, calls: &[ToolCall]) -> Result<(), String> {
     let once = || -> Result<Vec<Served>, String> {
         (0..calls.len())
             .map(|at| foreign.call(&calls[..at], &calls[at]))

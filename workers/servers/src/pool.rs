@@ -206,14 +206,16 @@ impl Pool {
             return Ok(Overlay::default());
         };
         let initial = &self.initial;
-        let contents = files::read(seen, server.folder())?;
-        let unchanged = seen.export.is_none()
-            && contents == initial.contents
-            && !files::logged(seen, server.folder());
-        if unchanged {
-            return Ok(Overlay::default());
-        }
-        let (_, now) = look(&self.plant, seen, server)?;
+        let now = match &seen.export {
+            Some(tool) => exported(&self.plant, seen, tool, server)?,
+            None => {
+                let contents = files::read(seen, server.folder())?;
+                if contents == initial.contents && !files::logged(seen, server.folder()) {
+                    return Ok(Overlay::default());
+                }
+                files::records(seen, server.folder(), &contents)?
+            }
+        };
         if let Some(name) = now.keys().find(|name| self.ours.contains(*name)) {
             return Err(format!(
                 "it made a collection `{name}`, which state.json has"
@@ -253,11 +255,21 @@ fn reset_by_tool(plant: &Plant, seen: &SeenState, server: &Server) -> Result<boo
 
 /// Reads the state of a server.
 fn look(plant: &Plant, seen: &SeenState, server: &Server) -> Result<(Contents, Records), String> {
-    let Some(tool) = &seen.export else {
-        let contents = files::read(seen, server.folder())?;
-        let records = files::records(seen, server.folder(), &contents)?;
-        return Ok((contents, records));
-    };
+    if let Some(tool) = &seen.export {
+        return Ok((Contents::new(), exported(plant, seen, tool, server)?));
+    }
+    let contents = files::read(seen, server.folder())?;
+    let records = files::records(seen, server.folder(), &contents)?;
+    Ok((contents, records))
+}
+
+/// Asks a server for its state by the tool that exports it.
+fn exported(
+    plant: &Plant,
+    seen: &SeenState,
+    tool: &str,
+    server: &Server,
+) -> Result<Records, String> {
     let answer = server.ask(plant, tool, &Map::new())?;
     if answer.error {
         return Err(format!(
@@ -270,7 +282,7 @@ fn look(plant: &Plant, seen: &SeenState, server: &Server) -> Result<(Contents, R
     let part = files::part(seen, &document).ok_or_else(|| files::missing(seen, tool))?;
     let mut all = Records::new();
     records::add(&mut all, "state", part);
-    Ok((Contents::new(), all))
+    Ok(all)
 }
 
 impl Foreign for Pool {

@@ -277,25 +277,11 @@ impl StatementJudge for EndpointJudge<'_> {
 /// model plays the user by a scenario.
 #[must_use]
 pub fn rules(domain: &Domain, wanted: DomainLimits, modelled: bool) -> Rules {
-    let (limits, default) = (&domain.limits, Rules::default());
-    let user = if modelled {
-        USER_TOKENS
-    } else {
-        default.max_user_tokens
-    };
-    let first = |wanted: Option<u32>, limit: Option<u32>, otherwise: u32| {
-        wanted.or(limit).unwrap_or(otherwise)
-    };
-    Rules {
-        max_turns: first(wanted.turns, limits.turns, default.max_turns),
-        max_agent_tokens: first(
-            wanted.agent_tokens,
-            limits.agent_tokens,
-            default.max_agent_tokens,
-        ),
-        max_user_tokens: first(wanted.user_tokens, limits.user_tokens, user),
-        ..default
+    let mut default = Rules::default();
+    if modelled {
+        default.max_user_tokens = USER_TOKENS;
     }
+    wanted.over(domain.rules(default))
 }
 
 /// Returns the agent's side as the record names it. `url` is its endpoint's; only host and port are kept.

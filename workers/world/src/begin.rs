@@ -89,9 +89,7 @@ impl World {
             }
         }
     }
-}
 
-impl World {
     /// Normalises a record as a tool's write of it would be.
     fn normalise(&self, collection: &str, id: &str, record: &mut Value) {
         let domain = self.domain();

@@ -30,6 +30,7 @@ use crate::episode::{World, WorldError};
 use crate::problem::{Findings, Problem, Problems, line_of};
 use crate::template::Template;
 use template::flaws;
+use writes::Rules;
 
 pub use trace::{Raised, Trace, TracedCall, trace, trace_call};
 
@@ -88,11 +89,16 @@ impl Domain {
     /// Returns the warnings that need no run of the tools.
     #[must_use]
     pub fn warnings(&self) -> Vec<Problem> {
-        let mut found = accident::warnings(self);
-        found.extend(words::unheard(self));
-        found.extend(leak::references(self));
-        found
+        warnings(self, leak::references(self))
     }
+}
+
+/// Returns the warnings that need no run of the tools; `leaks` are those of [`leak::references`].
+fn warnings(domain: &Domain, leaks: Vec<Problem>) -> Vec<Problem> {
+    let mut found = accident::warnings(domain);
+    found.extend(words::unheard(domain));
+    found.extend(leaks);
+    found
 }
 
 /// Returns what is found without running the tools.
@@ -105,10 +111,11 @@ fn unplayed(domain: &Domain, names: &Names) -> Findings {
     // Where the source of a tool is not here, every call counts.
     let acts = |tool: &str| names.writers.contains(tool) || domain.function(tool).is_none();
     found.extend(cover::findings(domain, &acts));
-    found.warnings.extend(domain.warnings());
+    let leaks = leak::references(domain);
+    let leaking = !leaks.is_empty();
     found.notes.extend(advice::limits(domain));
-    let leaks = !leak::references(domain).is_empty();
-    found.notes.extend(advice::format(domain, leaks));
+    found.notes.extend(advice::format(domain, leaking));
+    found.warnings.extend(warnings(domain, leaks));
     found
 }
 
@@ -131,9 +138,10 @@ fn played(domain: &Arc<Domain>, names: &Names, found: &mut Findings) -> Vec<Trac
             return Vec::new();
         }
     };
-    let played = played::play_all(&mut world, names);
+    let rules = Rules::of(domain);
+    let played = played::play_all(&mut world, names, &rules);
     found.extend(played.findings);
-    found.extend(probe::findings(&mut world, names, &played.examples));
+    found.extend(probe::findings(&mut world, names, &rules, &played.examples));
     found.notes.extend(guard::open_doors(&mut world));
     played.branches
 }

@@ -108,6 +108,19 @@ pub struct DomainLimits {
     pub user_tokens: Option<u32>,
 }
 
+impl DomainLimits {
+    /// Returns rules with these limits in the place of theirs.
+    #[must_use]
+    pub fn over(self, rules: Rules) -> Rules {
+        Rules {
+            max_turns: self.turns.unwrap_or(rules.max_turns),
+            max_agent_tokens: self.agent_tokens.unwrap_or(rules.max_agent_tokens),
+            max_user_tokens: self.user_tokens.unwrap_or(rules.max_user_tokens),
+            ..rules
+        }
+    }
+}
+
 impl Domain {
     /// Reads a folder.
     ///
@@ -153,17 +166,7 @@ impl Domain {
     /// Returns the rules with the limits that this domain sets.
     #[must_use]
     pub fn rules(&self, rules: Rules) -> Rules {
-        let DomainLimits {
-            turns,
-            agent_tokens,
-            user_tokens,
-        } = self.limits;
-        Rules {
-            max_turns: turns.unwrap_or(rules.max_turns),
-            max_agent_tokens: agent_tokens.unwrap_or(rules.max_agent_tokens),
-            max_user_tokens: user_tokens.unwrap_or(rules.max_user_tokens),
-            ..rules
-        }
+        self.limits.over(rules)
     }
 
     /// Returns the file and the line in it of a line of the tools' source.

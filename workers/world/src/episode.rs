@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::backend::{Capabilities, Party};
 use crate::domain::{Domain, Results};
+use crate::folder::ERROR_TEXT;
 use crate::python_json;
 use crate::schema;
 
@@ -311,7 +312,7 @@ impl ToolResult {
 
     /// The result of a call that failed for this reason, as [`Domain::error_text`] words it by default.
     pub fn error(reason: impl Display) -> Self {
-        Self::failed("error: {}", reason)
+        Self::failed(ERROR_TEXT, reason)
     }
 
     /// The result of a call that failed for this reason. `{}` of the wording stands for the reason.

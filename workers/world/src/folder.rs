@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::declined::Declines;
 use crate::domain::{Domain, DomainLimits, Results};
+use crate::episode::SYNC;
 use crate::problem::{Problem, Problems, line_of};
 use crate::schema;
 use crate::servers::ServerSpec;
@@ -29,7 +30,7 @@ use tools::Tools;
 /// The largest `state.json`: it is copied into every sandbox process.
 const MAX_STATE: u64 = 64 << 20;
 /// The text of a call that failed, where a domain has none of its own.
-const ERROR_TEXT: &str = "error: {}";
+pub(crate) const ERROR_TEXT: &str = "error: {}";
 /// The files that only format 2 reads, and that are no mere notes.
 const OF_FORMAT_2: [&str; 2] = ["user_tools.py", "tasks.jsonl"];
 /// The suggested fix where format 1 meets something of format 2.
@@ -104,10 +105,13 @@ impl Reader<'_> {
         let schema = self.json("schema.json", "write a JSON schema of the state there");
         let id_lengths = schema.as_ref().map(|schema| self.id_lengths(schema));
         let unordered = schema.as_ref().map(Unordered::of);
-        let second = head.as_ref().is_some_and(|head| head.format > 1);
-        let state = self.state(schema.as_ref(), second);
+        let format = head
+            .as_ref()
+            .map_or(Format::One, |head| Format::of(head.format));
+        let second = format == Format::Two;
+        let state = self.state(schema.as_ref(), format);
         let served = head.as_ref().is_some_and(|head| head.tools.is_some());
-        let tools = self.both_tools(second, served);
+        let tools = self.both_tools(format, served);
         let templates = self.templates();
         let user_guide = second.then(|| self.optional("user.md")).flatten();
         let given = match (&tools, &state) {
@@ -139,7 +143,7 @@ impl Reader<'_> {
             user_tools: tools.user,
             tools_source: tools.source,
             user_from: tools.user_from,
-            sync: second && tools.functions.contains("_sync"),
+            sync: second && tools.functions.contains(SYNC),
             functions: tools.functions,
             servers: head.tools,
             foreign: None,
@@ -247,7 +251,7 @@ impl Reader<'_> {
         }
     }
 
-    fn state(&mut self, schema: Option<&Value>, second: bool) -> Option<State> {
+    fn state(&mut self, schema: Option<&Value>, format: Format) -> Option<State> {
         let path = self.dir.join("state.json");
         if std::fs::metadata(&path).is_ok_and(|meta| meta.len() > MAX_STATE) {
             let message = format!("it is larger than {} MiB", MAX_STATE >> 20);
@@ -261,9 +265,8 @@ impl Reader<'_> {
         )?;
         let mut shapes = shape::Shapes::new();
         if let Some(schema) = schema {
-            let format = Format::of(1 + u8::from(second));
             normalise(schema, schema, &mut value, format);
-            if second {
+            if format == Format::Two {
                 shapes = self.shapes(schema);
             }
             let found = schema::problems(&self.dir.join("schema.json"), &path, schema, &value);

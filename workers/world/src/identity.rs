@@ -29,43 +29,38 @@ pub(crate) struct Identities<'a> {
     domain: &'a Domain,
     collection: &'a str,
     by: &'a [String],
-    /// The number of records with these values.
-    counts: HashMap<Vec<String>, usize>,
+    /// The number of records with these values, and the first of them.
+    known: HashMap<Vec<String>, (usize, &'a str)>,
 }
 
 impl<'a> Identities<'a> {
     pub(crate) fn of(domain: &'a Domain, collection: &'a str, by: &'a [String]) -> Self {
-        let mut counts = HashMap::new();
+        let mut known = HashMap::new();
         for id in domain.state.ids(collection) {
             if let Some(values) = identity(domain, collection, id, by) {
-                *counts.entry(folded(&values)).or_insert(0) += 1;
+                known.entry(folded(&values)).or_insert((0, id)).0 += 1;
             }
         }
         Self {
             domain,
             collection,
             by,
-            counts,
+            known,
         }
     }
 
     /// Returns true when a record has these fields, and no other has the same values in them.
     pub(crate) fn is_unique(&self, id: &str) -> bool {
         let values = identity(self.domain, self.collection, id, self.by);
-        values.is_some_and(|values| self.counts.get(&folded(&values)) == Some(&1))
+        values.is_some_and(|values| self.find(&values).is_some())
     }
 
     /// Returns the record with these values, where there is one only.
     pub(crate) fn find(&self, values: &[String]) -> Option<&'a str> {
-        let wanted = folded(values);
-        if self.counts.get(&wanted) != Some(&1) {
-            return None;
+        match self.known.get(&folded(values)) {
+            Some((1, id)) => Some(*id),
+            _ => None,
         }
-        let is = |id: &&str| {
-            let own = identity(self.domain, self.collection, id, self.by);
-            own.is_some_and(|own| folded(&own) == wanted)
-        };
-        self.domain.state.ids(self.collection).find(is)
     }
 }
 

@@ -68,7 +68,7 @@ pub fn judge_user(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault>
     if turn.trim().is_empty() {
         return vec![UserFault::no_turn()];
     }
-    let mut faults = inventions(script, &results(before), turn);
+    let mut faults = inventions(script, &results(&seen), turn);
     faults.extend(leaks(task, before, turn));
     if seen.iter().any(|m| m.role == Role::User) {
         faults.extend(answer(task, before, turn));
@@ -103,10 +103,11 @@ fn opening(script: &UserScript, turn: &str) -> Vec<UserFault> {
             format!("it does not say what it wants ({topic})"),
         ));
     }
+    let said = Text::new(turn);
     for fact in script
         .facts
         .iter()
-        .filter(|fact| !fact.held && !fact.is_told(&Text::new(turn)))
+        .filter(|fact| !fact.held && !fact.is_told(&said))
     {
         let detail = format!("it does not tell {} {}", fact.name, fact.value);
         faults.push(UserFault::new(FaultKind::BrokeInstruction, detail));
@@ -160,8 +161,9 @@ fn answer(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault> {
             ));
         }
         (Due::Facts(facts), false) => {
+            let said = Text::new(turn);
             for fact in facts.iter().map(|n| &task.user.facts[*n]) {
-                if !fact.is_told(&Text::new(turn)) {
+                if !fact.is_told(&said) {
                     let detail = format!("asked for {} it does not tell {}", fact.name, fact.value);
                     faults.push(UserFault::new(FaultKind::BrokeInstruction, detail));
                 }
@@ -188,7 +190,8 @@ fn leaks(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault> {
             _ => false,
         })
     };
-    let told = |n: usize| script.facts[n].is_told(&Text::new(turn));
+    let said = Text::new(turn);
+    let told = |n: usize| script.facts[n].is_told(&said);
     let known = |n: usize| {
         let fact = &script.facts[n];
         agent
@@ -253,9 +256,8 @@ fn inventions(script: &UserScript, results: &str, turn: &str) -> Vec<UserFault> 
     faults
 }
 
-/// Returns the results of the user's own calls, each after a space.
-fn results(before: &[Message]) -> String {
-    let seen = user_view(before);
+/// Returns the results of the user's own calls among what it sees, each after a space.
+fn results(seen: &[Message]) -> String {
     let results = seen.iter().filter(|m| m.role == Role::Tool);
     results.map(|m| format!(" {}", m.content)).collect()
 }

@@ -73,11 +73,10 @@ impl Names {
             lengths: domain.id_lengths.clone(),
             ..Self::default()
         };
-        let marked = schema::marks(&domain.schema).unwrap_or_default();
-        let off = domain.schema.get(schema::ID_MARK) == Some(&Value::Bool(false));
-        if off {
+        if schema::is_nameless(&domain.schema) {
             return names;
         }
+        let marked = schema::marks(&domain.schema).unwrap_or_default();
         if marked.is_empty() {
             for collection in domain.state.collections() {
                 let ids: Vec<&str> = domain.state.ids(collection).collect();
@@ -109,10 +108,8 @@ impl Names {
                 Piece::Same(text) => Some(text),
                 _ => None,
             });
-        let joints: Vec<char> = fixed.flat_map(|text| text.chars()).collect();
-        names
-            .joints
-            .extend(joints.into_iter().filter(|c| joins(*c)));
+        let fixed = fixed.flat_map(|text| text.chars());
+        names.joints.extend(fixed.filter(|c| joins(*c)));
         let mut held = HashSet::new();
         for id in &names.heldout {
             let parts = names

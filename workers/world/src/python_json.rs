@@ -23,6 +23,27 @@ pub fn append_text(out: &mut String, text: &str) {
     string(out, text);
 }
 
+/// Returns a value as a literal of Python's own. Texts and numbers are written as JSON has them.
+#[must_use]
+pub fn literal(value: &Value) -> String {
+    match value {
+        Value::Null => "None".into(),
+        Value::Bool(true) => "True".into(),
+        Value::Bool(false) => "False".into(),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(literal).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Object(map) => {
+            let fields = map
+                .iter()
+                .map(|(key, value)| format!("{}: {}", Value::from(key.as_str()), literal(value)));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
 fn write(out: &mut String, value: &Value, sort: bool) {
     match value {
         Value::Null => out.push_str("null"),

@@ -61,7 +61,12 @@ pub(crate) fn problems(
 }
 
 /// The mark of ids: a schema that has it describes names of records, and no amounts.
-pub(crate) const ID_MARK: &str = "x-agoge-id";
+const ID_MARK: &str = "x-agoge-id";
+
+/// Returns true for a schema that says at its top that nothing in its records is a name: `"x-agoge-id": false`.
+pub(crate) fn is_nameless(schema: &Value) -> bool {
+    schema.get(ID_MARK) == Some(&Value::Bool(false))
+}
 
 /// Returns the ids that a schema marks, each once.
 ///

@@ -364,10 +364,7 @@ impl ServerSpec {
 
     /// The tools that only the program calls: those that reset and export the state.
     pub fn own_tools(&self) -> impl Iterator<Item = &str> {
-        let seen = match &self.state {
-            ServerState::Seen(seen) => Some(seen),
-            ServerState::None | ServerState::Replay => None,
-        };
+        let seen = self.seen();
         let named = seen.map(|seen| [seen.reset.as_deref(), seen.export.as_deref()]);
         named.into_iter().flatten().flatten()
     }

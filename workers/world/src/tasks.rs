@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use agoge_dialogue::{Message, ToolCall, ToolSpec};
-use agoge_sandbox::State;
+use agoge_sandbox::{SINGLETON, State};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -381,10 +381,10 @@ fn records(
                 remedy,
             ));
         }
-        let alone = state.get(collection, "").is_some();
-        if alone && !given.contains_key("") {
+        let alone = state.get(collection, SINGLETON).is_some();
+        if alone && !given.contains_key(SINGLETON) {
             let fields = std::mem::take(given).into_iter().collect();
-            given.insert(String::new(), Value::Object(fields));
+            given.insert(SINGLETON.to_owned(), Value::Object(fields));
         }
     }
     Ok(records)

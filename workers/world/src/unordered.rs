@@ -2,7 +2,7 @@
 //! but their order are the same.
 
 use agoge_digest::canonical_numbers;
-use agoge_sandbox::Change;
+use agoge_sandbox::{Change, Format, property};
 use serde_json::{Map, Value};
 
 use crate::shape;
@@ -114,17 +114,7 @@ fn sort(root: &Value, schemas: &[&Value], value: &mut Value, undeclared: bool) {
 
 /// Returns the schema of a key of an object.
 fn child<'a>(schema: &'a Value, key: &str) -> Option<&'a Value> {
-    let of = |keyword: &str| schema.get(keyword)?.as_object();
-    let named = of("properties").and_then(|properties| properties.get(key));
-    let patterned = || {
-        of("patternProperties")
-            .filter(|all| all.len() == 1)?
-            .values()
-            .next()
-    };
-    named
-        .or_else(patterned)
-        .or_else(|| schema.get("additionalProperties"))
+    property(schema, key, Format::Two)
 }
 
 /// Returns the schemas with those that they refer to, combine or choose from, each once.

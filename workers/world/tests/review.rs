@@ -90,9 +90,8 @@ def _known(collection: str, id: str) -> dict:
     return record
 "#;
 
-const EXTEND: &str = r#"name: extend
-topic: [time, longer]
-facts:
+/// The facts of both templates.
+const BIKE: &str = r#"facts:
   bike:
     record: bikes
     asked: [bike]
@@ -100,7 +99,9 @@ facts:
     answers: ["{bike}", "it is {bike}."]
 linked:
   owner: { record: owners, by: bike.owner }
-branches:
+"#;
+
+const EXTEND: &str = r#"branches:
   - name: ok
     where: ["owner.owes <= 10", "bike.extended < 2"]
     gold:
@@ -132,17 +133,7 @@ wordings:
     open: ["i need more time."]
 "#;
 
-const FORGIVE: &str = r#"name: forgive
-topic: [debt, owe]
-facts:
-  bike:
-    record: bikes
-    asked: [bike]
-    question: ["Which bike is it?"]
-    answers: ["{bike}", "it is {bike}."]
-linked:
-  owner: { record: owners, by: bike.owner }
-branches:
+const FORGIVE: &str = r#"branches:
   - name: small
     where: ["owner.owes > 0", "owner.owes <= 5"]
     gold:
@@ -203,13 +194,15 @@ impl Folder {
     fn new() -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
         std::fs::create_dir(folder.path("templates")).unwrap();
+        let extend = format!("name: extend\ntopic: [time, longer]\n{BIKE}{EXTEND}");
+        let forgive = format!("name: forgive\ntopic: [debt, owe]\n{BIKE}{FORGIVE}");
         for (file, text) in [
             ("domain.yaml", HEAD),
             ("policy.md", POLICY),
             ("schema.json", SCHEMA),
             ("tools.py", TOOLS),
-            ("templates/extend.yaml", EXTEND),
-            ("templates/forgive.yaml", FORGIVE),
+            ("templates/extend.yaml", &extend),
+            ("templates/forgive.yaml", &forgive),
         ] {
             std::fs::write(folder.path(file), text).unwrap();
         }

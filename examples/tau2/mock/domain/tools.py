@@ -2,6 +2,13 @@
 from typing import Literal
 
 
+def _one(collection, what, record_id):
+    found = db_get(collection, record_id)
+    if found is None:
+        raise ValueError(f"{what} {record_id} not found")
+    return found
+
+
 def create_task(user_id: str, title: str, description: str | None = None) -> dict:
     """Create a task for a user.
 
@@ -10,9 +17,7 @@ def create_task(user_id: str, title: str, description: str | None = None) -> dic
         title: A short title.
         description: More about it, where there is more to say.
     """
-    user = db_get("users", user_id)
-    if user is None:
-        raise ValueError(f"User {user_id} not found")
+    user = _one("users", "User", user_id)
     task_id = f"task_{len(db_ids('tasks')) + 1}"
     task = {"task_id": task_id, "title": title, "description": description, "status": "pending"}
     db_put("tasks", task_id, task)
@@ -33,9 +38,7 @@ def update_task_status(task_id: str, status: Literal["pending", "completed"]) ->
         task_id: For example 'task_7'.
         status: The new status.
     """
-    task = db_get("tasks", task_id)
-    if task is None:
-        raise ValueError(f"Task {task_id} not found")
+    task = _one("tasks", "Task", task_id)
     task["status"] = status
     db_put("tasks", task_id, task)
     return task
@@ -53,14 +56,10 @@ def transfer_to_human_agents(summary: str) -> str:
 # Functions that only tasks call.
 
 def _assert_number_of_tasks(user_id, expected_number):
-    user = db_get("users", user_id)
-    if user is None:
-        raise ValueError(f"User {user_id} not found")
+    user = _one("users", "User", user_id)
     return len(user["tasks"]) == expected_number
 
 
 def _assert_task_status(task_id, expected_status):
-    task = db_get("tasks", task_id)
-    if task is None:
-        raise ValueError(f"Task {task_id} not found")
+    task = _one("tasks", "Task", task_id)
     return task["status"] == expected_status

@@ -12,9 +12,7 @@ def dismiss_notification(notification_id: str) -> dict:
     Args:
         notification_id: For example 'notif_7'.
     """
-    found = db_get("notifications", notification_id)
-    if found is None:
-        raise ValueError(f"Notification {notification_id} not found")
+    found = _one("notifications", "Notification", notification_id)
     found["status"] = "read"
     db_put("notifications", notification_id, found)
     return found
@@ -28,7 +26,5 @@ def _add_notification(notification_id, message, task_id=None):
 
 
 def _assert_notification_status(notification_id, expected_status):
-    found = db_get("notifications", notification_id)
-    if found is None:
-        raise ValueError(f"Notification {notification_id} not found")
+    found = _one("notifications", "Notification", notification_id)
     return found["status"] == expected_status

@@ -146,6 +146,21 @@ def send_payment_request(customer_id: str, bill_id: str) -> str:
     return f"Payment request sent to the customer for bill {bill_id}"
 
 
+def _bill(bill_id, customer_id, start, end, status):
+    return {
+        "bill_id": bill_id, "customer_id": customer_id, "period_start": start.isoformat(), "period_end": end.isoformat(),
+        "issue_date": start.isoformat(), "total_due": 0, "due_date": (start + timedelta(days=14)).isoformat(),
+        "line_items": [], "status": status,
+    }
+
+
+def _add(bill, description, amount):
+    bill["line_items"].append({
+        "description": description, "amount": amount, "date": _today().isoformat(), "item_type": "Credit" if amount < 0 else "Charge",
+    })
+    bill["total_due"] = bill["total_due"] + amount
+
+
 def _charge_once(customer_id, amount, description):
     customer = _one("customers", "Customer", customer_id)
     draft = None
@@ -160,17 +175,10 @@ def _charge_once(customer_id, amount, description):
         end = date(start.year + start.month // 12, start.month % 12 + 1, 1) - timedelta(days=1)
         # tau2 draws a random id here; no gold comes to it.
         bill_id = f"B{len(db_ids('bills')) + 1001}"
-        draft = {
-            "bill_id": bill_id, "customer_id": customer_id, "period_start": start.isoformat(), "period_end": end.isoformat(),
-            "issue_date": start.isoformat(), "total_due": 0, "due_date": (start + timedelta(days=14)).isoformat(),
-            "line_items": [], "status": "Draft",
-        }
+        draft = _bill(bill_id, customer_id, start, end, "Draft")
         customer["bill_ids"].append(bill_id)
         db_put("customers", customer_id, customer)
-    draft["line_items"].append({
-        "description": description, "amount": amount, "date": _today().isoformat(), "item_type": "Credit" if amount < 0 else "Charge",
-    })
-    draft["total_due"] = draft["total_due"] + amount
+    _add(draft, description, amount)
     db_put("bills", draft["bill_id"], draft)
 
 
@@ -269,12 +277,9 @@ def _suspend_line_for_overdue_bill(customer_id, line_id, new_bill_id, contract_e
     customer = _one("customers", "Customer", customer_id)
     last = _today().replace(day=1) - timedelta(days=1)
     first = last.replace(day=1)
-    db_put("bills", new_bill_id, {
-        "bill_id": new_bill_id, "customer_id": customer_id, "period_start": first.isoformat(), "period_end": last.isoformat(),
-        "issue_date": first.isoformat(), "total_due": 0 + amount, "due_date": (first + timedelta(days=14)).isoformat(),
-        "line_items": [{"description": f"Charge for line {line_id}", "amount": amount, "date": _today().isoformat(), "item_type": "Charge"}],
-        "status": "Overdue",
-    })
+    bill = _bill(new_bill_id, customer_id, first, last, "Overdue")
+    _add(bill, f"Charge for line {line_id}", amount)
+    db_put("bills", new_bill_id, bill)
     customer["bill_ids"].append(new_bill_id)
     db_put("customers", customer_id, customer)
     line["status"] = "Suspended"

@@ -198,22 +198,21 @@ def toggle_airplane_mode() -> str:
     return _told(f"Airplane Mode is now {_on(d['airplane_mode'])}.", d)
 
 
-def _turn_airplane_mode_on():
+def _set_airplane_mode(on):
     d = _device()
     _flip_airplane(d)
-    if not d["airplane_mode"]:
+    if d["airplane_mode"] != on:
         _flip_airplane(d)
     _keep(d)
-    return "Airplane Mode is now ON."
+    return f"Airplane Mode is now {_on(on)}."
+
+
+def _turn_airplane_mode_on():
+    return _set_airplane_mode(True)
 
 
 def _turn_airplane_mode_off():
-    d = _device()
-    _flip_airplane(d)
-    if d["airplane_mode"]:
-        _flip_airplane(d)
-    _keep(d)
-    return "Airplane Mode is now OFF."
+    return _set_airplane_mode(False)
 
 
 def check_sim_status() -> str:
@@ -309,18 +308,19 @@ def toggle_data_saver_mode() -> str:
     return _told(f"Data Saver Mode is now {_on(d['data_saver_mode'])}.", d)
 
 
-def _turn_data_saver_mode_on():
+def _set_data_saver_mode(on):
     d = _device()
-    d["data_saver_mode"] = True
+    d["data_saver_mode"] = on
     _keep(d)
-    return "Data Saver Mode is now ON."
+    return f"Data Saver Mode is now {_on(on)}."
+
+
+def _turn_data_saver_mode_on():
+    return _set_data_saver_mode(True)
 
 
 def _turn_data_saver_mode_off():
-    d = _device()
-    d["data_saver_mode"] = False
-    _keep(d)
-    return "Data Saver Mode is now OFF."
+    return _set_data_saver_mode(False)
 
 
 def check_apn_settings() -> str:
@@ -459,16 +459,21 @@ def check_installed_apps() -> str:
     return f"The following apps are installed on the phone: {', '.join(_device()['app_statuses'].keys())}"
 
 
+def _granted(app_name):
+    """The permissions that an app has; None where there is no such app."""
+    app = _device()["app_statuses"].get(app_name)
+    return None if app is None else [p for p in PERMISSIONS if app["permissions"][p]]
+
+
 def check_app_status(app_name: str) -> str:
     """See an app's permissions, one a line.
 
     Args:
         app_name: For example 'messaging'.
     """
-    app = _device()["app_statuses"].get(app_name)
-    if app is None:
+    granted = _granted(app_name)
+    if granted is None:
         return f"App '{app_name}' not found on this phone."
-    granted = [p for p in PERMISSIONS if app["permissions"][p]]
     if not granted:
         return f"Status for App: {app_name}\n - Permissions: None granted."
     return "\n".join([f"Status for App: {app_name}", " - Permissions Granted:"] + [f"   - {p}" for p in granted])
@@ -480,10 +485,9 @@ def check_app_permissions(app_name: str) -> str:
     Args:
         app_name: For example 'messaging'.
     """
-    app = _device()["app_statuses"].get(app_name)
-    if app is None:
+    granted = _granted(app_name)
+    if granted is None:
         return f"App '{app_name}' not found on this phone."
-    granted = [p for p in PERMISSIONS if app["permissions"][p]]
     if not granted:
         return f"App '{app_name}' currently has no permissions granted."
     return f"App '{app_name}' has permission for: {', '.join(granted)}."

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::pod::{resources_of, restricted, variable};
-use super::site::{DomainFrom, Site};
+use super::site::Site;
 use super::volumes::{domain_mount, mount, scratch};
 
 /// The folder of the tools' state, in both containers.
@@ -21,9 +21,7 @@ const LOOKS: i32 = 120;
 /// Returns the sidecar.
 pub(super) fn sidecar(server: &ToolServer, site: &Site) -> Container {
     let mut mounts = vec![mount("tools", STATE_DIR), mount("tools-tmp", "/tmp")];
-    if !matches!(site.domain, DomainFrom::Store(_)) {
-        mounts.push(domain_mount());
-    }
+    mounts.extend(domain_mount(site));
     let port = i32::from(server.port);
     let probe = Probe {
         tcp_socket: Some(TCPSocketAction {

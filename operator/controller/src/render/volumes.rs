@@ -20,9 +20,7 @@ pub(super) fn mounts(site: &Site) -> Vec<VolumeMount> {
         mount("work", WORK_DIR),
         mount("tmp", "/tmp"),
     ];
-    if !matches!(site.domain, DomainFrom::Store(_)) {
-        mounts.push(domain_mount());
-    }
+    mounts.extend(domain_mount(site));
     if site.store.claim.is_some() {
         let path = site.store.url.trim_start_matches("file://");
         mounts.push(mount("store", path));
@@ -30,9 +28,10 @@ pub(super) fn mounts(site: &Site) -> Vec<VolumeMount> {
     mounts
 }
 
-/// Returns the mount of the domain's folder.
-pub(super) fn domain_mount() -> VolumeMount {
-    read_only(mount("domain", DOMAIN_DIR))
+/// Returns the mount of the domain's folder, where the domain comes as one.
+pub(super) fn domain_mount(site: &Site) -> Option<VolumeMount> {
+    let is_folder = !matches!(site.domain, DomainFrom::Store(_));
+    is_folder.then(|| read_only(mount("domain", DOMAIN_DIR)))
 }
 
 pub(super) fn mount(volume: &str, path: &str) -> VolumeMount {

@@ -2,7 +2,6 @@
 
 mod source;
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
@@ -182,10 +181,7 @@ fn put(file: &Path, text: &str) -> Result<(), Failure> {
     if let Some(dir) = file.parent() {
         std::fs::create_dir_all(dir).map_err(Failure::file("make", dir))?;
     }
-    let mut written = std::fs::File::create(file).map_err(Failure::file("write", file))?;
-    written
-        .write_all(text.as_bytes())
-        .map_err(Failure::file("write", file))
+    std::fs::write(file, text).map_err(Failure::file("write", file))
 }
 
 /// Prints the counts.

@@ -216,7 +216,7 @@ fn run(eval: &Eval) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Failed(format!("cannot start: {error}")))?;
-    let domain = Arc::new(chosen.domain.clone());
+    let domain = chosen.domain.clone();
     let ends = Ends::of(eval)?;
     runtime.block_on(ends.probe(eval, &domain, temperature))?;
     let world = World::open(domain.clone(), Limits::default()).map_err(Failure::input)?;

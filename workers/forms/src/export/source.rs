@@ -102,16 +102,19 @@ impl<'a> Source<'a> {
         })
     }
 
+    /// Returns the strategies that made the instances, each once, by name.
+    #[must_use]
+    pub fn strategies(&self) -> Vec<&'a str> {
+        let all = self.instances.iter();
+        let mut strategies: Vec<&str> = all.map(|one| one.strategy.as_str()).collect();
+        strategies.sort_unstable();
+        strategies.dedup();
+        strategies
+    }
+
     /// Returns what made the whole folder, for its manifest.
     #[must_use]
     pub fn made_all(&self, form: &str) -> Map<String, Value> {
-        let mut strategies: Vec<&str> = self
-            .instances
-            .iter()
-            .map(|one| one.strategy.as_str())
-            .collect();
-        strategies.sort_unstable();
-        strategies.dedup();
         let mut jobs: Vec<&str> = self
             .origins
             .values()
@@ -124,7 +127,7 @@ impl<'a> Source<'a> {
             "license": self.license,
             "domain": {"name": self.domain.name, "digest": self.domain.digest},
             "suite": {"name": self.suite, "digest": self.digest},
-            "strategies": strategies,
+            "strategies": self.strategies(),
             "jobs": jobs,
             "agoge": CODE,
         });

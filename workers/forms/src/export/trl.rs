@@ -29,12 +29,11 @@ impl Form for Trl {
             let Some(dialogue) = agents(domain, one) else {
                 continue;
             };
-            let messages = dialogue.structured();
+            let (messages, made) = (dialogue.structured(), source.made(one));
             let spoken = dialogue.roles().enumerate();
             let spoken = spoken.filter(|(_, role)| *role == Role::Assistant);
             sft.extend(spoken.map(|(at, _)| {
-                json!({"prompt": messages[..at], "completion": messages[at..=at], "tools": tools,
-                    "agoge": source.made(one)})
+                json!({"prompt": messages[..at], "completion": messages[at..=at], "tools": tools, "agoge": made})
             }));
         }
         let grpo = source.of(Split::TrainRl).map(|one| {

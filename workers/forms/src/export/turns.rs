@@ -30,7 +30,7 @@ impl Form for Turns {
             let Some(dialogue) = agents(domain, one) else {
                 continue;
             };
-            let messages = dialogue.as_api();
+            let (messages, made) = (dialogue.as_api(), source.made(one));
             for (turn, (at, message)) in (1..).zip(anchors(&dialogue)) {
                 rows.push(json!({
                     "id": format!("{}#{turn}", one.task.id),
@@ -39,7 +39,7 @@ impl Form for Turns {
                     "kind": if message.tool_calls.is_empty() { "answer" } else { "call" },
                     "messages": messages[..=at],
                     "tools": tools,
-                    "agoge": source.made(one),
+                    "agoge": made,
                 }));
             }
         }

@@ -140,7 +140,8 @@ fn endpoint(
     let mut ledger = Ledger::open(ledger).map_err(Failure::infra)?;
     let suite = stage.arguments.suite.digest.clone();
     let terms = SuiteEvaluation::of(vec![binding.clone()]);
-    match score::evaluate(job, tasks, binding, &terms, &suite, &mut ledger) {
+    let domain = &stage.domain;
+    match score::evaluate(job, domain, tasks, binding, &terms, &suite, &mut ledger) {
         Ok(played) => {
             let counts: Vec<(u32, u32)> = played
                 .tasks

@@ -3,7 +3,7 @@
 use ruff_python_ast::{Expr, ExprCall, Stmt, StmtClassDef};
 
 use super::{Linter, served};
-use crate::classes::{ClassKind, bases};
+use crate::classes::bases;
 use crate::hint::last_name;
 
 /// The options of `@dataclass` and of `field` that the interpreter has.
@@ -38,12 +38,7 @@ impl Linter<'_> {
     }
 
     pub(super) fn class(&mut self, class: &StmtClassDef) {
-        let typed = self
-            .types
-            .classes
-            .get(class.name.as_str())
-            .is_some_and(|class| class.kind == ClassKind::TypedDict);
-        if typed && self.depth == 0 {
+        if self.depth == 0 && self.types.is_typed_dict(class.name.as_str()) {
             return;
         }
         if !crate::erase::is_plain(class) {

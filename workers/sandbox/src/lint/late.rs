@@ -11,7 +11,7 @@ use ruff_text_size::Ranged;
 use super::declared::Declared;
 use super::gaps::{self, SERVE};
 use super::scope::{bound, parameters};
-use super::{Lint, Source, calls, line_of, served};
+use super::{Lint, Source, calls, served};
 use crate::classes::{ClassKind, Types};
 use crate::erase::method_of;
 use crate::hint::last_name;
@@ -38,7 +38,7 @@ pub fn pitfalls(source: &str, kind: Source) -> Vec<Lint> {
         source,
         kind,
         host,
-        types: Types::of(source),
+        types: Types::of_body(source, body),
         declared,
         scopes: vec![known],
         dicts: BTreeMap::new(),
@@ -75,13 +75,7 @@ impl Walk<'_> {
         message: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        let line = line_of(self.source, at.range().start().to_usize());
-        let (message, remedy) = (message.into(), remedy.into());
-        self.found.push(Lint {
-            line,
-            message,
-            remedy,
-        });
+        self.found.push(Lint::at(self.source, at, message, remedy));
     }
 
     pub(super) fn is_bound(&self, name: &str) -> bool {
@@ -99,7 +93,7 @@ impl Walk<'_> {
             return;
         }
         if name == "open" {
-            let remedy = format!("keep the data in state.json, {SERVE}");
+            let remedy = served("keep the data in state.json");
             return self.add(at, "the sandbox has no files, so `open` fails", remedy);
         }
         if gaps::is_builtin(name) {
@@ -107,11 +101,9 @@ impl Walk<'_> {
         }
         match gaps::remedy(&gaps::NO_BUILTINS, name) {
             Some("") => self.add(at, format!("the sandbox has no `{name}`"), SERVE),
-            Some(remedy) => self.add(
-                at,
-                format!("the sandbox has no `{name}`"),
-                format!("{remedy}, {SERVE}"),
-            ),
+            Some(remedy) => {
+                self.add(at, format!("the sandbox has no `{name}`"), served(remedy));
+            }
             None => self.add(
                 at,
                 format!("`{name}` is not defined, so this line fails with a NameError"),
@@ -226,8 +218,7 @@ impl<'a> Visitor<'a> for Walk<'_> {
         match statement {
             Stmt::FunctionDef(function) => return self.function(function),
             Stmt::ClassDef(class) => {
-                let typed = self.types.classes.get(class.name.as_str());
-                if typed.is_some_and(|class| class.kind == ClassKind::TypedDict) {
+                if self.types.is_typed_dict(class.name.as_str()) {
                     return;
                 }
                 self.specials(class);

@@ -18,10 +18,7 @@ pub(super) fn bound(body: &[Stmt]) -> BTreeSet<String> {
 /// The names of a function's parameters.
 pub(super) fn parameters(parameters: &Parameters) -> BTreeSet<String> {
     let listed = parameters
-        .posonlyargs
-        .iter()
-        .chain(&parameters.args)
-        .chain(&parameters.kwonlyargs)
+        .iter_non_variadic_params()
         .map(|parameter| parameter.parameter.name.to_string());
     let rest = [&parameters.vararg, &parameters.kwarg]
         .into_iter()

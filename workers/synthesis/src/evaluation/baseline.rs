@@ -98,8 +98,7 @@ fn untouched(
     let mut world = backend.lock();
     let episode = world.begin(task).ok()?;
     let verdict = judge.check(&mut world, task, &episode, std::slice::from_ref(says));
-    let reward = f64::from(u8::from(verdict.pass));
-    verdict.is_about_the_agent().then_some(reward)
+    verdict.reward()
 }
 
 #[cfg(test)]

@@ -25,14 +25,6 @@ pub struct Given {
     pub parts: Vec<Split>,
 }
 
-/// Every part of the data.
-const PARTS: [Split; 4] = [
-    Split::TrainSft,
-    Split::TrainRl,
-    Split::Heldout,
-    Split::Unseen,
-];
-
 impl Strategy for Given {
     const NAME: &'static str = "given";
     const SUMMARY: &'static str =
@@ -123,7 +115,7 @@ impl Given {
             let tasks: Vec<&Task> = domain.given(split).filter(useful).collect();
             (split, tasks)
         };
-        PARTS.into_iter().filter(wanted).map(of).collect()
+        Split::ALL.into_iter().filter(wanted).map(of).collect()
     }
 
     /// Returns the number of tasks that the domain gives in the wanted parts.

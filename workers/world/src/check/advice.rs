@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::candidates::is;
 use crate::domain::Domain;
 use crate::draw::limiting;
 use crate::problem::Problem;
@@ -10,21 +11,18 @@ use crate::task::{Mix, Split};
 /// Returns a note for each split with the number of its tasks and the branch that keeps it from having more.
 pub(super) fn limits(domain: &Domain) -> Vec<Problem> {
     let folder = domain.dir.join("templates");
-    let splits = [
-        (Split::TrainSft, "trainSft"),
-        (Split::TrainRl, "trainRl"),
-        (Split::Heldout, "heldout"),
-        (Split::Unseen, "unseen"),
-    ];
-    let note = |(split, name): (Split, &str)| {
+    let note = |split: Split| {
         let limiting = limiting(domain, split, Mix::Natural)?;
         let message = format!(
-            "{name} has {} tasks in the natural mix; {} limits it, which has {}",
-            limiting.possible, limiting.branch, limiting.capacity
+            "{} has {} tasks in the natural mix; {} limits it, which has {}",
+            split.as_str(),
+            limiting.possible,
+            limiting.branch,
+            limiting.capacity
         );
         Some(Problem::new(&folder, message, ""))
     };
-    splits.into_iter().filter_map(note).collect()
+    Split::ALL.into_iter().filter_map(note).collect()
 }
 
 /// Returns a note that names what format 2 would give a domain of format 1 that could use it.
@@ -62,11 +60,6 @@ pub(super) fn format(domain: &Domain, leaks: bool) -> Option<Problem> {
 
 /// Returns true when a parameter is an object, or a list of objects or of anything.
 fn is_nested(parameters: &Value) -> bool {
-    let is = |schema: &Value, ty: &str| match schema.get("type") {
-        Some(Value::String(one)) => one == ty,
-        Some(Value::Array(some)) => some.iter().any(|one| one == ty),
-        _ => false,
-    };
     let properties = parameters["properties"].as_object();
     properties.into_iter().flatten().any(|(_, schema)| {
         let items = schema.get("items");

@@ -198,7 +198,8 @@ fn is_plural(collection: &str, word: &str) -> bool {
             || ies.is_some_and(|ies| collection == ies))
 }
 
-fn is(schema: &Value, ty: &str) -> bool {
+/// Returns true when a schema allows a type.
+pub(super) fn is(schema: &Value, ty: &str) -> bool {
     match schema.get("type") {
         Some(Value::String(one)) => one == ty,
         Some(Value::Array(some)) => some.iter().any(|one| one == ty),

@@ -35,13 +35,12 @@ pub(super) struct Played {
 }
 
 /// Plays a few instances of every branch in every split, and the tasks as given.
-pub(super) fn play_all(world: &mut World, names: &Names) -> Played {
+pub(super) fn play_all(world: &mut World, names: &Names, rules: &Rules<'_>) -> Played {
     let domain = world.domain().clone();
-    let rules = Rules::of(&domain);
     let mut play = Play {
         domain: &domain,
         names,
-        rules: &rules,
+        rules,
         seen: BTreeSet::new(),
         stopped: BTreeSet::new(),
         played: Played {
@@ -273,15 +272,15 @@ impl Play<'_> {
     fn is_mentioned(&self, field: &str) -> bool {
         let tools = self.domain.tools.iter().chain(&self.domain.user_tools);
         let texts = tools.flat_map(|tool| [tool.name.as_str(), tool.description.as_str()]);
-        let texts: Vec<&str> = texts.chain([self.domain.policy.as_str()]).collect();
+        let texts = texts.chain([self.domain.policy.as_str()]);
+        let texts: Vec<String> = texts.map(str::to_lowercase).collect();
         let words = field.split(['_', '.', '-']).filter(|word| !word.is_empty());
         let mut words = words.map(|word| word.to_lowercase());
         words.any(|word| {
             let stem: String = word.chars().take(STEM).collect();
             texts.iter().any(|text| {
-                let text = text.to_lowercase();
                 let mut parts = text.split(|c: char| !c.is_alphanumeric());
-                parts.any(|part| part.starts_with(&stem)) || mentions(&text, &word)
+                parts.any(|part| part.starts_with(&stem)) || mentions(text, &word)
             })
         })
     }

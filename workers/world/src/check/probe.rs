@@ -28,14 +28,18 @@ const KILLED: usize = 2;
 const TIME: Duration = Duration::from_secs(30);
 
 /// Tries every tool, and returns what is found: a problem where the arguments are such as right calls have, else a warning.
-pub(super) fn findings(world: &mut World, names: &Names, examples: &Examples) -> Findings {
+pub(super) fn findings(
+    world: &mut World,
+    names: &Names,
+    rules: &Rules<'_>,
+    examples: &Examples,
+) -> Findings {
     let domain = world.domain().clone();
-    let rules = Rules::of(&domain);
     let began = Instant::now();
     let mut probe = Probe {
         domain: &domain,
         names,
-        rules: &rules,
+        rules,
         seen: BTreeSet::new(),
         found: Findings::default(),
     };

@@ -19,6 +19,8 @@ pub(crate) struct Cell<'a> {
     /// The values of each fact; empty for a fact of random digits.
     pub(super) options: Vec<Vec<Value>>,
     pub(super) wordings: Vec<usize>,
+    /// The facts, by number, that tell tasks of one record apart.
+    deciding: Vec<usize>,
     /// The combinations that fit the conditions between facts, where there are such conditions.
     joint: Option<Joint>,
 }
@@ -53,7 +55,7 @@ pub(crate) fn cells(domain: &Domain, split: Split) -> Result<Vec<Cell<'_>>, Temp
                 .values()
                 .zip(&options)
                 .any(|(s, o)| s.digits.is_none() && o.is_empty());
-            let deciding: Vec<usize> = deciding(template, branch).collect();
+            let deciding = deciding(template, branch);
             let joint = match lacking {
                 true => None,
                 false => {
@@ -70,6 +72,7 @@ pub(crate) fn cells(domain: &Domain, split: Split) -> Result<Vec<Cell<'_>>, Temp
                 branch,
                 options,
                 wordings,
+                deciding,
                 joint,
             });
         }
@@ -146,7 +149,7 @@ fn options(
 }
 
 /// Returns the facts beside the first record on which the gold, the outputs or, in a refusal, the request depend.
-fn deciding<'a>(template: &'a Template, branch: &'a Branch) -> impl Iterator<Item = usize> + 'a {
+fn deciding(template: &Template, branch: &Branch) -> Vec<usize> {
     let mut used: Vec<&str> = Vec::new();
     let outputs = branch.outputs.iter().map(|output| output.text.as_str());
     let texts = branch.gold.iter().flat_map(Step::texts).chain(outputs);
@@ -169,10 +172,11 @@ fn deciding<'a>(template: &'a Template, branch: &'a Branch) -> impl Iterator<Ite
     let primary = template.primary();
     let facts = template.facts.keys().enumerate();
     facts
-        .filter(move |(f, name)| {
+        .filter(|(f, name)| {
             Some(*f) != primary && (branch.refusal || used.contains(&name.as_str()))
         })
         .map(|(f, _)| f)
+        .collect()
 }
 
 impl Cell<'_> {
@@ -194,22 +198,20 @@ impl Cell<'_> {
                 .map_or(1, |d| 10_usize.pow(d.saturating_sub(2).min(2)))
         };
         let random: usize = self
-            .deciding()
-            .map(|f| digits(&self.template.facts[f]))
+            .deciding
+            .iter()
+            .map(|f| digits(&self.template.facts[*f]))
             .product();
         combined
             .unwrap_or_else(|| records.saturating_mul(self.variants()))
             .saturating_mul(random)
     }
 
-    fn deciding(&self) -> impl Iterator<Item = usize> + '_ {
-        deciding(self.template, self.branch)
-    }
-
     /// Combinations of the deciding facts' values, digits aside.
     fn variants(&self) -> usize {
-        self.deciding()
-            .map(|f| self.options[f].len().max(1))
+        self.deciding
+            .iter()
+            .map(|f| self.options[*f].len().max(1))
             .fold(1, usize::saturating_mul)
     }
 
@@ -236,7 +238,6 @@ impl Cell<'_> {
         let first: Vec<usize> = (0..records.len().max(1))
             .map(|_| rng.below(variants))
             .collect();
-        let deciding: Vec<usize> = self.deciding().collect();
         for k in 0..count {
             // Every lap goes through all records, with another combination of the other facts and another wording.
             let (lap, at) = (k / first.len(), k % first.len());
@@ -248,7 +249,7 @@ impl Cell<'_> {
                 let value = match spec.digits {
                     _ if Some(f) == primary => records[at].clone(),
                     Some(digits) => digits_on(&mut rng, digits, &domain.split, split),
-                    None if deciding.contains(&f) && !options.is_empty() => {
+                    None if self.deciding.contains(&f) && !options.is_empty() => {
                         let chosen = options[variant % options.len()].clone();
                         variant /= options.len();
                         chosen

@@ -8,6 +8,7 @@ use super::cell::Cell;
 use crate::bound::{Bound, text};
 use crate::domain::Domain;
 use crate::identity::identity;
+use crate::python_json::literal;
 use crate::said::{Text, says};
 use crate::schema;
 use crate::task::{AgentScript, Fact, Task, UserScript};
@@ -223,29 +224,9 @@ fn checker(
         facts.insert(name.clone(), bound.at(name)?.unwrap_or_default());
     }
     // At the end, so that the lines of its errors stay those of the file.
-    let facts = python(&Value::Object(facts));
+    let facts = literal(&Value::Object(facts));
     Ok(Some(format!(
         "{}\n\n\nFACTS = {facts}\n",
         source.trim_end()
     )))
-}
-
-/// Returns a value as Python writes it.
-fn python(value: &Value) -> String {
-    match value {
-        Value::Null => "None".into(),
-        Value::Bool(true) => "True".into(),
-        Value::Bool(false) => "False".into(),
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(python).collect();
-            format!("[{}]", items.join(", "))
-        }
-        Value::Object(map) => {
-            let fields = map
-                .iter()
-                .map(|(key, value)| format!("{}: {}", Value::from(key.as_str()), python(value)));
-            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
-        }
-        other => other.to_string(),
-    }
 }

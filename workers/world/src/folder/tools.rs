@@ -22,14 +22,16 @@ pub(super) struct Tools {
 
 impl Reader<'_> {
     /// Reads `tools.py` and, in the second format, `user_tools.py`. Where servers hold tools, `tools.py` may be missing.
-    pub(super) fn both_tools(&mut self, second: bool, served: bool) -> Option<Tools> {
+    pub(super) fn both_tools(&mut self, format: Format, served: bool) -> Option<Tools> {
         let source = match served {
             true => Some(self.optional("tools.py").unwrap_or_default()),
             false => self.text("tools.py", TOOLS_REMEDY),
         };
-        let users = second.then(|| self.optional("user_tools.py")).flatten();
+        let users = match format {
+            Format::One => None,
+            Format::Two => self.optional("user_tools.py"),
+        };
         let source = source?;
-        let format = Format::of(1 + u8::from(second));
         let types = Types::of(&source);
         let agent = self.tools("tools.py", &source, served, (&types, format));
         let user = match &users {

@@ -3,10 +3,10 @@
 use agoge_dialogue::{Message, Role, ToolCall, ToolSpec};
 use serde_json::Value;
 
-use super::due::{is_call, last_said};
+use super::due::{is_call, last_said, texts};
 use super::reading::{Asked, reading};
 use crate::bound::text;
-use crate::said::{Text, mentions};
+use crate::said::mentions;
 use crate::task::Task;
 
 /// Words of tools' names that say little about what they do.
@@ -35,8 +35,7 @@ fn asks_for_news(task: &Task, messages: &[Message], said: &str) -> bool {
     let Asked::Facts(facts) = reading(&task.user, said) else {
         return false;
     };
-    let users = messages.iter().filter(|m| m.role == Role::User);
-    let texts: Vec<Text> = users.map(|m| Text::new(&m.content)).collect();
+    let texts = texts(messages, Role::User);
     let told = |at: &usize| texts.iter().any(|text| task.user.facts[*at].is_told(text));
     !facts.iter().all(told)
 }
@@ -107,10 +106,7 @@ pub(crate) fn report(messages: &[Message]) -> Option<String> {
         .filter(|content| !content.is_empty())
         .collect();
     let called = messages.last().is_some_and(|m| m.role == Role::Tool);
-    let calls = messages[since..]
-        .first()
-        .is_some_and(|m| m.tool_calls.is_empty());
-    (called && calls).then(|| match results.is_empty() {
+    (called && messages[since].tool_calls.is_empty()).then(|| match results.is_empty() {
         true => "I did that.".to_owned(),
         false => format!("I did that. It says: {}", results.join("; ")),
     })

@@ -66,10 +66,15 @@ pub(crate) fn due(task: &Task, messages: &[Message]) -> Due {
 
 /// Returns true when the agent has said every output.
 pub(crate) fn all_said(task: &Task, messages: &[Message]) -> bool {
-    let agent = messages.iter().filter(|m| m.role == Role::Assistant);
-    let texts: Vec<Text> = agent.map(|m| Text::new(&m.content)).collect();
+    let texts = texts(messages, Role::Assistant);
     let said = |output: &String| texts.iter().any(|text| text.says(output));
     task.outputs.iter().all(said)
+}
+
+/// Returns the texts of a role's messages, read to be asked what they say.
+pub(super) fn texts(messages: &[Message], role: Role) -> Vec<Text> {
+    let own = messages.iter().filter(|m| m.role == role);
+    own.map(|m| Text::new(&m.content)).collect()
 }
 
 /// Returns true when two calls are of one tool and give the arguments of the first the same values, as they are written:
@@ -140,8 +145,7 @@ fn is_error(content: &str) -> bool {
 /// The facts that are held back, were not told yet, and of which the agent's text speaks.
 fn meant(task: &Task, messages: &[Message], said: &str) -> Vec<usize> {
     let heard = Text::new(said);
-    let users = messages.iter().filter(|m| m.role == Role::User);
-    let told: Vec<Text> = users.map(|m| Text::new(&m.content)).collect();
+    let told = texts(messages, Role::User);
     let facts = task.user.facts.iter().enumerate();
     let open = facts.filter(|(_, fact)| {
         let known = || tells(fact, &heard) || told.iter().any(|text| fact.is_told(text));

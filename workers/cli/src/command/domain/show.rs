@@ -50,13 +50,15 @@ pub struct Show {
 /// The domain cannot be loaded, or it has no such task.
 pub fn show(show: &Show) -> Result<(), Failure> {
     let domain = Arc::new(agoge_servers::load(&inside(&show.dir)).map_err(Failure::input)?);
-    let task = task(&domain, show);
+    if show.prompt && show.call.is_none() {
+        return prompt(&domain);
+    }
     let mut world = World::open(domain.clone(), Limits::default()).map_err(Failure::input)?;
     if let Some(call) = &show.call {
         // A call needs no task.
         let task = match (&show.task, &show.template) {
             (None, None) => Task::default(),
-            _ => task?,
+            _ => task(&domain, show)?,
         };
         let mut episode = world.begin(&task).map_err(Failure::input)?;
         let traced = trace_call(&mut world, &mut episode, call);
@@ -70,10 +72,7 @@ pub fn show(show: &Show) -> Result<(), Failure> {
         }
         return Ok(());
     }
-    if show.prompt {
-        return prompt(&domain);
-    }
-    let task = task?;
+    let task = task(&domain, show)?;
     about(&domain, &task);
     let traced = trace(&mut world, &task).map_err(Failure::input)?;
     println!("\ngold of {}", diff::of_task(&traced));
@@ -162,12 +161,7 @@ fn task(domain: &Domain, show: &Show) -> Result<Task, Failure> {
     }
     let splits = match show.split {
         Some(split) => vec![split],
-        None => vec![
-            Split::TrainSft,
-            Split::TrainRl,
-            Split::Heldout,
-            Split::Unseen,
-        ],
+        None => Split::ALL.to_vec(),
     };
     let count = if show.task.is_some() { SEARCHED } else { 1 };
     for split in splits {
@@ -184,6 +178,15 @@ fn task(domain: &Domain, show: &Show) -> Result<Task, Failure> {
                     .branch
                     .as_ref()
                     .is_some_and(|name| *name != branch.name)
+                {
+                    continue;
+                }
+                // A task's id begins with its template and branch.
+                let begins = format!("{}-{}-", template.name, branch.name);
+                if show
+                    .task
+                    .as_ref()
+                    .is_some_and(|id| !id.starts_with(&begins))
                 {
                     continue;
                 }

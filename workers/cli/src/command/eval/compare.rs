@@ -95,7 +95,10 @@ pub fn check_table(command: &CheckTable) -> Result<(), Failure> {
         .iter()
         .flat_map(|text| text.split_whitespace())
         .collect();
-    let (curve, rounding) = figures(&written)?;
+    let percent = written
+        .iter()
+        .any(|text| text.parse::<f64>().is_ok_and(|value| value > 1.0));
+    let (curve, rounding) = figures(&written, percent)?;
     consistent_within(&curve, rounding)
         .map_err(|violation| Failure::Failed(violation.to_string()))?;
     let k = curve.len();
@@ -107,9 +110,6 @@ pub fn check_table(command: &CheckTable) -> Result<(), Failure> {
     let Some(printed) = &command.pass_any else {
         return Ok(());
     };
-    let percent = written
-        .iter()
-        .any(|text| text.parse::<f64>().is_ok_and(|value| value > 1.0));
     let (value, own) = figure(printed, percent)?;
     // Every figure may be off by its rounding, and pass@k weighs them by binomials, which sum to 2^k - 1.
     let allowed = own + rounding * (2_f64.powi(i32::try_from(k).unwrap_or(i32::MAX)) - 1.0);
@@ -123,10 +123,7 @@ pub fn check_table(command: &CheckTable) -> Result<(), Failure> {
 }
 
 /// Reads figures as shares, with the largest rounding among them.
-fn figures(written: &[&str]) -> Result<(Vec<f64>, f64), Failure> {
-    let percent = written
-        .iter()
-        .any(|text| text.parse::<f64>().is_ok_and(|value| value > 1.0));
+fn figures(written: &[&str], percent: bool) -> Result<(Vec<f64>, f64), Failure> {
     let mut curve = Vec::with_capacity(written.len());
     let mut rounding = 0.0_f64;
     for text in written {

@@ -17,7 +17,7 @@ use crate::resolve::Names;
 #[derive(Debug)]
 pub struct Chosen {
     /// The domain.
-    pub domain: Domain,
+    pub domain: Arc<Domain>,
     /// The tasks.
     pub tasks: Vec<Task>,
     /// The digest of the suite, where they are one's.
@@ -76,13 +76,14 @@ pub fn chosen(eval: &Eval) -> Result<Chosen, Failure> {
                 .into_iter()
                 .filter(|one| eval.split.has(one.split));
             Chosen {
-                domain: found.domain,
+                domain: Arc::new(found.domain),
                 tasks: of_split.map(|one| one.task).take(eval.tasks).collect(),
                 suite: Some(found.digest),
             }
         }
         None => {
             let domain = agoge_servers::load(&folder(eval)?).map_err(Failure::input)?;
+            let domain = Arc::new(domain);
             Chosen {
                 tasks: of_domain(eval, &domain)?,
                 domain,
@@ -112,7 +113,7 @@ fn folder(eval: &Eval) -> Result<PathBuf, Failure> {
     Names::default().domain(first).map_err(Failure::input)
 }
 
-fn of_domain(eval: &Eval, domain: &Domain) -> Result<Vec<Task>, Failure> {
+fn of_domain(eval: &Eval, domain: &Arc<Domain>) -> Result<Vec<Task>, Failure> {
     if !domain.tasks.is_empty() && !eval.drawn {
         let given: Vec<Task> = match eval.split.split() {
             Some(split) => domain.given(split).take(eval.tasks).cloned().collect(),
@@ -132,8 +133,7 @@ fn of_domain(eval: &Eval, domain: &Domain) -> Result<Vec<Task>, Failure> {
             "tasks are drawn from one split; name it with --split, such as --split heldout".into(),
         ));
     };
-    let mut world =
-        World::open(Arc::new(domain.clone()), Limits::default()).map_err(Failure::input)?;
+    let mut world = World::open(domain.clone(), Limits::default()).map_err(Failure::input)?;
     let most = agoge_world::possible(&mut world, split, Mix::EvenBranches);
     let n = eval.tasks.min(most);
     tasks(&mut world, split, Mix::EvenBranches, eval.seed, n).map_err(Failure::input)
