@@ -5,6 +5,7 @@
 //! [`play()`] is the one episode loop: two [`Speaker`]s over a [`Session`] of a [`ToolBackend`], under [`Rules`].
 #![forbid(unsafe_code)]
 
+mod alike;
 mod backend;
 pub mod baseline;
 mod begin;
@@ -22,7 +23,6 @@ mod expression;
 mod folder;
 mod history;
 mod identity;
-mod idle;
 mod judge;
 mod money;
 mod names;
@@ -47,6 +47,7 @@ mod template;
 mod unordered;
 mod user;
 
+pub use alike::{Alike, Other};
 pub use backend::{Capabilities, MissingAbilities, Party, Session, StateView, ToolBackend};
 pub use begin::StartError;
 pub use check::{Raised, Review, Trace, TracedCall, trace, trace_call};
@@ -58,7 +59,6 @@ pub use draw::{TemplateError, more, possible, tasks};
 pub use end::{End, Fault};
 pub use episode::{Episode, Lost, ToolResult, World, WorldError};
 pub use expected::{Expected, expected};
-pub use idle::Idle;
 pub use judge::{FaultKind, UserFault, judge_user, left_early, user_faults};
 pub use names::{Alphabet, Named, Names};
 pub use play::{Played, play};

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use agoge_crds::grpo_run::AgentSftSpec;
 use agoge_dialogue::{Message, Transcript};
 use agoge_learner::shuffle::mix;
-use agoge_world::{Idle, Names};
+use agoge_world::{Alike, Names};
 
 use super::blur::Words;
 use super::model;
@@ -72,7 +72,7 @@ pub struct Demonstrations<'a> {
     stage: &'a Stage,
     policy: &'a Policy,
     names: Names,
-    idle: Idle,
+    alike: Alike,
     words: Words,
     training: Vec<&'a Instance>,
     /// Demonstrations of the validation loss.
@@ -123,7 +123,7 @@ impl<'a> Demonstrations<'a> {
         Ok(Self {
             stage,
             policy,
-            idle: Idle::of(&stage.domain, &names),
+            alike: Alike::of(&stage.domain, &names),
             words: Words::of(&stage.domain, &training),
             names,
             training,
@@ -131,8 +131,8 @@ impl<'a> Demonstrations<'a> {
         })
     }
 
-    /// Returns the demonstrations of an epoch: the same dialogues each time, under other ids, and with other values where none
-    /// decides anything. A model that was trained before, by `policy.path`, reads them as they are.
+    /// Returns the demonstrations of an epoch: the same dialogues each time, under other ids, and with other values that are
+    /// as good. A model that was trained before, by `policy.path`, reads them as they are.
     pub fn epoch(&self, epoch: u64) -> Vec<Transcript> {
         let key = |at: usize| mix(self.stage.arguments.seed, epoch, at as u64);
         let read = |(at, one): (usize, &&Instance)| {
@@ -151,14 +151,14 @@ impl<'a> Demonstrations<'a> {
         self.training.iter().enumerate().map(read).collect()
     }
 
-    /// Returns a dialogue with other values in idle fields and other words in its opening. Only of a template's task is it
+    /// Returns a dialogue with other values that are as good, and other words in its opening. Only of a template's task is it
     /// known what decides.
     fn varied<'b>(&self, one: &'b Instance, key: u64) -> Cow<'b, [Message]> {
         let mut templates = self.stage.domain.templates.iter();
         if !templates.any(|template| template.name == one.task.template) {
             return Cow::Borrowed(&one.messages);
         }
-        let mut messages = varied(&one.messages, &self.idle, key);
+        let mut messages = varied(&one.messages, &self.alike, key);
         self.words.blur(&one.task, &mut messages, key);
         Cow::Owned(messages)
     }

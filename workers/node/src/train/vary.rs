@@ -1,17 +1,17 @@
-//! Demonstrations with other values where none decides anything. Results in JSON show whole records; a policy that sees the
-//! same few again and again learns by them which answer is right. Seen with another price and title in every epoch, they
-//! teach it to read what the answer depends on.
+//! Demonstrations with other values that are as good. Results in JSON show whole records; a policy that sees the same few
+//! again and again learns by them which answer is right. Seen with another price, title and debt in every epoch, each on
+//! the same side of what the templates ask, they teach it to read what the answer depends on.
 
 use agoge_dialogue::{Message, Role};
 use agoge_learner::shuffle::mix;
-use agoge_world::Idle;
+use agoge_world::Alike;
 use serde_json::{Map, Value};
 
-/// Returns the dialogue with other values in the idle fields of its results, and in texts that say them: a function of it
-/// and the key alone.
-pub fn varied(messages: &[Message], idle: &Idle, key: u64) -> Vec<Message> {
+/// Returns the dialogue with other values in the fields of its results, and in texts that say them: a function of it and the
+/// key alone.
+pub fn varied(messages: &[Message], alike: &Alike, key: u64) -> Vec<Message> {
     let mut changes = Changes {
-        idle,
+        alike,
         key,
         fields: Vec::new(),
     };
@@ -38,7 +38,7 @@ pub fn varied(messages: &[Message], idle: &Idle, key: u64) -> Vec<Message> {
 }
 
 struct Changes<'a> {
-    idle: &'a Idle,
+    alike: &'a Alike,
     key: u64,
     fields: Vec<Change>,
 }
@@ -48,6 +48,8 @@ struct Change {
     field: String,
     old: Value,
     new: Value,
+    /// The words for both, where texts may say them.
+    words: Option<(String, String)>,
 }
 
 impl Changes<'_> {
@@ -63,11 +65,12 @@ impl Changes<'_> {
                     return;
                 }
                 let number = mix(self.key, self.fields.len() as u64, 0x1d1e);
-                if let Some(new) = self.idle.other(field, value, number) {
+                if let Some(other) = self.alike.other(field, value, number) {
                     self.fields.push(Change {
                         field: field.to_owned(),
                         old: value.clone(),
-                        new: new.clone(),
+                        new: other.value.clone(),
+                        words: other.words,
                     });
                 }
             }
@@ -115,10 +118,11 @@ impl Changes<'_> {
 
     /// Changes the texts that are said, where they stand as whole words.
     fn text(&self, text: &str) -> String {
-        let mut said: Vec<(&str, &str)> = (self.fields.iter())
-            .filter_map(|change| Some((change.old.as_str()?, change.new.as_str()?)))
-            .filter(|(old, _)| old.chars().count() > 3 && old.contains(char::is_alphabetic))
-            .collect();
+        let words = self
+            .fields
+            .iter()
+            .filter_map(|change| change.words.as_ref());
+        let mut said: Vec<&(String, String)> = words.collect();
         said.sort_by_key(|(old, _)| std::cmp::Reverse(old.len()));
         let mut out = String::with_capacity(text.len());
         let (mut rest, mut before) = (text, ' ');
@@ -128,7 +132,7 @@ impl Changes<'_> {
                 let word = after.starts_with(char::is_alphanumeric) || before.is_alphanumeric();
                 (!word).then_some(after)
             };
-            let found = said.iter().find_map(|(old, new)| Some((*new, whole(old)?)));
+            let found = said.iter().find_map(|(old, new)| Some((new, whole(old)?)));
             match found {
                 Some((new, after)) => {
                     out.push_str(new);
@@ -185,8 +189,8 @@ mod tests {
 
     use super::*;
 
-    /// Books whose title and price decide nothing. `status` stands in courier's templates.
-    fn idle() -> Idle {
+    /// Books whose title and price decide nothing. Courier's templates ask for `status`.
+    fn alike() -> Alike {
         let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/courier/domain");
         let mut domain = Domain::load(Path::new(dir)).unwrap();
         let books: Map<String, Value> = (0..100)
@@ -198,11 +202,11 @@ mod tests {
             .collect();
         (domain.schema, domain.id_lengths) = (json!({}), Vec::new());
         domain.state = State::from_json(json!({ "books": books })).unwrap();
-        Idle::of(&domain, &Names::of(&domain))
+        Alike::of(&domain, &Names::of(&domain))
     }
 
     #[test]
-    fn idle_values_change_wherever_they_are_said_and_nothing_else_does() {
+    fn values_change_wherever_they_are_said_and_nothing_else_does() {
         let find = ToolCall::new(
             "find",
             json!({"title": "Book 4 of Ann", "n": 4})
@@ -219,10 +223,10 @@ mod tests {
             ),
             Message::tool_result("", "price 4"),
         ];
-        let idle = idle();
+        let alike = alike();
         let mut seen = BTreeSet::new();
         for key in 0..60 {
-            let new = varied(&messages, &idle, key);
+            let new = varied(&messages, &alike, key);
             let book: Value = serde_json::from_str(&new[2].content).unwrap();
             let (title, price) = (book[0]["title"].as_str().unwrap(), &book[0]["price"]);
             let expected = format!(
@@ -241,6 +245,6 @@ mod tests {
             seen.insert((title.to_owned(), price.to_string()));
         }
         assert!(seen.len() > 50, "{seen:?}");
-        assert_eq!(varied(&messages, &idle, 1), varied(&messages, &idle, 1));
+        assert_eq!(varied(&messages, &alike, 1), varied(&messages, &alike, 1));
     }
 }

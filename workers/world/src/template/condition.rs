@@ -87,6 +87,11 @@ impl Condition {
         matches!(self.test, Test::Full(_))
     }
 
+    /// Returns true for a plain condition that holds for this value at its path.
+    pub(crate) fn admits(&self, value: &Value) -> bool {
+        matches!(&self.test, Test::Plain(op, values) if fits(*op, values, value))
+    }
+
     /// Returns true when it holds for these facts.
     ///
     /// # Errors

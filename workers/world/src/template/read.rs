@@ -1,6 +1,6 @@
 //! Reads a template's file: the YAML, then its expressions, for which the names of the template must be known.
 
-use super::{Branch, Flaw, Template};
+use super::{Branch, Each, Flaw, Template};
 use crate::expression::{Kind, first};
 use crate::problem::line_of;
 
@@ -66,6 +66,45 @@ impl Template {
         self.checker.as_deref().into_iter().chain(of_branches)
     }
 
+    /// The texts that its gold, its calls, its links, its computed values and its loops are made of.
+    pub(crate) fn bound_texts(&self) -> impl Iterator<Item = &str> {
+        let branches = self.branches.iter();
+        let steps = branches.flat_map(|branch| branch.gold.iter().chain(&branch.calls));
+        let steps = steps.flat_map(|step| step.texts().into_iter().chain(looped(&step.each)));
+        let outputs = self.branches.iter().flat_map(|branch| &branch.outputs);
+        let lists = outputs.flat_map(|output| looped(&output.each));
+        let computed = self
+            .branches
+            .iter()
+            .flat_map(|branch| branch.compute.values());
+        let computed = computed
+            .chain(self.compute.values())
+            .map(|one| one.text.as_str());
+        let links = self.linked.values().map(|link| link.by.as_str());
+        steps.chain(lists).chain(computed).chain(links)
+    }
+
+    /// The texts that a dialogue may say.
+    pub(crate) fn said_texts(&self) -> impl Iterator<Item = &str> {
+        let branches = self.branches.iter();
+        let agent = branches.flat_map(|branch| {
+            let outputs = branch.outputs.iter().map(|output| &output.text);
+            outputs.chain(&branch.say)
+        });
+        let facts = self.facts.values();
+        let asked = facts.flat_map(|fact| fact.question.iter().chain(&fact.answers));
+        let openings = self.wordings.iter().flat_map(|wording| &wording.open);
+        let rest = self
+            .closings
+            .iter()
+            .chain([&self.confirm, &self.unknown, &self.go_on]);
+        agent
+            .chain(asked)
+            .chain(openings)
+            .chain(rest)
+            .map(String::as_str)
+    }
+
     /// Puts the source of a check in the place of its file's name.
     pub(crate) fn set_script(&mut self, file: &str, source: &str) {
         let of_branches = self.branches.iter_mut().map(|branch| &mut branch.checker);
@@ -75,6 +114,11 @@ impl Template {
             }
         }
     }
+}
+
+/// The text of a loop's list.
+fn looped(each: &Option<Each>) -> Option<&str> {
+    each.as_ref().map(|each| each.list.text.as_str())
 }
 
 /// Returns true for the name of a file, and not the source of a check.

@@ -1,0 +1,357 @@
+//! Values of records that are as good as each other: another one in the same place leaves every right answer as it is.
+//!
+//! A result in JSON shows whole records. Most of their fields decide nothing: a price or an address may be that of another
+//! record. Of a field that decides, two values are alike when every condition of the templates says the same of both: a debt
+//! of 12.50 and one of 40 are, where the policy asks whether it is above 10. A value that the gold uses, that is computed with,
+//! or that an expression compares with another field, is like no other.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use serde_json::Value;
+
+use crate::bound::text;
+use crate::domain::{Domain, Results};
+use crate::names::Names;
+use crate::schema;
+use crate::task::Split;
+use crate::template::{Condition, Template};
+
+/// Values that a field has at least, when it is a text that differs from record to record.
+const MANY: usize = 50;
+/// Records that have the same text, at most, on average.
+const SHARED: usize = 4;
+/// Characters that a number has at least, when texts say it: fewer may stand there for something else.
+const SAID: usize = 4;
+
+/// The fields whose values may be exchanged.
+#[derive(Clone, Debug, Default)]
+pub struct Alike {
+    fields: BTreeMap<String, Field>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Field {
+    /// Texts of dialogues may say its values.
+    said: bool,
+    /// The values of all records, as JSON, each with what the conditions say of it.
+    known: HashMap<String, Class>,
+    /// Those of training, in order.
+    training: BTreeMap<Class, Vec<Value>>,
+}
+
+/// The answers of the conditions on a field, in order.
+type Class = Vec<bool>;
+
+/// A value in the place of another.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Other<'a> {
+    /// The new value.
+    pub value: &'a Value,
+    /// The words for the old one and for the new one, where texts may say them.
+    pub words: Option<(String, String)>,
+}
+
+impl Alike {
+    /// Returns those fields of a domain. One without templates has none, nor one whose schema has `"x-agoge-id": false` at
+    /// its top.
+    #[must_use]
+    pub fn of(domain: &Domain, names: &Names) -> Self {
+        if schema::is_nameless(&domain.schema) || domain.templates.is_empty() {
+            return Self::default();
+        }
+        let uses = Uses::of(domain);
+        let mut found: BTreeMap<&str, Seen> = BTreeMap::new();
+        for collection in domain.state.collections() {
+            for id in domain.state.ids(collection) {
+                let Some(record) = domain.state.get(collection, id) else {
+                    continue;
+                };
+                let training = domain.split_of(collection, id, record) != Split::Heldout;
+                for (field, value) in record.as_object().into_iter().flatten() {
+                    let seen = found.entry(field.as_str()).or_default();
+                    seen.add(value, training, names, domain.results);
+                }
+            }
+        }
+        let fields = found.into_iter().filter_map(|(field, seen)| {
+            let fit = !seen.unfit && uses.allow(field, &seen);
+            fit.then(|| (field.to_owned(), seen.field(field, &uses)))
+        });
+        Self {
+            fields: fields.collect(),
+        }
+    }
+
+    /// Returns another value for a field of a result, chosen by a number; `None` when there is none like it, or the value is
+    /// that of no record.
+    #[must_use]
+    pub fn other(&self, field: &str, value: &Value, number: u64) -> Option<Other<'_>> {
+        let field = self.fields.get(field)?;
+        let like = field.training.get(field.known.get(&value.to_string())?)?;
+        let index = number % like.len().max(1) as u64;
+        let other = like.get(usize::try_from(index).ok()?)?;
+        let old = text(value);
+        let clear = value.is_string() || (old.len() >= SAID && old.contains('.'));
+        (clear || !field.said).then(|| Other {
+            value: other,
+            words: field.said.then(|| (old, text(other))),
+        })
+    }
+}
+
+/// What the templates do with the fields of records.
+struct Uses<'a> {
+    /// Named anywhere, also in a comment.
+    named: BTreeSet<String>,
+    /// Used by more than plain conditions and texts.
+    bound: BTreeSet<String>,
+    /// Said in texts.
+    said: BTreeSet<String>,
+    /// By which a user knows a record.
+    told: HashSet<&'a str>,
+    /// The values that facts may have.
+    choices: HashSet<&'a str>,
+    /// The plain conditions.
+    conditions: Vec<&'a Condition>,
+}
+
+impl<'a> Uses<'a> {
+    fn of(domain: &'a Domain) -> Self {
+        let templates = || domain.templates.iter();
+        let conditions = || {
+            let branches = templates().flat_map(|template| &template.branches);
+            branches.flat_map(|branch| &branch.conditions)
+        };
+        let facts = || templates().flat_map(|template| template.facts.values());
+        let full = conditions().filter(|condition| condition.is_full());
+        let bound = templates().flat_map(Template::bound_texts);
+        let scripts = || templates().flat_map(Template::scripts);
+        let texts = templates().map(|template| template.text.as_str());
+        let choices = facts().flat_map(|fact| fact.one_of.iter().flatten());
+        Self {
+            named: named(texts.chain(scripts())),
+            bound: named(bound.chain(scripts()).chain(full.map(Condition::text))),
+            said: named(templates().flat_map(Template::said_texts)),
+            told: facts()
+                .flat_map(|fact| fact.by.0.iter().map(String::as_str))
+                .collect(),
+            choices: choices.filter_map(Value::as_str).collect(),
+            conditions: conditions()
+                .filter(|condition| !condition.is_full())
+                .collect(),
+        }
+    }
+
+    /// Returns true for a field whose values may be exchanged.
+    fn allow(&self, field: &str, seen: &Seen) -> bool {
+        let mut texts = seen.known.values().filter_map(Value::as_str);
+        let chosen = texts.any(|text| self.choices.contains(text));
+        let judged = self.on(field).next().is_some();
+        let said = self.said.contains(field);
+        // Words that many records share may stand in a text for something else.
+        let shared = said && seen.known.values().any(Value::is_string);
+        let free = !self.named.contains(field) || judged || said;
+        let plain = free && !self.bound.contains(field) && !shared && !chosen;
+        (plain || seen.differs()) && !self.told.contains(field)
+    }
+
+    /// The plain conditions on a field, whichever record has it.
+    fn on(&self, field: &str) -> impl Iterator<Item = &'a Condition> {
+        let of = move |condition: &&&Condition| condition.path.rsplit('.').next() == Some(field);
+        self.conditions.iter().filter(of).copied()
+    }
+}
+
+/// The values of a field.
+#[derive(Default)]
+struct Seen {
+    records: usize,
+    /// By their JSON.
+    known: BTreeMap<String, Value>,
+    /// The JSON of those of training.
+    training: BTreeSet<String>,
+    /// The field holds ids, or more than one value.
+    unfit: bool,
+    /// Some value is not a text with letters.
+    bare: bool,
+}
+
+impl Seen {
+    fn add(&mut self, value: &Value, training: bool, names: &Names, results: Results) {
+        self.records += 1;
+        self.unfit |= match value {
+            Value::Array(_) | Value::Object(_) => true,
+            Value::String(text) => names.knows(text) || !names.find(text).is_empty(),
+            _ => false,
+        };
+        self.bare |= !value.as_str().is_some_and(worded);
+        if self.unfit || !value.as_str().is_none_or(|text| plain(text, results)) {
+            return;
+        }
+        let written = value.to_string();
+        if training {
+            self.training.insert(written.clone());
+        }
+        self.known.insert(written, value.clone());
+    }
+
+    /// Returns true for texts that differ from record to record, such as titles.
+    fn differs(&self) -> bool {
+        let values = self.known.len();
+        !self.bare && values >= MANY && values.saturating_mul(SHARED) > self.records
+    }
+
+    fn field(self, name: &str, uses: &Uses<'_>) -> Field {
+        let mut field = Field {
+            said: uses.said.contains(name) || self.differs(),
+            ..Field::default()
+        };
+        for (written, value) in self.known {
+            let class: Class = uses.on(name).map(|one| one.admits(&value)).collect();
+            if self.training.contains(&written) {
+                let like = field.training.entry(class.clone()).or_default();
+                like.push(value);
+            }
+            field.known.insert(written, class);
+        }
+        field
+    }
+}
+
+/// Returns true for a text that has letters and is too long to stand in other words by accident.
+fn worded(text: &str) -> bool {
+    text.chars().count() > 3 && text.contains(char::is_alphabetic)
+}
+
+/// Returns true for a text that JSON writes as it is.
+fn plain(text: &str, results: Results) -> bool {
+    let fine = |c: char| match results {
+        Results::Json => (' '..='~').contains(&c),
+        Results::Text => !c.is_control(),
+    };
+    text.chars().all(|c| fine(c) && c != '"' && c != '\\')
+}
+
+/// Returns the fields that texts name: words after a dot, words in quotes, as Python has them, and the field of
+/// `records(orders, customer, ..)`.
+fn named<'a>(texts: impl Iterator<Item = &'a str>) -> BTreeSet<String> {
+    let letter = |c: char| c.is_alphanumeric() || c == '_';
+    let mut found = BTreeSet::new();
+    for text in texts {
+        for (_, call) in text
+            .match_indices("records(")
+            .map(|(at, call)| text[at..].split_at(call.len()))
+        {
+            let field = call.split(',').nth(1).unwrap_or_default().trim();
+            found.insert(field.to_owned());
+        }
+        for (at, sign) in text.match_indices(['.', '"', '\'']) {
+            let after = &text[at + sign.len()..];
+            let end = after.find(|c: char| !letter(c)).unwrap_or(after.len());
+            let (word, rest) = after.split_at(end);
+            if !word.is_empty() && (sign == "." || rest.starts_with(sign)) {
+                found.insert(word.to_owned());
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A library of one template, with books by number.
+    fn alike() -> Alike {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/courier/domain");
+        let mut domain = Domain::load(std::path::Path::new(dir)).unwrap();
+        domain.id_lengths.clear();
+        domain.schema = json!({});
+        let books: serde_json::Map<String, Value> = (0..100)
+            .map(|n| {
+                let kind = if n % 2 == 0 { "new" } else { "worn" };
+                let book = json!({
+                    "title": format!("The Book of {n}"), "price": n, "waiting": n % 5, "shelf": format!("{}", n % 7),
+                    "copy": format!("bk_{n:03}"), "tags": ["x"], "owner": format!("Ann {n}"), "kind": kind,
+                    "fee": f64::from(n) + 0.25, "lent": n % 3, "at": if n % 4 == 0 { "north" } else { "south" }, "days": n % 9,
+                });
+                (format!("bk_{n:03}"), book)
+            })
+            .collect();
+        domain.state = agoge_sandbox::State::from_json(json!({"books": books})).unwrap();
+        let template = r#"
+name: keep
+topic: [keep]
+facts:
+  book: { record: books, by: [owner], asked: [book], question: ["which?"], answers: ["{book.owner}"] }
+  place: { one_of: [north, south], asked: [where], question: ["where?"], answers: ["{place}"] }
+branches:
+  - name: ok
+    where: ["book.waiting > 1", "book.fee <= 40", "book.kind == new", "book.lent + 1 < 3"]
+    gold: [{ keep: { book: "{book}", days: "{book.days}", place: "{place}" } }]
+    outputs: ["{book.fee}"]
+    say: ["{book.title}: {book.fee}"]
+wordings:
+  - { name: plain, open: ["keep {book.owner} at {place}"] }
+  - { name: short, hold: [place], open: ["keep {book.owner}"] }
+"#;
+        domain.templates = vec![Template::parse("keep.yaml", template).unwrap()];
+        Alike::of(&domain, &Names::of(&domain))
+    }
+
+    #[test]
+    fn idle_and_judged_values_and_titles_are_exchanged_but_no_ids_and_nothing_told_computed_or_used()
+     {
+        let alike = alike();
+        let fields: Vec<&str> = alike.fields.keys().map(String::as_str).collect();
+        assert_eq!(
+            fields,
+            ["fee", "kind", "price", "shelf", "title", "waiting"]
+        );
+    }
+
+    #[test]
+    fn a_value_is_exchanged_for_one_of_training_of_which_the_conditions_say_the_same() {
+        let alike = alike();
+        assert_eq!(alike.other("price", &json!(100_000), 1), None);
+        assert_eq!(alike.other("lent", &json!(1), 1), None);
+        let mut waiting = BTreeSet::new();
+        for number in 0..300 {
+            let price = alike.other("price", &json!(7), number).unwrap();
+            assert_eq!(price.words, None);
+            let few = alike.other("waiting", &json!(1), number).unwrap().value;
+            assert!(few.as_u64().unwrap() <= 1);
+            waiting.insert(
+                alike
+                    .other("waiting", &json!(3), number)
+                    .unwrap()
+                    .value
+                    .to_string(),
+            );
+            let fee = alike.other("fee", &json!(50.25), number).unwrap();
+            assert!(fee.value.as_f64().unwrap() > 40.0);
+            assert_eq!(fee.words, Some(("50.25".into(), text(fee.value))));
+            // Too short to be found in a text.
+            assert_eq!(alike.other("fee", &json!(0), number), None);
+            assert_eq!(
+                alike.other("kind", &json!("new"), number).unwrap().value,
+                "new"
+            );
+        }
+        assert_eq!(waiting.into_iter().collect::<Vec<_>>(), ["2", "3", "4"]);
+    }
+
+    #[test]
+    fn no_value_of_a_held_out_record_comes_up() {
+        let alike = alike();
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/courier/domain");
+        let domain = Domain::load(std::path::Path::new(dir)).unwrap();
+        for number in 0..300 {
+            let other = alike.other("price", &json!(7), number).unwrap().value;
+            let id = format!("bk_{:03}", other.as_u64().unwrap());
+            assert_ne!(domain.split_of("books", &id, &Value::Null), Split::Heldout);
+        }
+    }
+}
