@@ -135,7 +135,7 @@ bench-operator: setup ## The operator beside one on controller-runtime, on one A
 test-ranks: setup ## Trainer ranks over c10d: gradients beside one rank's, a killed rank: out/ranks/result.json
 	@hack/test-ranks
 
-.PHONY: e2e e2e-real e2e-faults e2e-netpol e2e-upgrade
+.PHONY: e2e e2e-real e2e-faults e2e-netpol e2e-tools e2e-upgrade
 e2e: build ## The main job on a real Kubernetes, disturbed, and the same by agoge up: out/e2e/result.json
 	@tests/e2e/run
 
@@ -147,6 +147,9 @@ e2e-faults: build ## Failures on a real Kubernetes, what is told of them and how
 
 e2e-netpol: build ## The chart's NetworkPolicies, enforced on a real Kubernetes: out/e2e-netpol/result.json
 	@tests/e2e/netpol/run
+
+e2e-tools: build ## Tools on an MCP server: a sidecar on a real Kubernetes, a child on a laptop, the same digests: out/e2e-tools/result.json
+	@tests/e2e/tools/run
 
 e2e-upgrade: build ## The operator and the charts of the version before, replaced during a run: out/e2e-upgrade/result.json
 	@tests/e2e/upgrade/run

@@ -1,13 +1,14 @@
 """A small service of the tests: rooms that are booked, in a file of the working folder.
 
-`rooms.py stdio` speaks MCP over its pipes, `rooms.py http PORT` is an HTTP service (api.json describes it). Only the standard library is
-needed. The file is read at each call, so that a test may put it back; `visits` counts in memory, so that a test can find it out;
+`rooms.py stdio` speaks MCP over its pipes, `rooms.py streamable PORT [HOST]` over HTTP, and `rooms.py http PORT [HOST]` is an HTTP
+service (api.json describes it). Only the standard library is needed. The file is read at each call, so that a test may put it back; `visits` counts in memory, so that a test can find it out;
 `crash` ends the process; `wait` never answers; `reach` tries to leave the machine.
 """
 
 import http.server
 import json
 import os
+import signal
 import socket
 import sys
 import time
@@ -50,6 +51,17 @@ def book_room(id, guest, **_):
     return "booked"
 
 
+def reset_rooms():
+    """Puts the rooms back to how they were."""
+    save(ROOMS)
+    return "done"
+
+
+def dump_rooms():
+    """Shows all rooms."""
+    return {"version": 1, "db": load()}
+
+
 def visits():
     """Counts its calls."""
     global VISITS
@@ -86,6 +98,8 @@ TOOLS = {
         {"id": TEXT, "guest": {"$ref": "#/$defs/Guest"}, "session": TEXT},
         ["id", "guest"],
     ),
+    "reset_rooms": (reset_rooms, {}, []),
+    "dump_rooms": (dump_rooms, {}, []),
     "visits": (visits, {}, []),
     "crash": (crash, {}, []),
     "wait": (wait, {}, []),
@@ -119,25 +133,76 @@ def called(name, arguments):
     return {"content": [{"type": "text", "text": text}], "isError": failed}
 
 
+def replied(request):
+    """The result of a request by MCP."""
+    method, params = request["method"], request.get("params") or {}
+    if method == "initialize":
+        return {
+            "protocolVersion": params["protocolVersion"],
+            "capabilities": {"tools": {}},
+            "serverInfo": {"name": "rooms", "version": "1"},
+        }
+    if method == "tools/list":
+        return {"tools": listed()}
+    if method == "tools/call":
+        return called(params["name"], params.get("arguments") or {})
+    return {}
+
+
+def answered(request):
+    return json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": replied(request)})
+
+
 def stdio():
     for line in sys.stdin:
         request = json.loads(line)
+        if "id" in request:
+            print(answered(request), flush=True)
+
+
+class Streamable(http.server.BaseHTTPRequestHandler):
+    """MCP over streamable HTTP, at /mcp: a session is opened by `initialize`, and each later request must name it."""
+
+    protocol_version = "HTTP/1.1"
+    sessions = set()
+
+    def answer(self, status, body="", **headers):
+        self.send_response(status)
+        for name, value in {"content-length": str(len(body.encode())), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        try:
+            self.wfile.write(body.encode())
+        except BrokenPipeError:
+            pass  # a client that ends its session does not wait for the answer
+
+    def do_POST(self):
+        request = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        session = self.headers.get("mcp-session-id")
+        if self.path != "/mcp":
+            return self.answer(404)
+        if request.get("method") == "initialize":
+            session = f"s{len(self.sessions)}"
+            self.sessions.add(session)
+        elif session not in self.sessions:
+            return self.answer(404 if session else 400)
         if "id" not in request:
-            continue
-        method, params = request["method"], request.get("params") or {}
-        if method == "initialize":
-            result = {
-                "protocolVersion": params["protocolVersion"],
-                "capabilities": {"tools": {}},
-                "serverInfo": {"name": "rooms", "version": "1"},
-            }
-        elif method == "tools/list":
-            result = {"tools": listed()}
-        elif method == "tools/call":
-            result = called(params["name"], params.get("arguments") or {})
-        else:
-            result = {}
-        print(json.dumps({"jsonrpc": "2.0", "id": request["id"], "result": result}), flush=True)
+            return self.answer(202)
+        body = answered(request)
+        # Calls are answered as events, the rest as JSON: a client must read both.
+        if request["method"] == "tools/call":
+            return self.answer(200, f"event: message\ndata: {body}\n\n", content_type="text/event-stream")
+        return self.answer(200, body, content_type="application/json", mcp_session_id=session)
+
+    def do_GET(self):
+        self.answer(405)
+
+    def do_DELETE(self):
+        self.sessions.discard(self.headers.get("mcp-session-id"))
+        self.answer(204)
+
+    def log_message(self, *_):
+        pass
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -154,7 +219,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         parts = self.path.strip("/").split("/")
         if parts == ["state"]:
-            return self.answer(200, {"version": 1, "db": load()})
+            return self.answer(200, dump_rooms())
         if parts == ["broken"]:
             return self.answer(500, {"error": "out of order"})
         try:
@@ -166,8 +231,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         parts = self.path.strip("/").split("/")
         if parts == ["reset"]:
-            save(ROOMS)
-            return self.answer(200, {})
+            return self.answer(200, {"result": reset_rooms()})
         try:
             return self.answer(200, {"result": book_room(parts[1], **json.loads(body))})
         except (KeyError, ValueError) as error:
@@ -177,8 +241,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+def served(handler, port, host="127.0.0.1"):
+    # The first process of a container has no other way to end on this signal.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    http.server.ThreadingHTTPServer((host, int(port)), handler).serve_forever()
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "stdio":
         stdio()
     else:
-        http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
+        served({"http": Handler, "streamable": Streamable}[sys.argv[1]], *sys.argv[2:])

@@ -6,8 +6,8 @@ use std::time::Duration;
 use agoge_dialogue::ToolCall;
 use agoge_sandbox::Limits;
 use agoge_world::{
-    Capabilities, Domain, Foreign, Mix, Place, Problem, Protocol, Served, Split, Task, World,
-    possible, tasks,
+    Capabilities, Domain, Findings, Foreign, Mix, Place, Problem, Protocol, Served, Split, Task,
+    World, possible, tasks,
 };
 use serde_json::Map;
 
@@ -24,18 +24,27 @@ const TICK: Duration = Duration::from_millis(1100);
 /// The longest part of a text that a message shows.
 const SHOWN: usize = 160;
 
-/// Returns the problems of a domain's servers, which are attached already: results or states that differ from one time to
-/// the next. A domain without servers has none.
+/// Returns the findings about a domain's servers, which are attached already: results or states that differ from one
+/// time to the next are a problem, what cannot be checked or prevented on this machine is a warning. A domain without
+/// servers has none.
 #[must_use]
-pub fn check(domain: &Arc<Domain>) -> Vec<Problem> {
+pub fn check(domain: &Arc<Domain>) -> Findings {
     let Some(foreign) = &domain.foreign else {
-        return Vec::new();
+        return Findings::default();
     };
-    let file = domain.dir.join("domain.yaml");
     let tried = tried(domain, &**foreign);
+    Findings {
+        problems: problems(domain, &**foreign, &tried),
+        warnings: warnings(domain, &**foreign, tried.is_empty()),
+        ..Findings::default()
+    }
+}
+
+fn problems(domain: &Domain, foreign: &dyn Foreign, tried: &[Vec<ToolCall>]) -> Vec<Problem> {
+    let file = domain.dir.join("domain.yaml");
     let found = tried
         .iter()
-        .find_map(|calls| determinism(&**foreign, calls).err());
+        .find_map(|calls| determinism(foreign, calls).err());
     let remedy = "set the server's clock and seeds by `env`, add `restart: true` to its state, or leave the tool out by `omit`";
     found
         .map(|message| Problem::new(&file, message, remedy))
@@ -124,10 +133,9 @@ fn tried(domain: &Arc<Domain>, foreign: &dyn Foreign) -> Vec<Vec<ToolCall>> {
     tried
 }
 
-/// Returns what cannot be checked, or cannot be prevented on this machine.
-#[must_use]
-pub fn warnings(domain: &Arc<Domain>) -> Vec<Problem> {
-    let (Some(spec), Some(foreign)) = (&domain.servers, &domain.foreign) else {
+/// Returns what cannot be checked, or cannot be prevented on this machine. `untried` says that there were no calls to try.
+fn warnings(domain: &Domain, foreign: &dyn Foreign, untried: bool) -> Vec<Problem> {
+    let Some(spec) = &domain.servers else {
         return Vec::new();
     };
     let file = domain.dir.join("domain.yaml");
@@ -139,7 +147,7 @@ pub fn warnings(domain: &Arc<Domain>) -> Vec<Problem> {
             "add `files` or `export` to its state",
         ));
     }
-    if tried(domain, &**foreign).is_empty() {
+    if untried {
         all.push(warning(
             "the tool server may not be deterministic: no task or template has gold that it answers, so nothing was tried",
             "add tasks or templates, and check again",

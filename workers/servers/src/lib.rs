@@ -32,5 +32,5 @@ mod sqlite;
 mod tools;
 
 pub use attach::{ServerError, attach, load};
-pub use check::{check, warnings};
+pub use check::check;
 pub use launch::isolation;

@@ -4,7 +4,9 @@
 
 mod common;
 
-use std::process::Command;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command};
 
 use agoge_checker::{Thresholds, check, qualify};
 use agoge_world::{Capabilities, Episode, GoldError, World, replay};
@@ -18,7 +20,7 @@ const INITIAL: &str =
 fn mcp(state: Value, more: Value) -> Value {
     let script = rooms().join("rooms.py").canonicalize().unwrap();
     let mut server = json!({"command": ["python3", script, "stdio"], "state": state, "hide": {"session": "s"},
-        "omit": ["crash", "wait", "reach"]});
+        "omit": ["crash", "wait", "reach", "reset_rooms", "dump_rooms"]});
     server
         .as_object_mut()
         .unwrap()
@@ -178,24 +180,26 @@ fn a_server_that_remembers_is_found_out_and_a_restart_cures_it() {
         ("tasks.jsonl", tasks.as_str()),
     ];
     let kept = folder(&by_files(), &files);
-    let found = agoge_servers::check(&loaded(kept.path()));
+    let found = agoge_servers::check(&loaded(kept.path())).problems;
     assert!(
         found.len() == 1 && found[0].message.contains("`visits`"),
         "{found:?}"
     );
     let restarted = mcp(json!({"files": ["*.json"], "restart": true}), json!({}));
     let restarted = folder(&restarted, &files);
-    assert!(agoge_servers::check(&loaded(restarted.path())).is_empty());
+    let found = agoge_servers::check(&loaded(restarted.path()));
+    assert!(found.problems.is_empty(), "{found:?}");
     let replayed = folder(&mcp(json!("replay"), json!({})), &files);
     let replayed = loaded(replayed.path());
-    assert!(agoge_servers::check(&replayed).is_empty());
+    let found = agoge_servers::check(&replayed);
+    assert!(found.problems.is_empty(), "{found:?}");
     assert!(!replayed.capabilities().has(Capabilities::DIFF));
-    let warned = agoge_servers::warnings(&replayed);
     assert!(
-        warned
+        found
+            .warnings
             .iter()
             .any(|warning| warning.message.contains("nobody sees")),
-        "{warned:?}"
+        "{found:?}"
     );
 }
 
@@ -291,7 +295,73 @@ fn a_service_that_openapi_describes_is_reset_and_exported_by_its_operations() {
             .call(&mut episode, &call("read_meter", json!({})))
             .lost
     );
-    assert!(agoge_servers::check(&domain).is_empty());
+    assert!(agoge_servers::check(&domain).problems.is_empty());
+}
+
+/// A server that somebody else started. It ends with the test.
+struct Started(Child);
+
+impl Started {
+    fn streamable(folder: &Path, port: u16) -> Self {
+        let script = rooms().join("rooms.py").canonicalize().unwrap();
+        let mut command = Command::new("python3");
+        command.arg(script).args(["streamable", &port.to_string()]);
+        Self(command.current_dir(folder).spawn().unwrap())
+    }
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_server_at_an_address_speaks_streamable_http_and_its_loss_is_no_result() {
+    if !python() {
+        return;
+    }
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let place = tempfile::tempdir().unwrap();
+    let started = Started::streamable(place.path(), port);
+    let tools = json!({"mcp": {"url": format!("http://127.0.0.1:{port}/mcp"), "hide": {"session": "s"},
+        "omit": ["crash", "wait", "reach", "visits"], "startSeconds": 10, "timeoutSeconds": 2, "pool": 1,
+        "state": {"reset": "reset_rooms", "export": "dump_rooms", "part": "/db"}}});
+    let tasks = json!({"id": "a", "user": {"instruction": "i", "opening": "o"}, "gold": [book("1", "ann")]});
+    let folder = folder(&tools, &[("tasks.jsonl", &tasks.to_string())]);
+    let domain = loaded(folder.path());
+    assert_eq!(names(&domain), ["show_room", "book_room"]);
+    assert!(agoge_servers::check(&domain).problems.is_empty());
+    let mut world = world(&domain);
+    let task = task(&[book("1", "ann")]);
+    let gold = replay(&mut world, &task).unwrap();
+    assert_eq!(gold.diff(&domain)[0].after, json!(["ann"]));
+    let again = replay(&mut world, &task).unwrap();
+    assert_eq!(again.fingerprint(&domain), gold.fingerprint(&domain));
+    // Another process at the same address knows no session: the episode goes on with a new one.
+    let mut episode = Episode::default();
+    assert_eq!(
+        world.call(&mut episode, &book("2", "bob")).content,
+        "booked"
+    );
+    drop(started);
+    let started = Started::streamable(place.path(), port);
+    let full = world.call(&mut episode, &book("2", "cid"));
+    assert!(
+        full.error && !full.lost && full.content == "room 2 is full",
+        "{full:?}"
+    );
+    drop(started);
+    assert!(
+        world
+            .call(&mut episode, &call("show_room", json!({"id": "1"})))
+            .lost
+    );
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn a_database_server_is_reset_in_place_and_its_rows_are_compared() {
         !error.lost && error.content.to_lowercase().contains("error"),
         "{error:?}"
     );
-    assert!(agoge_servers::check(&domain).is_empty());
+    assert!(agoge_servers::check(&domain).problems.is_empty());
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_server_that_reads_the_clock_is_found_out() {
         {"name": "get_current_time", "arguments": {"timezone": "Europe/Berlin"}}]});
     let folder = folder(&tools, &[("tasks.jsonl", &gold.to_string())]);
     let domain = loaded(folder.path());
-    let found = agoge_servers::check(&domain);
+    let found = agoge_servers::check(&domain).problems;
     assert!(
         found.len() == 1
             && found[0]
