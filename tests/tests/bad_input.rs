@@ -60,7 +60,7 @@ fn an_unknown_field_is_told_with_the_one_that_was_meant() {
 #[test]
 fn a_wrong_type_is_told_with_its_field() {
     let desk = Desk::new();
-    desk.edit("grporun.yaml", "groupSize: 4", "groupSize: four");
+    desk.edit("grporun.yaml", "groupSize: 8", "groupSize: four");
     contains(
         &refused(&desk),
         &["grporun.yaml", "spec.stages.grpo.groupSize", "four"],

@@ -378,7 +378,7 @@ fn a_changed_domain_is_told_and_all_that_rests_on_it_is_made_anew_once() {
 fn what_rests_on_a_changed_object_and_is_not_asked_for_is_told_to_be_out_of_date() {
     let run = Run::new("{}");
     assert!(run.up().status.success());
-    run.edit("synthesisjob.yaml", "accepted: 240", "accepted: 120");
+    run.edit("synthesisjob.yaml", "accepted: 320", "accepted: 160");
     let output = agoge()
         .args(["up", "-f"])
         .arg(run.manifests().join("synthesisjob.yaml"))
@@ -421,8 +421,8 @@ fn a_failed_run_whose_manifest_was_changed_needs_no_retry() {
     assert_eq!(run.up().status.code(), Some(1), "nothing has changed");
     run.edit(
         "grporun.yaml",
-        "groupSize: 4",
-        "groupSize: 4\n      maxTurns: 20",
+        "groupSize: 8",
+        "groupSize: 8\n      maxTurns: 20",
     );
     let output = run.up();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));

@@ -27,6 +27,8 @@ const SAID: usize = 4;
 #[derive(Clone, Debug, Default)]
 pub struct Alike {
     fields: BTreeMap<String, Field>,
+    /// The values of a template's fact that decides nothing, by both names.
+    choices: BTreeMap<(String, String), Vec<String>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -44,9 +46,9 @@ type Class = Vec<bool>;
 
 /// A value in the place of another.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Other<'a> {
+pub struct Other {
     /// The new value.
-    pub value: &'a Value,
+    pub value: Value,
     /// The words for the old one and for the new one, where texts may say them.
     pub words: Option<(String, String)>,
 }
@@ -79,27 +81,92 @@ impl Alike {
         });
         Self {
             fields: fields.collect(),
+            choices: domain.templates.iter().flat_map(choices).collect(),
         }
     }
 
     /// Returns another value for a field of a result, chosen by a number; `None` when there is none like it, or the value is
-    /// that of no record.
+    /// that of no record. A result may have a record's number as a text.
     #[must_use]
-    pub fn other(&self, field: &str, value: &Value, number: u64) -> Option<Other<'_>> {
+    pub fn other(&self, field: &str, value: &Value, number: u64) -> Option<Other> {
         let field = self.fields.get(field)?;
-        let like = field.training.get(field.known.get(&value.to_string())?)?;
-        let index = number % like.len().max(1) as u64;
-        let other = like.get(usize::try_from(index).ok()?)?;
-        let old = text(value);
-        let clear = value.is_string() || (old.len() >= SAID && old.contains('.'));
-        (clear || !field.said).then(|| Other {
-            value: other,
-            words: field.said.then(|| (old, text(other))),
+        if let Some(new) = field.like(value, number) {
+            return field.exchange(value, new, new.clone());
+        }
+        let written: Value = serde_json::from_str(value.as_str()?).ok()?;
+        let new = field
+            .like(&written, number)
+            .filter(|_| written.is_number())?;
+        field.exchange(&written, new, new.to_string().into())
+    }
+
+    /// Returns the words for the value of a fact, and those for another one that it may have; `None` where it decides
+    /// something, or has no such values.
+    #[must_use]
+    pub fn choice(
+        &self,
+        template: &str,
+        fact: &str,
+        value: &str,
+        number: u64,
+    ) -> Option<(String, String)> {
+        let choices = self.choices.get(&(template.to_owned(), fact.to_owned()))?;
+        let new = nth(choices, number).filter(|_| choices.iter().any(|one| one == value))?;
+        Some((value.to_owned(), new.clone()))
+    }
+}
+
+impl Field {
+    /// Returns a value of training like this one, chosen by a number.
+    fn like(&self, value: &Value, number: u64) -> Option<&Value> {
+        let class = self.known.get(&value.to_string())?;
+        nth(self.training.get(class)?, number)
+    }
+
+    /// Returns the exchange of a record's value for another that results have in this form; `None` where the old one might
+    /// not be found in a text.
+    fn exchange(&self, old: &Value, new: &Value, value: Value) -> Option<Other> {
+        let told = text(old);
+        let clear = old.is_string() || (told.len() >= SAID && told.contains('.'));
+        (clear || !self.said).then(|| Other {
+            value,
+            words: self.said.then(|| (told, text(new))),
         })
     }
 }
 
-/// What the templates do with the fields of records.
+/// Returns one of several, chosen by a number.
+fn nth<T>(of: &[T], number: u64) -> Option<&T> {
+    let index = number % of.len().max(1) as u64;
+    of.get(usize::try_from(index).ok()?)
+}
+
+/// Returns the values of those facts of a template that are chosen from words, and that no condition, computed value or
+/// loop uses.
+fn choices(template: &Template) -> impl Iterator<Item = ((String, String), Vec<String>)> {
+    let used = template.judged_names();
+    let free = template
+        .facts
+        .iter()
+        .filter(move |(name, _)| !used.contains(name.as_str()));
+    free.filter_map(|(name, fact)| {
+        let of = |value: &Value| {
+            value
+                .as_str()
+                .filter(|text| worded(text))
+                .map(str::to_owned)
+        };
+        let words: Vec<String> = fact
+            .one_of
+            .as_ref()?
+            .iter()
+            .map(of)
+            .collect::<Option<_>>()?;
+        Some(((template.name.clone(), name.clone()), words))
+    })
+}
+
+/// The uses that templates make of the fields of records.
 struct Uses<'a> {
     /// Named anywhere, also in a comment.
     named: BTreeSet<String>,
@@ -287,9 +354,10 @@ topic: [keep]
 facts:
   book: { record: books, by: [owner], asked: [book], question: ["which?"], answers: ["{book.owner}"] }
   place: { one_of: [north, south], asked: [where], question: ["where?"], answers: ["{place}"] }
+  size: { one_of: [large, small], asked: [size], question: ["how large?"], answers: ["{size}"] }
 branches:
   - name: ok
-    where: ["book.waiting > 1", "book.fee <= 40", "book.kind == new", "book.lent + 1 < 3"]
+    where: ["book.waiting > 1", "book.fee <= 40", "book.kind == new", "book.lent + 1 < 3", "size == large"]
     gold: [{ keep: { book: "{book}", days: "{book.days}", place: "{place}" } }]
     outputs: ["{book.fee}"]
     say: ["{book.title}: {book.fee}"]
@@ -332,7 +400,9 @@ wordings:
             );
             let fee = alike.other("fee", &json!(50.25), number).unwrap();
             assert!(fee.value.as_f64().unwrap() > 40.0);
-            assert_eq!(fee.words, Some(("50.25".into(), text(fee.value))));
+            assert_eq!(fee.words, Some(("50.25".into(), text(&fee.value))));
+            let written = alike.other("fee", &json!("50.25"), number).unwrap();
+            assert_eq!(written.value, fee.value.to_string());
             // Too short to be found in a text.
             assert_eq!(alike.other("fee", &json!(0), number), None);
             assert_eq!(
@@ -341,6 +411,17 @@ wordings:
             );
         }
         assert_eq!(waiting.into_iter().collect::<Vec<_>>(), ["2", "3", "4"]);
+    }
+
+    #[test]
+    fn a_fact_has_another_of_its_values_unless_a_condition_asks_for_it() {
+        let alike = alike();
+        let places: BTreeSet<String> = (0..20)
+            .map(|number| alike.choice("keep", "place", "north", number).unwrap().1)
+            .collect();
+        assert_eq!(places.into_iter().collect::<Vec<_>>(), ["north", "south"]);
+        assert_eq!(alike.choice("keep", "place", "elsewhere", 1), None);
+        assert_eq!(alike.choice("keep", "size", "large", 1), None);
     }
 
     #[test]

@@ -39,7 +39,7 @@ const FILES: [(&str, &str); 9] = [
         include_str!("skeleton/domain/templates/upgrade.yaml"),
     ),
 ];
-const MEMBERS: usize = 400;
+const MEMBERS: usize = 600;
 
 /// The errors of writing a skeleton.
 #[derive(Debug, thiserror::Error)]

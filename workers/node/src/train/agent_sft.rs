@@ -8,7 +8,6 @@ use agoge_dialogue::{Message, Transcript};
 use agoge_learner::shuffle::mix;
 use agoge_world::{Alike, Names};
 
-use super::blur::Words;
 use super::model;
 use super::policy::Policy;
 use super::rename::renamed;
@@ -73,7 +72,6 @@ pub struct Demonstrations<'a> {
     policy: &'a Policy,
     names: Names,
     alike: Alike,
-    words: Words,
     training: Vec<&'a Instance>,
     /// Demonstrations of the validation loss.
     pub validation: Vec<Transcript>,
@@ -124,7 +122,6 @@ impl<'a> Demonstrations<'a> {
             stage,
             policy,
             alike: Alike::of(&stage.domain, &names),
-            words: Words::of(&stage.domain, &training),
             names,
             training,
             validation,
@@ -151,15 +148,12 @@ impl<'a> Demonstrations<'a> {
         self.training.iter().enumerate().map(read).collect()
     }
 
-    /// Returns a dialogue with other values that are as good, and other words in its opening. Only of a template's task is it
-    /// known what decides.
+    /// Returns a dialogue with other values that are as good. Only of a template's task is it known what decides.
     fn varied<'b>(&self, one: &'b Instance, key: u64) -> Cow<'b, [Message]> {
         let mut templates = self.stage.domain.templates.iter();
         if !templates.any(|template| template.name == one.task.template) {
             return Cow::Borrowed(&one.messages);
         }
-        let mut messages = varied(&one.messages, &self.alike, key);
-        self.words.blur(&one.task, &mut messages, key);
-        Cow::Owned(messages)
+        Cow::Owned(varied(&one.task, &one.messages, &self.alike, key))
     }
 }

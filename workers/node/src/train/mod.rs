@@ -2,7 +2,6 @@
 //! the checkpoint in its work folder if there is one.
 
 mod agent_sft;
-mod blur;
 mod certify_user;
 mod episodes;
 mod evaluate;

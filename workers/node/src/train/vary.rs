@@ -1,29 +1,39 @@
 //! Demonstrations with other values that are as good. Results in JSON show whole records; a policy that sees the same few
 //! again and again learns by them which answer is right. Seen with another price, title and debt in every epoch, each on
-//! the same side of what the templates ask, they teach it to read what the answer depends on.
+//! the same side of what the templates ask, they teach it to read what the answer depends on; and a word that the user
+//! chose is seldom the one it was before, so that it has to be copied.
 
 use agoge_dialogue::{Message, Role};
 use agoge_learner::shuffle::mix;
-use agoge_world::Alike;
+use agoge_world::{Alike, Task};
 use serde_json::{Map, Value};
 
-/// Returns the dialogue with other values in the fields of its results, and in texts that say them: a function of it and the
-/// key alone.
-pub fn varied(messages: &[Message], alike: &Alike, key: u64) -> Vec<Message> {
+/// Returns the dialogue of a task with other values in the fields of its results, other words that its user chose, and both
+/// in texts that say them: a function of it and the key alone. One without results in JSON stays as it is.
+pub fn varied(task: &Task, messages: &[Message], alike: &Alike, key: u64) -> Vec<Message> {
     let mut changes = Changes {
         alike,
         key,
         fields: Vec::new(),
+        chosen: Vec::new(),
     };
     let results = messages.iter().filter(|message| message.role == Role::Tool);
-    for message in results {
-        if let Ok(result) = serde_json::from_str(&message.content) {
-            changes.collect("", &result);
-        }
-    }
+    let records = results.filter_map(|message| serde_json::from_str(&message.content).ok());
+    let records: Vec<Value> = records
+        .filter(|value: &Value| value.is_object() || value.is_array())
+        .collect();
     let mut messages = messages.to_vec();
-    if changes.fields.is_empty() {
+    if records.is_empty() {
         return messages;
+    }
+    records
+        .iter()
+        .for_each(|record| changes.collect("", record));
+    for (at, fact) in (0u64..).zip(&task.user.facts) {
+        let number = mix(key, at, 0xc401);
+        changes
+            .chosen
+            .extend(alike.choice(&task.template, &fact.name, &fact.value, number));
     }
     for message in &mut messages {
         message.content = match message.role {
@@ -41,6 +51,8 @@ struct Changes<'a> {
     alike: &'a Alike,
     key: u64,
     fields: Vec<Change>,
+    /// The words that the user chose, and those in their place.
+    chosen: Vec<(String, String)>,
 }
 
 /// A field's value and its new one.
@@ -69,7 +81,7 @@ impl Changes<'_> {
                     self.fields.push(Change {
                         field: field.to_owned(),
                         old: value.clone(),
-                        new: other.value.clone(),
+                        new: other.value,
                         words: other.words,
                     });
                 }
@@ -91,7 +103,8 @@ impl Changes<'_> {
         }
     }
 
-    /// Changes the fields of a result in JSON; all else in it stays as it is written.
+    /// Changes the fields of a result in JSON, and the texts that are what the user chose; all else in it stays as it is
+    /// written.
     fn result(&self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
         let mut rest = text;
@@ -106,9 +119,14 @@ impl Changes<'_> {
                 }
                 None => {
                     // The rest of the string is passed over: a sign in it begins nothing.
-                    let end = string_end(rest);
-                    out.push_str(&rest[..end]);
-                    rest = &rest[end..];
+                    let (string, left) = rest.split_at(string_end(rest));
+                    let inside = string.trim_matches('"');
+                    let chosen = self.chosen.iter().find(|(old, _)| old == inside);
+                    match chosen {
+                        Some((_, new)) => out.extend(["\"", new, "\""]),
+                        None => out.push_str(string),
+                    }
+                    rest = left;
                 }
             }
         }
@@ -122,7 +140,7 @@ impl Changes<'_> {
             .fields
             .iter()
             .filter_map(|change| change.words.as_ref());
-        let mut said: Vec<&(String, String)> = words.collect();
+        let mut said: Vec<&(String, String)> = words.chain(&self.chosen).collect();
         said.sort_by_key(|(old, _)| std::cmp::Reverse(old.len()));
         let mut out = String::with_capacity(text.len());
         let (mut rest, mut before) = (text, ' ');
@@ -223,10 +241,10 @@ mod tests {
             ),
             Message::tool_result("", "price 4"),
         ];
-        let alike = alike();
+        let (alike, task) = (alike(), Task::default());
         let mut seen = BTreeSet::new();
         for key in 0..60 {
-            let new = varied(&messages, &alike, key);
+            let new = varied(&task, &messages, &alike, key);
             let book: Value = serde_json::from_str(&new[2].content).unwrap();
             let (title, price) = (book[0]["title"].as_str().unwrap(), &book[0]["price"]);
             let expected = format!(
@@ -245,6 +263,60 @@ mod tests {
             seen.insert((title.to_owned(), price.to_string()));
         }
         assert!(seen.len() > 50, "{seen:?}");
-        assert_eq!(varied(&messages, &alike, 1), varied(&messages, &alike, 1));
+        assert_eq!(
+            varied(&task, &messages, &alike, 1),
+            varied(&task, &messages, &alike, 1)
+        );
+    }
+
+    #[test]
+    fn what_the_user_chose_is_another_word_wherever_it_stands_whole_and_a_result_without_json_stays()
+     {
+        let folder = tempfile::tempdir().unwrap();
+        Domain::new_skeleton(folder.path(), "desk").unwrap();
+        let template = r#"
+name: visit
+topic: [visit]
+facts:
+  member: { record: members, asked: [member], question: ["who?"], answers: ["{member}"] }
+  place: { one_of: [north, south], asked: [where], question: ["where?"], answers: ["{place}"] }
+branches:
+  - { name: ok, gold: [{ look: { member: "{member}" } }], outputs: ["{place}"], say: ["at {place}."] }
+wordings:
+  - { name: plain, open: ["visit {member} at {place}"] }
+  - { name: short, hold: [place], open: ["visit {member}"] }
+"#;
+        let domain = folder.path().join("domain");
+        std::fs::write(domain.join("templates/visit.yaml"), template).unwrap();
+        let domain = Domain::load(&domain).unwrap();
+        let alike = Alike::of(&domain, &Names::of(&domain));
+        let facts =
+            json!([{"name": "place", "value": "north", "held": false, "asked": [], "answer": ""}]);
+        let task = json!({"id": "t", "template": "visit", "gold": [], "user": {"facts": facts}});
+        let task: Task = serde_json::from_value(task).unwrap();
+        let look = ToolCall::new("look", json!({"at": "north"}).as_object().unwrap().clone());
+        let dialogue = |result: &str| {
+            [
+                Message::user("visit me at north, not northern."),
+                Message::calls(vec![look.clone()]),
+                Message::tool_result("", result),
+            ]
+        };
+        let changed = dialogue(r#"{"at": "north", "note": "north of it", "x": ["north"]}"#);
+        let other = (0..20)
+            .map(|key| varied(&task, &changed, &alike, key))
+            .find(|new| *new != changed)
+            .unwrap();
+        assert_eq!(other[0].content, "visit me at south, not northern.");
+        assert_eq!(
+            json!(other[1].tool_calls[0].arguments),
+            json!({"at": "south"})
+        );
+        assert_eq!(
+            other[2].content,
+            r#"{"at": "south", "note": "north of it", "x": ["south"]}"#
+        );
+        let plain = dialogue("at north");
+        assert!((0..20).all(|key| varied(&task, &plain, &alike, key) == plain));
     }
 }

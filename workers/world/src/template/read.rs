@@ -1,6 +1,8 @@
 //! Reads a template's file: the YAML, then its expressions, for which the names of the template must be known.
 
-use super::{Branch, Each, Flaw, Template};
+use std::collections::BTreeSet;
+
+use super::{Branch, Condition, Each, Flaw, Template, Written};
 use crate::expression::{Kind, first};
 use crate::problem::line_of;
 
@@ -82,6 +84,23 @@ impl Template {
             .map(|one| one.text.as_str());
         let links = self.linked.values().map(|link| link.by.as_str());
         steps.chain(lists).chain(computed).chain(links)
+    }
+
+    /// The names on which its conditions, computed values and loops are.
+    pub(crate) fn judged_names(&self) -> BTreeSet<&str> {
+        let branches = || self.branches.iter();
+        let conditions = branches().flat_map(|branch| &branch.conditions);
+        let steps = branches().flat_map(|branch| branch.gold.iter().chain(&branch.calls));
+        let outputs = branches().flat_map(|branch| &branch.outputs);
+        let loops = steps
+            .map(|step| &step.each)
+            .chain(outputs.map(|output| &output.each));
+        let lists = loops.flatten().map(|each| &each.list);
+        let computed = branches().flat_map(|branch| branch.compute.values());
+        let written = computed.chain(self.compute.values()).chain(lists);
+        let expressions = written.filter_map(Written::expression);
+        let names = expressions.flat_map(|one| one.names.iter().map(String::as_str));
+        conditions.flat_map(Condition::names).chain(names).collect()
     }
 
     /// The texts that a dialogue may say.
