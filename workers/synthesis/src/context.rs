@@ -4,7 +4,7 @@
 //! policy; records are drawn from the reinforcement-learning side of the data, so that nothing shown is held out.
 
 use agoge_world::said::is_spaceless;
-use agoge_world::{Domain, Split};
+use agoge_world::{Domain, Seed, Split};
 use serde_json::Value;
 
 use crate::random::draw;
@@ -23,6 +23,8 @@ pub struct PromptContext {
     pub rules: String,
     /// The records, one a line.
     pub records: String,
+    /// A request that somebody made, where the domain has some. They take turns.
+    pub seed: Option<String>,
 }
 
 impl PromptContext {
@@ -45,6 +47,7 @@ impl PromptContext {
             topic: topic.to_owned(),
             rules: rules.trim().to_owned(),
             records: lines.join("\n"),
+            seed: nth(&domain.seeds, draw(&[&seed.to_string(), "seeds"]), number),
         }
     }
 
@@ -63,6 +66,14 @@ impl PromptContext {
             words.join(", ")
         }
     }
+}
+
+/// Returns the opening of the seed whose turn it is.
+fn nth(seeds: &[Seed], first: u64, number: u64) -> Option<String> {
+    let at = first.wrapping_add(number) % seeds.len().max(1) as u64;
+    seeds
+        .get(usize::try_from(at).ok()?)
+        .map(|seed| seed.opening.clone())
 }
 
 /// Splits a policy into sections by `## ` headings. One that begins with `How` is about manner and no topic; a policy without
@@ -164,4 +175,36 @@ fn fitting(
         }
     }
     first.into_iter().chain(later).take(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn openings_of_seeds_take_turns_and_nothing_else_of_a_context_depends_on_them() {
+        let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/domain");
+        let mut domain = Domain::load(&dir).unwrap();
+        let without: Vec<PromptContext> = (0..4)
+            .map(|number| PromptContext::choose(&domain, 7, number))
+            .collect();
+        let seed =
+            |opening: &str| serde_json::from_value(serde_json::json!({ "opening": opening }));
+        domain.seeds = vec![
+            seed("It is wet.").unwrap(),
+            seed("Who signed for it?").unwrap(),
+        ];
+        let mut shown = Vec::new();
+        for (number, plain) in (0..).zip(without) {
+            let mut context = PromptContext::choose(&domain, 7, number);
+            shown.extend(context.seed.take());
+            assert_eq!(context, plain);
+        }
+        assert!(
+            shown[0] != shown[1] && shown[..2] == shown[2..],
+            "{shown:?}"
+        );
+    }
 }

@@ -14,6 +14,7 @@ use crate::declined::Declines;
 use crate::folder;
 use crate::problem::Problems;
 use crate::rules::Rules;
+use crate::seeds::Seed;
 use crate::servers::{Foreign, ServerSpec};
 use crate::split::SplitRule;
 use crate::task::Task;
@@ -77,6 +78,8 @@ pub struct Domain {
     pub templates: Vec<Template>,
     /// The tasks of `tasks.jsonl`, in their order.
     pub tasks: Vec<Task>,
+    /// The requests of `seeds.jsonl`, in their order.
+    pub seeds: Vec<Seed>,
     /// The ids of tasks given for training as a whole: they serve as demonstrations and in reinforcement learning.
     pub(crate) training: BTreeSet<String>,
     /// `sha256:` over every file that is read.

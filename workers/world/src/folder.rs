@@ -18,6 +18,7 @@ use crate::domain::{Domain, DomainLimits, Results};
 use crate::episode::SYNC;
 use crate::problem::{Problem, Problems, line_of};
 use crate::schema;
+use crate::seeds::{self, Seed};
 use crate::servers::ServerSpec;
 use crate::shape;
 use crate::split::{SplitRule, SplitSpec};
@@ -104,7 +105,6 @@ impl Reader<'_> {
         let policy = self.text("policy.md", "write the agent's policy there, in prose");
         let schema = self.json("schema.json", "write a JSON schema of the state there");
         let id_lengths = schema.as_ref().map(|schema| self.id_lengths(schema));
-        let unordered = schema.as_ref().map(Unordered::of);
         let format = head
             .as_ref()
             .map_or(Format::One, |head| Format::of(head.format));
@@ -118,6 +118,7 @@ impl Reader<'_> {
             (Some(tools), Some(state)) if second => self.given(tools, state, served),
             _ => Vec::new(),
         };
+        let seeds = self.seeds();
         let (head, policy, tools) = (head?, policy?, tools?);
         self.lookups(&head.lookups, &tools, served);
         for name in head.tools.iter().flat_map(|tools| tools.files(self.dir)) {
@@ -125,6 +126,8 @@ impl Reader<'_> {
         }
         let split = self.split(&head);
         let (training, tasks) = divided(given);
+        let (state, schema) = (state?, schema?);
+        let unordered = Unordered::of(&schema, state.shapes());
         Some(Domain {
             format: head.format,
             title: if head.title.is_empty() {
@@ -137,8 +140,8 @@ impl Reader<'_> {
             prompt: head.prompt,
             user_guide,
             now: head.now,
-            state: state?,
-            schema: schema?,
+            state,
+            schema,
             tools: tools.agent,
             user_tools: tools.user,
             tools_source: tools.source,
@@ -151,12 +154,13 @@ impl Reader<'_> {
             error_text: head.error_text.unwrap_or_else(|| ERROR_TEXT.to_owned()),
             declines: head.errors,
             lookups: head.lookups,
-            unordered: unordered.unwrap_or_default(),
+            unordered,
             id_lengths: id_lengths.unwrap_or_default(),
             split,
             limits: head.limits.unwrap_or_default(),
             templates,
             tasks,
+            seeds,
             training,
             digest: Digest::of_hash(&self.hash.clone().finalize()).into(),
             dir: self.dir.to_owned(),
@@ -363,12 +367,24 @@ impl Reader<'_> {
             served,
         };
         let (given, flaws) = tasks::read(&text, &known);
-        let file = self.dir.join("tasks.jsonl");
-        for flaw in flaws {
-            let problem = Problem::new(&file, flaw.message, flaw.remedy);
-            self.problems.push(problem.at(Some(flaw.line)));
-        }
+        self.flaws("tasks.jsonl", flaws);
         given
+    }
+
+    /// Reads the requests from which synthesis may begin.
+    fn seeds(&mut self) -> Vec<Seed> {
+        let text = self.optional("seeds.jsonl").unwrap_or_default();
+        let (seeds, flaws) = seeds::read(&text);
+        self.flaws("seeds.jsonl", flaws);
+        seeds
+    }
+
+    /// Reports the problems of a file's rows.
+    fn flaws(&mut self, name: &str, flaws: Vec<tasks::Flaw>) {
+        let file = self.dir.join(name);
+        let problem =
+            |flaw: tasks::Flaw| Problem::new(&file, flaw.message, flaw.remedy).at(Some(flaw.line));
+        self.problems.extend(flaws.into_iter().map(problem));
     }
 
     fn templates(&mut self) -> Vec<Template> {

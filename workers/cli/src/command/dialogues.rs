@@ -66,7 +66,7 @@ pub fn import(import: &Import) -> Result<(), Failure> {
     let rows = import::load(&import.file).map_err(Failure::input)?;
     let mut world = match import.no_replay {
         true => None,
-        false => Some(World::open(domain.clone(), Limits::default()).map_err(Failure::input)?),
+        false => Some(World::open(domain.clone(), Limits::default())?),
     };
     let reader = import.form.as_deref().and_then(import::reader);
     let taken = Importer::new(&domain, world.as_mut()).take(&rows, reader);
@@ -77,6 +77,11 @@ pub fn import(import: &Import) -> Result<(), Failure> {
     })?;
     write(import, &taken)?;
     print!("{}", table(&taken.report));
+    if !taken.seeds.is_empty() {
+        println!(
+            "strategies that ask models begin from seeds.jsonl when it lies in the domain's folder"
+        );
+    }
     if taken.attempts.is_empty() && taken.seeds.is_empty() {
         return Err(Failure::Input(format!(
             "no row was taken; {} says why",

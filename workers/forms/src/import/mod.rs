@@ -25,7 +25,7 @@ use serde_json::Value;
 
 pub use load::{LoadError, Loaded, load};
 pub use report::{Refused, Report, Why};
-pub use take::{Importer, Seed, Taken};
+pub use take::{Importer, Taken};
 
 /// A reader of one form.
 pub trait Reader: Sync {

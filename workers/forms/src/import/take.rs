@@ -6,8 +6,7 @@ use agoge_artifacts::{Attempt, Gate};
 use agoge_checker::with_derived_refusal;
 use agoge_dialogue::{Message, Role, ToolCall};
 use agoge_digest::Digest;
-use agoge_world::{DONE, Domain, Lost, Split, Task, UserScript, World};
-use serde::Serialize;
+use agoge_world::{DONE, Domain, Lost, Seed, Split, Task, UserScript, World};
 
 use super::load::Loaded;
 use super::replay::{Failed, replay};
@@ -17,20 +16,6 @@ use super::{Given, Reader, reader_of};
 
 /// The strategy that imported attempts name.
 const STRATEGY: &str = "import";
-
-/// A request of a user, from which synthesis can begin.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Seed {
-    /// The id of its row, or its place.
-    pub id: String,
-    /// The user's first words.
-    pub opening: String,
-    /// All that the user says, or the instruction of a user model where the row has one.
-    pub instruction: String,
-    /// The names of the tools that were called, in their order.
-    pub tools: Vec<String>,
-}
 
 /// The outcome of an import.
 #[derive(Clone, Debug, Default, PartialEq)]

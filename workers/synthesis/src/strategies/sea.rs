@@ -98,10 +98,13 @@ impl Strategy for Sea {
             ("rules", context.rules.as_str()),
             ("records", &context.records),
         ];
+        let seed = context.seed.as_ref().map_or_else(String::new, |opening| {
+            fill(include_str!("sea/seed.md"), &[("opening", opening)])
+        });
         let request = PartRequest {
             name: "request",
             max_tokens: 140,
-            prompt: fill(cx.synthesis("scenario"), &values),
+            prompt: fill(cx.synthesis("scenario"), &values) + seed.trim_end(),
             format: Format::Schema(scenario_schema()),
         };
         let read = |_: &Cx, answer: &Answer| scenario(&domain, answer);
