@@ -12,7 +12,7 @@ use std::sync::Arc;
 use agoge_checker::{Judge, Qualifier, Thresholds, sees_state};
 use agoge_dialogue::ToolCall;
 use agoge_sandbox::Limits;
-use agoge_world::{Domain, Lost, Task, World, WorldError, read_arguments};
+use agoge_world::{Domain, Lost, Solutions, Task, World, WorldError, read_arguments};
 use serde_json::Value;
 
 use crate::empty::Verbs;
@@ -33,8 +33,6 @@ pub struct Subject {
     pub task: Task,
     /// True when it is given for training as a whole.
     pub training: bool,
-    /// The file and line that it comes from, where that is known.
-    pub place: String,
 }
 
 /// The settings of an audit.
@@ -111,6 +109,7 @@ pub fn audit(
         verbs,
         common: needs::common(domain, &index),
         references: References::of(domain, &tasks),
+        solutions: Solutions::new(domain),
     };
     for (done, case) in (1..).zip(&mut cases) {
         if let Some(played) = &case.played {
@@ -274,6 +273,7 @@ struct Single<'a> {
     verbs: Verbs,
     common: Known<'a>,
     references: References,
+    solutions: Solutions<'a>,
 }
 
 impl Single<'_> {
@@ -288,7 +288,7 @@ impl Single<'_> {
             found.extend(gold::unsynced(unsynced, task, played)?);
         }
         found.extend(self.references.check(&self.domain, task, played));
-        found.extend(policy::check(&self.domain, task, played));
+        found.extend(policy::check(&self.solutions, task, played));
         Ok(found)
     }
 }

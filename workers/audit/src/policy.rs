@@ -1,7 +1,7 @@
 //! Gold held against the policy, where the policy can be executed: by the branches of the task's template.
 
 use agoge_dialogue::ToolCall;
-use agoge_world::{Domain, Expected, Task, expected};
+use agoge_world::{Expected, Solutions, Task};
 
 use crate::alike::written;
 use crate::finding::{Finding, Repair, Severity};
@@ -10,8 +10,8 @@ use crate::play::Played;
 
 /// Finds what differs from the solution of the policy's case. A task without a template, or whose user lacks a fact, is not
 /// judged.
-pub(crate) fn check(domain: &Domain, task: &Task, played: &Played) -> Vec<Finding> {
-    let solutions = expected(domain, task);
+pub(crate) fn check(solutions: &Solutions<'_>, task: &Task, played: &Played) -> Vec<Finding> {
+    let solutions = solutions.of(task);
     let Some(first) = solutions.first() else {
         return Vec::new();
     };

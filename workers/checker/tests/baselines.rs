@@ -19,7 +19,7 @@ fn passes(
     task: &Task,
     agent: &dyn Fn(&[Message]) -> Message,
 ) -> bool {
-    let user = ScriptedUser::new(task);
+    let user = ScriptedUser::new(task, &world.domain().error_text);
     let mut messages = vec![Message::user(&user.open())];
     let mut episode = Episode::default();
     for _ in 0..TURNS {

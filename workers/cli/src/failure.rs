@@ -4,6 +4,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use agoge_forms::tau2::Tau2Error;
+use agoge_world::{StartError, WorldError};
+
 /// A command's end that is not the good one.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
@@ -64,5 +67,54 @@ impl From<agoge_store::StoreError> for Failure {
 impl From<agoge_store::WriteError> for Failure {
     fn from(error: agoge_store::WriteError) -> Self {
         Self::Input(error.to_string())
+    }
+}
+
+impl From<WorldError> for Failure {
+    fn from(error: WorldError) -> Self {
+        match error.is_final() {
+            true => Self::Input(error.to_string()),
+            false => Self::Infra(error.to_string()),
+        }
+    }
+}
+
+impl From<Tau2Error> for Failure {
+    fn from(error: Tau2Error) -> Self {
+        match error {
+            Tau2Error::World(error) => error.into(),
+            Tau2Error::Stopped { .. }
+            | Tau2Error::Begin {
+                source: StartError::Lost(_),
+                ..
+            } => Self::Infra(error.to_string()),
+            error => Self::input(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use agoge_world::Lost;
+
+    use super::*;
+
+    #[test]
+    fn a_lost_sandbox_is_a_fault_of_the_surroundings_and_unusable_tools_are_input() {
+        let lost = || Lost("the machine is too busy".into());
+        let begin = Tau2Error::Begin {
+            id: "7".into(),
+            source: lost().into(),
+        };
+        let all: [Failure; 3] = [
+            WorldError::from(lost()).into(),
+            Tau2Error::from(WorldError::from(lost())).into(),
+            begin.into(),
+        ];
+        for failure in all {
+            assert!(matches!(failure, Failure::Infra(_)), "{failure}");
+        }
+        let unserved = WorldError::Unserved("rooms".into());
+        assert!(matches!(Failure::from(unserved), Failure::Input(_)));
     }
 }

@@ -13,6 +13,7 @@ mod message;
 mod normalise;
 pub mod random;
 pub mod renderer;
+mod results;
 mod supervise;
 mod transcript;
 mod usable;
@@ -26,6 +27,7 @@ pub use normalise::{
 };
 pub use random::SampleKey;
 pub use renderer::{ParseError, Renderer, renderer};
+pub use results::{call_of, result_of};
 pub use supervise::{agent_view, answers, calls_of_user, heard, supervise, user_view};
 pub use transcript::Transcript;
 pub use usable::usable;

@@ -7,7 +7,7 @@
 use agoge_artifacts::Evaluation;
 use agoge_artifacts::evaluation::Episode;
 use agoge_checker::passk::Estimate;
-use agoge_dialogue::{Message, Role};
+use agoge_dialogue::{Message, Role, call_of};
 use agoge_world::Task;
 use serde_json::{Map, Value, json};
 
@@ -163,13 +163,8 @@ fn messages(dialogue: &[Message]) -> Vec<Value> {
                 one["metadata"] = json!({"tool_calls": calls(message)});
             }
             Role::Tool => {
-                let id = message.tool_call_id.as_deref();
-                one["tool_call_id"] = json!(id);
-                let mut made = dialogue[..n]
-                    .iter()
-                    .rev()
-                    .flat_map(|message| &message.tool_calls);
-                let call = made.find(|call| Some(call.id.as_str()) == id);
+                one["tool_call_id"] = json!(message.tool_call_id);
+                let call = call_of(message, &dialogue[..n]);
                 one["function"] = json!(call.map(|call| &call.name));
             }
             _ => {}

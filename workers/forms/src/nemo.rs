@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use agoge_dialogue::{ToolCall, ToolSpec};
-use agoge_world::{Task, UserScript};
+use agoge_world::{Task, UserScript, numbered_rows};
 use serde_json::{Map, Value};
 
 use crate::rows::{CallRow, CallTurn, RowsError, files, objects, place};
@@ -19,11 +19,8 @@ pub fn is_nemo(path: &Path) -> bool {
     let file = files(path).ok().and_then(|files| files.into_iter().next());
     let first = file.and_then(|file| {
         let text = std::fs::read_to_string(file).ok()?;
-        let row = text
-            .lines()
-            .find(|line| !line.trim().is_empty())?
-            .to_owned();
-        serde_json::from_str::<Value>(&row).ok()
+        let (_, row) = numbered_rows(&text).next()?;
+        serde_json::from_str::<Value>(row).ok()
     });
     first.is_some_and(|row| row[PARAMETERS].is_object())
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use agoge_dialogue::{ToolCall, ToolSpec};
-use agoge_world::{Split, Task, UserScript};
+use agoge_world::{Task, UserScript, numbered_rows, read_split};
 use serde_json::{Map, Value};
 
 /// The reason why rows cannot be read.
@@ -31,7 +31,7 @@ pub enum RowsError {
         /// The file.
         file: PathBuf,
         /// The line, from 1.
-        line: usize,
+        line: u32,
         /// The problem, with its suggested fix.
         message: String,
     },
@@ -44,8 +44,6 @@ pub struct TaskRow {
     pub task: Task,
     /// True when it is given for training as a whole.
     pub training: bool,
-    /// Its file and line, such as `tasks.jsonl:3`.
-    pub place: String,
 }
 
 /// A row with right calls, of a stack whose tools do not run here.
@@ -115,16 +113,13 @@ pub fn files(path: &Path) -> Result<Vec<PathBuf>, RowsError> {
 ///
 /// # Errors
 /// [`RowsError`]
-pub fn objects(file: &Path) -> Result<Vec<(usize, Value)>, RowsError> {
+pub fn objects(file: &Path) -> Result<Vec<(u32, Value)>, RowsError> {
     let text = std::fs::read_to_string(file).map_err(|source| RowsError::Read {
         file: file.to_owned(),
         source,
     })?;
     let mut rows = Vec::new();
-    for (line, row) in (1..).zip(text.lines()) {
-        if row.trim().is_empty() {
-            continue;
-        }
+    for (line, row) in numbered_rows(&text) {
         let value: Value = serde_json::from_str(row).map_err(|error| RowsError::Line {
             file: file.to_owned(),
             line,
@@ -145,7 +140,7 @@ pub fn objects(file: &Path) -> Result<Vec<(usize, Value)>, RowsError> {
 
 /// Returns the place of a row, for readers.
 #[must_use]
-pub fn place(file: &Path, line: usize) -> String {
+pub fn place(file: &Path, line: u32) -> String {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     format!("{name}:{line}")
 }
@@ -163,11 +158,7 @@ pub fn tasks(path: &Path) -> Result<Vec<TaskRow>, RowsError> {
                 line,
                 message: format!("{message}; see docs/domain.md for the fields of a task"),
             })?;
-            rows.push(TaskRow {
-                task,
-                training,
-                place: place(&file, line),
-            });
+            rows.push(TaskRow { task, training });
         }
     }
     Ok(rows)
@@ -196,16 +187,10 @@ fn task(mut row: Value) -> Result<(Task, bool), String> {
     task.fails.extend(fails);
     task.fails.sort_unstable();
     task.fails.dedup();
+    let split = split.filter(Value::is_string);
     let training = split.as_ref().and_then(Value::as_str) == Some("train");
-    task.split = match split.as_ref().and_then(Value::as_str) {
-        None => None,
-        Some("train") => Some(Split::TrainRl),
-        Some("test") => Some(Split::Heldout),
-        Some(other) => {
-            let known = serde_json::from_value(Value::from(other));
-            Some(known.map_err(|_| format!("`split`: there is no split {other:?}"))?)
-        }
-    };
+    let read = split.as_ref().map(read_split).transpose();
+    task.split = read.map_err(|(message, _)| message)?;
     Ok((task, training))
 }
 
@@ -220,6 +205,7 @@ fn failing(row: &Map<String, Value>) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use agoge_world::Split;
 
     #[test]
     fn a_row_is_read_although_its_calls_fit_no_tool() {
@@ -230,29 +216,25 @@ mod tests {
         let rows = tasks(dir.path()).unwrap();
         let told: Vec<_> = rows
             .iter()
-            .map(|row| {
-                (
-                    row.task.id.as_str(),
-                    row.training,
-                    row.task.split,
-                    row.place.as_str(),
-                )
-            })
+            .map(|row| (row.task.id.as_str(), row.training, row.task.split))
             .collect();
         assert_eq!(
             told,
             [
-                ("a", true, Some(Split::TrainRl), "tasks.jsonl:1"),
-                ("b", false, Some(Split::Heldout), "tasks.jsonl:3"),
+                ("a", true, Some(Split::TrainRl)),
+                ("b", false, Some(Split::Heldout)),
             ]
         );
         assert_eq!(rows[0].task.fails, [1]);
-        std::fs::write(&file, "{}\n").unwrap();
-        assert!(
-            tasks(&file)
-                .unwrap_err()
-                .to_string()
-                .contains("tasks.jsonl:1")
-        );
+        let right = r#"{"id": "a", "user": "help", "gold": []}"#;
+        let split = r#"{"id": "c", "user": "help", "gold": [], "split": "other"}"#;
+        for (wrong, message) in [
+            ("{}", "tasks.jsonl:3: "),
+            (split, "`split`: there is no split \"other\""),
+        ] {
+            std::fs::write(&file, format!("{right}\n\n{wrong}\n")).unwrap();
+            let error = tasks(&file).unwrap_err().to_string();
+            assert!(error.contains(message), "{error}");
+        }
     }
 }

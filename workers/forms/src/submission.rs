@@ -7,7 +7,7 @@
 
 use agoge_artifacts::Evaluation;
 use agoge_artifacts::evaluation::Episode;
-use agoge_dialogue::{Message, Role};
+use agoge_dialogue::{Message, Role, call_of};
 use agoge_world::{Domain, End, Task};
 use serde_json::{Map, Value, json};
 
@@ -191,8 +191,7 @@ fn messages(
         let content = (!message.content.is_empty()).then_some(&message.content);
         if message.role == Role::Tool {
             let id = message.tool_call_id.as_deref().unwrap_or_default();
-            let mut made = dialogue[..n].iter().rev().flat_map(|message| &message.tool_calls);
-            let call = made.find(|call| call.id == id);
+            let call = call_of(message, &dialogue[..n]);
             let by = call.map_or("assistant", |call| tau2::requestor(domain, &call.name));
             return json!({"role": "tool", "id": id, "content": content, "requestor": by, "error": call.is_none(),
                 "timestamp": written});

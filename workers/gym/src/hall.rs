@@ -152,7 +152,7 @@ impl Hall {
     pub async fn say(&self, id: SessionId, text: String) -> Result<Reply, Refused> {
         let seat = self.seat(id)?;
         let limits = self.limits.clone();
-        let say = move |_: &mut Stage, play: &mut Play| play.say(&text, &limits);
+        let say = move |stage: &mut Stage, play: &mut Play| play.say(stage, &text, &limits);
         self.on(&seat, say).await
     }
 

@@ -135,23 +135,13 @@ impl Play {
             name: name.to_owned(),
             arguments,
         };
-        let own = stage
-            .world
-            .domain()
-            .party(name)
-            .is_none_or(|of| of == party);
-        let result = if own {
-            let before = (self.episode.overlay.clone(), self.episode.calls.len());
-            let result = stage.world.call(&mut self.episode, &call);
-            if result.lost {
-                self.episode.overlay = before.0;
-                self.episode.calls.truncate(before.1);
-                return Err(Refused::Lost(result.content));
-            }
-            result
-        } else {
-            ToolResult::error(format!("there is no tool `{name}` for this side"))
-        };
+        let before = (self.episode.overlay.clone(), self.episode.calls.len());
+        let result = stage.world.call_by(party, &mut self.episode, &call);
+        if result.lost {
+            self.episode.overlay = before.0;
+            self.episode.calls.truncate(before.1);
+            return Err(Refused::Lost(result.content));
+        }
         self.number += 1;
         let answer = Message::tool_result(&call.id, &result.content);
         self.push(Message {
@@ -175,13 +165,19 @@ impl Play {
     ///
     /// # Errors
     /// A limit, or [`Refused::Closed`].
-    pub fn say(&mut self, text: &str, limits: &ServerLimits) -> Result<Reply, Refused> {
+    pub fn say(
+        &mut self,
+        stage: &Stage,
+        text: &str,
+        limits: &ServerLimits,
+    ) -> Result<Reply, Refused> {
         if self.closed {
             return Err(Refused::Closed);
         }
         self.step(limits)?;
         self.push(Message::assistant(text));
-        let turn = ScriptedUser::new(&self.entry.task).reply(&self.messages);
+        let error_text = &stage.world.domain().error_text;
+        let turn = ScriptedUser::new(&self.entry.task, error_text).reply(&self.messages);
         self.push(Message::user(&turn.text));
         self.closed = turn.done;
         Ok(Reply {

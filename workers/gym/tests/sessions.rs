@@ -111,6 +111,24 @@ async fn an_agent_that_speaks_to_the_scripted_user_is_answered_until_it_closes()
 }
 
 #[tokio::test]
+async fn the_agents_tool_is_none_of_the_users_and_the_refusal_has_the_domains_words() {
+    let mut domain = Domain::clone(&domain());
+    domain.error_text = "Refused: {}".into();
+    let suite = suite();
+    let call = suite[0].1.gold[0].clone();
+    let choice = of(&suite[0].1);
+    let (catalog, limits) = (Catalog::new(suite).unwrap(), ServerLimits::default());
+    let hall = Hall::open(Arc::new(domain), catalog, 1, &Limits::default(), limits).unwrap();
+    let session = id(&hall.begin(&choice).await.unwrap());
+    let result = hall
+        .call(session, Party::User, &call.name, call.arguments)
+        .await
+        .unwrap();
+    assert!(result.error && result.content.starts_with("Refused: there is no tool"));
+    assert!(hall.state(session).await.unwrap().diff.is_empty());
+}
+
+#[tokio::test]
 async fn no_session_sees_another() {
     let (hall, tasks) = hall(ServerLimits::default(), 2);
     let task = &tasks[0];

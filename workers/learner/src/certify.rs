@@ -6,7 +6,9 @@
 
 use std::collections::VecDeque;
 
-use agoge_dialogue::{Message, Role, SampleKey, ToolCall, ToolSpec};
+use agoge_dialogue::{
+    Message, Role, SampleKey, ToolCall, ToolSpec, answers, call_of, calls_of_user,
+};
 use agoge_world::{
     End, Fault, FaultKind, Party, Rules, Sampler as _, Session, Speaker, StateView, Task,
     ToolResult, Turn, UserFault, View, judge_user, play,
@@ -36,6 +38,8 @@ pub struct Dialogue<'a> {
     pub messages: &'a [Message],
     /// The user's tools.
     pub tools: &'a [ToolSpec],
+    /// The domain's wording of calls that failed.
+    pub error_text: &'a str,
 }
 
 impl<'a> Dialogue<'a> {
@@ -139,7 +143,12 @@ async fn turns(
             if !turn.tool_calls.is_empty() {
                 return called(dialogue, &turn.tool_calls);
             }
-            let faults = judge_user(dialogue.task, &played.messages[..at], &turn.content);
+            let faults = judge_user(
+                dialogue.task,
+                dialogue.error_text,
+                &played.messages[..at],
+                &turn.content,
+            );
             (Some(turn.content.clone()), faults)
         })
         .collect();
@@ -245,9 +254,9 @@ impl<'a> Recorded<'a> {
         let results = dialogue.after_history().iter();
         let results = results.filter(|m| m.role == Role::Tool);
         let (mut agent, mut user) = (VecDeque::new(), Vec::new());
+        let own = calls_of_user(dialogue.messages);
         for result in results {
-            let id = result.tool_call_id.as_deref();
-            match users_calls(dialogue.messages).find(|call| Some(call.id.as_str()) == id) {
+            match call_of(result, dialogue.messages).filter(|_| answers(result, &own)) {
                 Some(call) => user.push((call, result)),
                 None => agent.push_back(result),
             }

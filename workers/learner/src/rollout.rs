@@ -146,7 +146,10 @@ pub(crate) async fn episode(
     key: SampleKey,
 ) -> Trajectory {
     let mut user: Box<dyn Speaker + '_> = match table.user {
-        UserSide::Scripted => Box::new(ScriptedUser::new(seat.task)),
+        UserSide::Scripted => Box::new(ScriptedUser::new(
+            seat.task,
+            &table.world.domain().error_text,
+        )),
         UserSide::Model(format, sampler) => {
             let tools = &table.world.domain().user_tools;
             Box::new(UserModel::new(
@@ -213,7 +216,9 @@ impl Table<'_, '_> {
             .and_then(|verdict| played.end.reward(verdict.pass));
         let user_faults = match self.user {
             UserSide::Scripted => Vec::new(),
-            UserSide::Model(..) => user_faults(seat.task, &played.messages),
+            UserSide::Model(..) => {
+                user_faults(seat.task, &self.world.domain().error_text, &played.messages)
+            }
         };
         Trajectory {
             task: seat.task.id.clone(),

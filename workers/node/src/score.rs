@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use agoge_artifacts::evaluation::{Benchmark, Evaluation, Player, Setting, count};
+use agoge_artifacts::evaluation::{Benchmark, Evaluation};
 use agoge_artifacts::{QualifiedSuite, Stored as _};
 use agoge_checker::JUDGING;
 use agoge_checker::passk::copies;
@@ -16,9 +16,7 @@ use agoge_crds::suite_evaluation::SuiteEvaluation;
 use agoge_llm::{Client, Meter};
 use agoge_sandbox::Limits;
 use agoge_store::{Artifact, Ledger};
-use agoge_synthesis::evaluation::{
-    Exam, Halt, Played, SEVERAL, agent_player, baseline, has_script, rules, user_player,
-};
+use agoge_synthesis::evaluation::{Exam, Halt, Played, SEVERAL, Urls, baseline, has_script, rules};
 use agoge_synthesis::rollout::{Calls, GREETING, Settings, Simulator, User};
 use agoge_world::{Domain, DomainLimits, SandboxBackend, Split, Task, ToolBackend as _, World};
 
@@ -170,32 +168,18 @@ pub fn evaluate(
     let played = play(job, &runtime, &exam, &binding.endpoint, ledger)?;
     let baselines = runtime.block_on(baseline::all(&backend, tasks, &exam.settings.rules));
     let url = |binding: &EndpointBinding| address(job, binding);
-    let user_url = terms.user.as_ref().map(url).unwrap_or_default();
-    let judge = terms.judge.as_ref().zip(models.judge.as_ref());
-    let setting = Setting {
-        benchmark: Benchmark {
-            name: domain.name.clone(),
-            split: Split::Heldout.as_str().to_owned(),
-            domain: domain.name.clone(),
-            domain_digest: domain.digest.clone(),
-            suite_digest: Some(suite.to_owned()),
-            ..Benchmark::default()
-        },
-        agent: Player {
-            extra_body: binding.extra_body.clone().into_iter().collect(),
-            ..agent_player(exam.agent, &url(binding), domain, &exam.settings)
-        },
-        user: user_player(exam.user, &user_url, domain, &exam.settings),
-        judge: judge.map(|(binding, client)| Player::model(client.model(), &url(binding))),
-        rules: exam.settings.rules.clone(),
-        seed: exam.settings.seed,
-        trials: exam.trials,
-        baselines: baselines
-            .iter()
-            .map(|row| (row.name.to_owned(), row.pass))
-            .collect(),
+    let urls = Urls {
+        agent: url(binding),
+        user: terms.user.as_ref().map(url).unwrap_or_default(),
+        judge: terms.judge.as_ref().map(url).unwrap_or_default(),
     };
-    Ok(count(setting, tasks, &played.episodes))
+    let benchmark = Benchmark {
+        name: domain.name.clone(),
+        split: Split::Heldout.as_str().to_owned(),
+        suite_digest: Some(suite.to_owned()),
+        ..Benchmark::default()
+    };
+    Ok(exam.record(benchmark, &urls, &binding.extra_body, &played, &baselines))
 }
 
 /// The name of a trial: the task's, with the number of every trial but the first.

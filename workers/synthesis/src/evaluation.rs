@@ -6,24 +6,25 @@
 //! A finished episode is a line of the ledger before the next one counts.
 
 pub mod baseline;
+mod record;
 
 use std::borrow::BorrowMut;
 use std::future::Future;
 use std::time::Duration;
 
-use agoge_artifacts::evaluation::{Episode, Player};
+use agoge_artifacts::evaluation::Episode;
 use agoge_checker::{Judge, StatementJudge, judge_statements};
 use agoge_dialogue::Message;
 use agoge_llm::{Client, LlmError, Request};
-use agoge_store::{Digest, Ledger, LedgerError};
+use agoge_store::{Ledger, LedgerError};
 use agoge_world::{Domain, DomainLimits, Rules, SandboxBackend, Task, World};
 use async_trait::async_trait;
 use futures::StreamExt;
 use parking_lot::Mutex;
 
-use crate::rollout::{
-    Calls, Players, Rollout, Settings, Simulator, User, agent_prompt, simulator_prompt,
-};
+use crate::rollout::{Players, Rollout, Settings, Simulator, User};
+
+pub use record::Urls;
 
 /// Tries of an episode that a killed sandbox spoils.
 const TRIES: u32 = 3;
@@ -282,43 +283,6 @@ pub fn rules(domain: &Domain, wanted: DomainLimits, modelled: bool) -> Rules {
         default.max_user_tokens = USER_TOKENS;
     }
     wanted.over(domain.rules(default))
-}
-
-/// Returns the agent's side as the record names it. `url` is its endpoint's; only host and port are kept.
-#[must_use]
-pub fn agent_player(client: &Client, url: &str, domain: &Domain, settings: &Settings) -> Player {
-    let calls = match settings.calls {
-        Calls::Fenced => "fenced",
-        Calls::Native => "native",
-    };
-    Player {
-        prompt_digest: Some(prompt_digest(&agent_prompt(domain, settings.calls))),
-        temperature: Some(settings.temperature),
-        calls: Some(calls.to_owned()),
-        ..Player::model(client.model(), url)
-    }
-}
-
-/// Returns the user's side as the record names it. `url` is the endpoint's of a model.
-#[must_use]
-pub fn user_player(user: User<'_>, url: &str, domain: &Domain, settings: &Settings) -> Player {
-    match user {
-        User::Scripted => Player::script(),
-        User::Model(client) => Player {
-            temperature: Some(settings.user_temperature),
-            ..Player::model(client.model(), url)
-        },
-        User::Simulator(Simulator { client, greeting }) => Player {
-            prompt_digest: Some(prompt_digest(&simulator_prompt(domain))),
-            temperature: Some(settings.user_temperature),
-            greeting: Some(greeting.to_owned()),
-            ..Player::model(client.model(), url)
-        },
-    }
-}
-
-fn prompt_digest(prompt: &str) -> String {
-    Digest::of(prompt.as_bytes()).to_string()
 }
 
 /// Returns true when a task has a script by which a user can speak.

@@ -13,6 +13,7 @@ mod mistake;
 mod names;
 mod played;
 mod probe;
+mod shared;
 mod template;
 mod trace;
 mod words;
@@ -29,6 +30,7 @@ use crate::draw::Cell;
 use crate::episode::{World, WorldError};
 use crate::problem::{Findings, Problem, Problems, line_of};
 use crate::template::Template;
+use shared::Shared;
 use template::flaws;
 use writes::Rules;
 
@@ -62,6 +64,7 @@ impl Domain {
     /// Returns every finding about a domain that could be loaded: problems, warnings and notes.
     #[must_use]
     pub fn review(self: &Arc<Self>) -> Review {
+        let shared = Shared::of(self);
         let mut found = Findings {
             problems: missing(self),
             ..Findings::default()
@@ -69,7 +72,7 @@ impl Domain {
         found.problems.extend(contradictions(self));
         let playable = found.problems.is_empty();
         let names = agoge_sandbox::names(&self.tools_source).unwrap_or_default();
-        found.extend(unplayed(self, &names));
+        found.extend(unplayed(&shared, &names));
         let unserved = self.servers.is_some() && self.foreign.is_none();
         if unserved {
             let head = self.dir.join("domain.yaml");
@@ -77,7 +80,7 @@ impl Domain {
             found.notes.push(Problem::new(&head, message, ""));
         }
         let branches = match playable && !unserved {
-            true => played(self, &names, &mut found),
+            true => played(self, &shared, &names, &mut found),
             false => Vec::new(),
         };
         Review {
@@ -89,20 +92,21 @@ impl Domain {
     /// Returns the warnings that need no run of the tools.
     #[must_use]
     pub fn warnings(&self) -> Vec<Problem> {
-        warnings(self, leak::references(self))
+        warnings(&Shared::of(self), leak::references(self))
     }
 }
 
 /// Returns the warnings that need no run of the tools; `leaks` are those of [`leak::references`].
-fn warnings(domain: &Domain, leaks: Vec<Problem>) -> Vec<Problem> {
-    let mut found = accident::warnings(domain);
-    found.extend(words::unheard(domain));
+fn warnings(shared: &Shared<'_>, leaks: Vec<Problem>) -> Vec<Problem> {
+    let mut found = accident::warnings(shared);
+    found.extend(words::unheard(shared.domain));
     found.extend(leaks);
     found
 }
 
 /// Returns what is found without running the tools.
-fn unplayed(domain: &Domain, names: &Names) -> Findings {
+fn unplayed(shared: &Shared<'_>, names: &Names) -> Findings {
+    let domain = shared.domain;
     let mut found = Findings::default();
     found.problems.extend(clock::unreadable(domain));
     found.problems.extend(names::in_tools(domain, names));
@@ -110,12 +114,12 @@ fn unplayed(domain: &Domain, names: &Names) -> Findings {
     found.problems.extend(names::in_templates(domain));
     // Where the source of a tool is not here, every call counts.
     let acts = |tool: &str| names.writers.contains(tool) || domain.function(tool).is_none();
-    found.extend(cover::findings(domain, &acts));
+    found.extend(cover::findings(shared, &acts));
     let leaks = leak::references(domain);
     let leaking = !leaks.is_empty();
-    found.notes.extend(advice::limits(domain));
+    found.notes.extend(advice::limits(shared));
     found.notes.extend(advice::format(domain, leaking));
-    found.warnings.extend(warnings(domain, leaks));
+    found.warnings.extend(warnings(shared, leaks));
     found
 }
 
@@ -130,7 +134,12 @@ fn pitfalls(domain: &Domain) -> Vec<Problem> {
 }
 
 /// Returns one instance of each branch, and adds what is found by running the tools.
-fn played(domain: &Arc<Domain>, names: &Names, found: &mut Findings) -> Vec<Trace> {
+fn played(
+    domain: &Arc<Domain>,
+    shared: &Shared<'_>,
+    names: &Names,
+    found: &mut Findings,
+) -> Vec<Trace> {
     let mut world = match opened(domain) {
         Ok(world) => world,
         Err(problem) => {
@@ -139,10 +148,10 @@ fn played(domain: &Arc<Domain>, names: &Names, found: &mut Findings) -> Vec<Trac
         }
     };
     let rules = Rules::of(domain);
-    let played = played::play_all(&mut world, names, &rules);
+    let played = played::play_all(&mut world, shared, names, &rules);
     found.extend(played.findings);
     found.extend(probe::findings(&mut world, names, &rules, &played.examples));
-    found.notes.extend(guard::open_doors(&mut world));
+    found.notes.extend(guard::open_doors(&mut world, shared));
     played.branches
 }
 

@@ -52,7 +52,7 @@ pub fn demonstrate(world: &mut World, task: &Task) -> Result<Demonstration, Demo
         ..Rules::default()
     };
     let mut agent = Script(|view: View<'_>| turns[view.turns as usize].clone());
-    let mut user = ScriptedUser::new(task);
+    let mut user = ScriptedUser::new(task, &domain.error_text);
     let backend = SandboxBackend::new(world);
     // The same error as that of a replay, which tells a lost sandbox from a task that cannot begin.
     let begun = backend.lock().begin(task).map_err(GoldError::from)?;

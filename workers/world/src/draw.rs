@@ -124,12 +124,10 @@ pub(crate) struct Limiting {
     pub capacity: usize,
 }
 
-/// Returns the branch of which a split would need more than there are for one more task in this mix; `None` where the split
-/// has no tasks.
-pub(crate) fn limiting(domain: &Domain, split: Split, mix: Mix) -> Option<Limiting> {
-    let cells = cells(domain, split).ok()?;
-    let possible = largest(&cells, mix);
-    let shares = shares(&cells, mix, possible.checked_add(1)?);
+/// Returns the branch of which a split with these cells would need more than there are for one more task in this mix.
+pub(crate) fn limiting(cells: &[Cell<'_>], mix: Mix) -> Option<Limiting> {
+    let possible = largest(cells, mix);
+    let shares = shares(cells, mix, possible.checked_add(1)?);
     let lacks = |(cell, (_, share)): &(&Cell<'_>, &(bool, f64))| {
         (share - 1e-9).ceil() as usize > cell.capacity()
     };

@@ -60,30 +60,31 @@ impl UserFault {
     }
 }
 
-/// Returns every fault of `turn`, said by the user after `before` (tool traffic in it is ignored).
+/// Returns every fault of `turn`, said by the user after `before` (tool traffic in it is ignored). `error_text` is that of
+/// the domain.
 #[must_use]
-pub fn judge_user(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault> {
+pub fn judge_user(task: &Task, error_text: &str, before: &[Message], turn: &str) -> Vec<UserFault> {
     let script = &task.user;
     let seen = user_view(before);
     if turn.trim().is_empty() {
         return vec![UserFault::no_turn()];
     }
     let mut faults = inventions(script, &results(&seen), turn);
-    faults.extend(leaks(task, before, turn));
+    faults.extend(leaks(task, error_text, before, turn));
     if seen.iter().any(|m| m.role == Role::User) {
-        faults.extend(answer(task, before, turn));
+        faults.extend(answer(task, error_text, before, turn));
     } else {
         faults.extend(opening(script, turn));
     }
     faults
 }
 
-/// Returns every fault of the user's turns in a dialogue, in their order.
+/// Returns every fault of the user's turns in a dialogue, in their order. `error_text` is that of the domain.
 #[must_use]
-pub fn user_faults(task: &Task, messages: &[Message]) -> Vec<UserFault> {
+pub fn user_faults(task: &Task, error_text: &str, messages: &[Message]) -> Vec<UserFault> {
     (0..messages.len())
         .filter(|at| messages[*at].role == Role::User && messages[*at].tool_calls.is_empty())
-        .flat_map(|at| judge_user(task, &messages[..at], &messages[at].content))
+        .flat_map(|at| judge_user(task, error_text, &messages[..at], &messages[at].content))
         .collect()
 }
 
@@ -128,7 +129,7 @@ pub fn left_early(
     let (last, before) = messages.split_last()?;
     let closes = last.role == Role::User && last.content.contains(DONE);
     let told = !task.outputs.is_empty() && all_said(task, before);
-    if !closes || told || !matches!(due(task, before), Due::GoOn(_)) {
+    if !closes || told || !matches!(due(task, &domain.error_text, before), Due::GoOn(_)) {
         return None;
     }
     let needed = |call: &ToolCall| task.gold.iter().any(|gold| is_call(gold, call));
@@ -147,9 +148,9 @@ pub fn left_early(
 ///
 /// A user may also close at a statement that does not finish the task, which its model may take for the answer: that is
 /// no breach of its instruction. See [`left_early`].
-fn answer(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault> {
+fn answer(task: &Task, error_text: &str, before: &[Message], turn: &str) -> Vec<UserFault> {
     let mut faults = Vec::new();
-    match (due(task, before), turn.contains(DONE)) {
+    match (due(task, error_text, before), turn.contains(DONE)) {
         (Due::Close, false) => faults.push(UserFault::new(
             FaultKind::BrokeInstruction,
             format!("it goes on after the agent's answer instead of closing with {DONE}"),
@@ -177,7 +178,7 @@ fn answer(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault> {
 }
 
 /// Held-back facts that no agent turn so far asked for.
-fn leaks(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault> {
+fn leaks(task: &Task, error_text: &str, before: &[Message], turn: &str) -> Vec<UserFault> {
     let script = &task.user;
     let spoke = |at: &usize| {
         let message = &before[*at];
@@ -185,10 +186,12 @@ fn leaks(task: &Task, before: &[Message], turn: &str) -> Vec<UserFault> {
     };
     let agent: Vec<usize> = (0..before.len()).filter(spoke).collect();
     let asked = |n: usize| {
-        agent.iter().any(|at| match due(task, &before[..=*at]) {
-            Due::Facts(facts) | Due::GoOn(facts) => facts.contains(&n),
-            _ => false,
-        })
+        agent
+            .iter()
+            .any(|at| match due(task, error_text, &before[..=*at]) {
+                Due::Facts(facts) | Due::GoOn(facts) => facts.contains(&n),
+                _ => false,
+            })
     };
     let said = Text::new(turn);
     let told = |n: usize| script.facts[n].is_told(&said);

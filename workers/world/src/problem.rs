@@ -84,7 +84,7 @@ pub struct Findings {
 
 impl Findings {
     /// Adds other findings.
-    pub(crate) fn extend(&mut self, other: Self) {
+    pub fn extend(&mut self, other: Self) {
         self.problems.extend(other.problems);
         self.warnings.extend(other.warnings);
         self.notes.extend(other.notes);

@@ -13,6 +13,20 @@ use crate::end::Fault;
 use crate::episode::{Episode, ToolResult, World, unknown};
 use crate::task::Task;
 
+impl World {
+    /// Calls a tool for a party, as [`World::call`] does. A tool of the other side is no tool of this one: nobody made such a
+    /// call, so it is not recorded.
+    pub fn call_by(&mut self, party: Party, episode: &mut Episode, call: &ToolCall) -> ToolResult {
+        let domain = self.domain();
+        let owner = domain.party(&call.name);
+        if owner.map_or(party == Party::User, |owner| owner != party) {
+            let message = unknown(domain, party, &call.name);
+            return ToolResult::failed(&domain.error_text, message);
+        }
+        self.call(episode, call)
+    }
+}
+
 /// One sandbox process that many sessions share. It is locked only while a call or a checker runs.
 #[derive(Debug)]
 pub struct SandboxBackend<W = World> {
@@ -113,17 +127,10 @@ impl<W: BorrowMut<World>> Session for SandboxSession<'_, W> {
     }
 
     async fn call(&mut self, party: Party, call: &ToolCall) -> Result<ToolResult, Fault> {
-        let domain = &self.backend.domain;
-        let owner = domain.party(&call.name);
-        // A tool of the other side is no tool of this one. Nobody made such a call, so it is not recorded.
-        if owner.map_or(party == Party::User, |owner| owner != party) {
-            let message = unknown(domain, party, &call.name);
-            return Ok(ToolResult::failed(&domain.error_text, message));
-        }
         let Self {
             backend, episode, ..
         } = self;
-        Ok((*backend.lock()).borrow_mut().call(episode, call))
+        Ok((*backend.lock()).borrow_mut().call_by(party, episode, call))
     }
 
     async fn state(&mut self) -> Result<Option<StateView>, Fault> {

@@ -93,14 +93,17 @@ pub(crate) struct Flaw {
 /// A problem and its suggested fix.
 type Problem = (String, String);
 
-/// Reads all lines. A line without a problem gives a task; blank lines are passed over.
+/// Returns the rows of a JSONL text, each with its line, from 1; blank lines are passed over.
+pub fn rows(text: &str) -> impl Iterator<Item = (u32, &str)> {
+    let lines = (1_u32..).zip(text.lines());
+    lines.filter(|(_, row)| !row.trim().is_empty())
+}
+
+/// Reads all rows. One without a problem gives a task.
 pub(crate) fn read(text: &str, known: &Known<'_>) -> (Vec<Given>, Vec<Flaw>) {
     let (mut given, mut flaws) = (Vec::new(), Vec::new());
     let mut lines: HashMap<String, u32> = HashMap::new();
-    for (line, row) in (1_u32..).zip(text.lines()) {
-        if row.trim().is_empty() {
-            continue;
-        }
+    for (line, row) in rows(text) {
         let read = task(row, known).and_then(|one| match lines.insert(one.task.id.clone(), line) {
             Some(before) => Err((
                 format!("`id`: the task of line {before} is `{}` too", one.task.id),
@@ -202,7 +205,10 @@ fn only(map: &Map<String, Value>, known: &[&str], place: &str) -> Result<(), Pro
 }
 
 /// Reads a split: one of the four, or `train` and `test`.
-fn split(value: &Value) -> Result<Split, Problem> {
+///
+/// # Errors
+/// The problem and its suggested fix.
+pub fn split(value: &Value) -> Result<Split, (String, String)> {
     match value.as_str() {
         Some("train") => Ok(Split::TrainRl),
         Some("test") => Ok(Split::Heldout),

@@ -2,10 +2,8 @@
 //! but their order are the same.
 
 use agoge_digest::canonical_numbers;
-use agoge_sandbox::{Change, Format, property};
+use agoge_sandbox::{Change, Format, Shape, Shapes, property};
 use serde_json::{Map, Value};
-
-use crate::shape;
 
 /// The mark of a list's schema. `false` says that the order matters.
 pub(crate) const MARK: &str = "x-agoge-unordered";
@@ -14,13 +12,15 @@ pub(crate) const MARK: &str = "x-agoge-unordered";
 #[derive(Clone, Debug, Default)]
 pub struct Unordered {
     schema: Value,
+    /// The forms of the collections that the schema describes.
+    shapes: Shapes,
     declared: bool,
 }
 
 impl Unordered {
-    /// Reads the marks of a schema of `{collection: {id: record}}`.
+    /// Reads the marks of the schema of a state whose collections have these shapes.
     #[must_use]
-    pub fn of(schema: &Value) -> Self {
+    pub fn of(schema: &Value, shapes: &Shapes) -> Self {
         fn marked(schema: &Value) -> bool {
             match schema {
                 Value::Object(map) => {
@@ -33,6 +33,7 @@ impl Unordered {
         Self {
             declared: marked(schema),
             schema: schema.clone(),
+            shapes: shapes.clone(),
         }
     }
 
@@ -74,12 +75,11 @@ impl Unordered {
         let root = &self.schema;
         let top = meant([root], root).into_iter();
         let collections = meant(top.filter_map(|schema| child(schema, collection)), root);
-        let marked = |mark: &str| collections.iter().any(|schema| schema.get(mark).is_some());
-        let (single, list) = (marked(shape::SINGLETON), marked(shape::LIST));
-        let records = collections.into_iter().filter_map(|schema| match list {
-            true => schema.get("items"),
-            false if single => Some(schema),
-            false => child(schema, id),
+        let shape = self.shapes.get(collection).unwrap_or(&Shape::Records);
+        let records = collections.into_iter().filter_map(|schema| match shape {
+            Shape::Records => child(schema, id),
+            Shape::List(_) => schema.get("items"),
+            Shape::Singleton => Some(schema),
         });
         sort(root, &meant(records, root), value, undeclared);
     }
@@ -139,10 +139,15 @@ fn meant<'a>(schemas: impl IntoIterator<Item = &'a Value>, root: &'a Value) -> V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shape;
     use serde_json::json;
 
+    fn of(schema: &Value) -> Unordered {
+        Unordered::of(schema, &shape::shapes(schema).unwrap())
+    }
+
     fn unordered() -> Unordered {
-        Unordered::of(&json!({
+        of(&json!({
             "properties": {"carts": {"additionalProperties": {"$ref": "#/$defs/cart"}}},
             "$defs": {
                 "names": {"type": "array", MARK: true},
@@ -178,17 +183,18 @@ mod tests {
             (&json!([1, 2]), &json!([2, 1]))
         );
         assert!(!unordered().is_empty());
-        assert!(Unordered::of(&json!({"items": {MARK: false}})).is_empty());
+        assert!(of(&json!({"items": {MARK: false}})).is_empty());
     }
 
     #[test]
     fn lists_within_the_records_of_every_shape_are_sorted() {
         let tags = json!({"properties": {"tags": {"type": "array", MARK: true}}});
-        let unordered = Unordered::of(&json!({"properties": {
+        let unordered = of(&json!({"properties": {
             "lines": {"type": "array", "items": tags, shape::LIST: "id"},
             "phone": {"$ref": "#/$defs/phone", shape::SINGLETON: true},
+            "carts": {"additionalProperties": tags, shape::SINGLETON: false},
         }, "$defs": {"phone": tags}}));
-        for (collection, id) in [("lines", "L1"), ("phone", "")] {
+        for (collection, id) in [("lines", "L1"), ("phone", ""), ("carts", "1")] {
             let mut record = json!({"tags": [2, 1]});
             unordered.sort(collection, id, &mut record);
             assert_eq!(record, json!({"tags": [1, 2]}), "{collection}");
@@ -200,7 +206,7 @@ mod tests {
         let schema =
             json!({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a", MARK: true}}});
         let mut record = json!({"x": [2, 1]});
-        Unordered::of(&schema).sort("c", "1", &mut record);
+        of(&schema).sort("c", "1", &mut record);
         assert_eq!(record, json!({"x": [2, 1]}));
     }
 

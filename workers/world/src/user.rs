@@ -28,13 +28,18 @@ pub struct UserTurn {
 #[derive(Clone, Debug)]
 pub struct ScriptedUser {
     task: Task,
+    error_text: String,
 }
 
 impl ScriptedUser {
-    /// Returns the user of this task.
+    /// Returns the user of this task. By `error_text`, which is [`Domain::error_text`](crate::Domain::error_text), it tells a
+    /// call that failed from one that was made.
     #[must_use]
-    pub fn new(task: &Task) -> Self {
-        Self { task: task.clone() }
+    pub fn new(task: &Task, error_text: &str) -> Self {
+        Self {
+            task: task.clone(),
+            error_text: error_text.to_owned(),
+        }
     }
 
     /// Returns the first turn: the opening, or the instruction of a user without one.
@@ -74,7 +79,7 @@ impl ScriptedUser {
             let answers = facts.iter().map(|n| script.facts[*n].answer.as_str());
             answers.collect::<Vec<_>>().join(" ")
         };
-        let text = match due(&self.task, messages) {
+        let text = match due(&self.task, &self.error_text, messages) {
             Due::Close | Due::CloseOrAnswer => said(&script.closing, DONE),
             Due::Facts(facts) => answers(&facts),
             Due::Confirm => said(&script.confirm, &template::confirm()),

@@ -13,6 +13,9 @@ use agoge_world::{
 };
 use serde_json::json;
 
+/// The wording of failed calls in this domain.
+const ERROR_TEXT: &str = "error: {}";
+
 fn world() -> World {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/courier/domain");
     World::open(Arc::new(Domain::load(&dir).unwrap()), Limits::default()).unwrap()
@@ -200,7 +203,7 @@ fn the_scripted_user_makes_no_fault_in_five_hundred_held_out_dialogues() {
             .filter(|(_, m)| m.role == Role::User)
         {
             turns += 1;
-            let faults = judge_user(&task, &messages[..n], &message.content);
+            let faults = judge_user(&task, ERROR_TEXT, &messages[..n], &message.content);
             assert_eq!(faults, [], "{}: {:?}", task.id, message.content);
         }
     }
@@ -218,7 +221,7 @@ fn the_judge_tells_every_kind_of_fault() {
     let (parcel, slot) = (&task.user.facts[0].value, &task.user.facts[1].value);
     let other = ["am", "pm", "eve"].into_iter().find(|s| s != slot).unwrap();
     let kinds = |before: &[Message], turn: &str| {
-        judge_user(task, before, turn)
+        judge_user(task, ERROR_TEXT, before, turn)
             .into_iter()
             .map(|fault| fault.kind)
             .collect::<Vec<_>>()

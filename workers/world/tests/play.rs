@@ -157,7 +157,7 @@ async fn gold_by_the_loop_is_the_demonstration_with_its_state() {
             None => Message::assistant(&task.agent.answer),
         }
     });
-    let mut user = ScriptedUser::new(&task);
+    let mut user = ScriptedUser::new(&task, &backend.domain().error_text);
     let played = play(session.as_mut(), &mut gold, &mut user, &Rules::default()).await;
     assert_eq!(
         (&played.end, played.turns, played.calls),

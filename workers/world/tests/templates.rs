@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agoge_sandbox::Limits;
-use agoge_world::{Compare, Domain, Mix, Split, Task, World, expected, possible, replay, tasks};
+use agoge_world::{Compare, Domain, Mix, Solutions, Split, Task, World, possible, replay, tasks};
 use serde_json::{Map, Value, json};
 
 const TOOLS: &str = r#""""Tools of the shop."""
@@ -198,6 +198,7 @@ fn a_task_has_its_sums_loops_and_the_order_of_its_own_customer() {
     let shop = Shop::new();
     let mut world = shop.world();
     let domain = world.domain().clone();
+    let solutions = Solutions::new(&domain);
     for split in [Split::Heldout, Split::TrainSft, Split::TrainRl] {
         for task in drawn(&mut world, split) {
             let fact = |name: &str| {
@@ -244,7 +245,7 @@ fn a_task_has_its_sums_loops_and_the_order_of_its_own_customer() {
             );
             let changed = replay(&mut world, &task).unwrap().diff(&domain);
             assert_eq!(changed.len(), 2, "{changed:?}");
-            let solution = expected(&domain, &task);
+            let solution = solutions.of(&task);
             assert_eq!(solution.len(), 1);
             assert_eq!(
                 (&solution[0].gold, &solution[0].outputs),

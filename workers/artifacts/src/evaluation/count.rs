@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use agoge_checker::passk::{Estimate, Trials, clustered_rate, consistent, pass_any_k, pass_hat_k};
+use agoge_checker::passk::{
+    Estimate, Trials, clustered_rate, consistent, family, pass_any_k, pass_hat_k,
+};
 use agoge_world::{Rules, Task};
 
-use super::{Benchmark, Episode, Evaluation, Player, TaskResult, basis, family};
+use super::{Benchmark, Episode, Evaluation, Player, TaskResult, basis};
 
 /// Everything that an evaluation was played under.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -146,7 +148,7 @@ fn record(
 fn unplayed(task: &Task) -> TaskResult {
     TaskResult {
         id: task.id.clone(),
-        family: family(task),
+        family: family(task).to_owned(),
         basis: basis(task),
         ..TaskResult::default()
     }
@@ -218,6 +220,18 @@ mod tests {
             id: id.into(),
             ..Task::default()
         }
+    }
+
+    #[test]
+    fn a_task_is_of_the_family_by_which_stages_cluster_it() {
+        let of_branch = Task {
+            intent: "renewal".into(),
+            branch: "renewal/unpaid".into(),
+            ..task("a")
+        };
+        let record = count(Setting::default(), &[of_branch, task("b")], &[]);
+        let families: Vec<&str> = record.tasks.iter().map(|t| t.family.as_str()).collect();
+        assert_eq!(families, ["renewal/unpaid", "b"]);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use agoge_checker::Verdict;
 use agoge_dialogue::Message;
-use agoge_world::{End, Task};
+use agoge_world::End;
 use serde::{Deserialize, Serialize};
 
 /// The longest reason that is kept, in characters.
@@ -56,14 +56,4 @@ impl Episode {
     pub fn passed(&self) -> bool {
         self.reward.is_some_and(|reward| reward >= 1.0)
     }
-}
-
-/// Returns the family by which intervals over this task are clustered: its intent with its branch where it has both, else
-/// [`agoge_checker::passk::family`].
-#[must_use]
-pub fn family(task: &Task) -> String {
-    if task.intent.is_empty() || task.branch.is_empty() {
-        return agoge_checker::passk::family(task).to_owned();
-    }
-    format!("{}/{}", task.intent, task.branch)
 }

@@ -19,7 +19,7 @@ use crate::format::{Format, Stored};
 
 pub use compare::{Comparison, Unlike, compare};
 pub use count::{Setting, count};
-pub use episode::{Episode, family};
+pub use episode::Episode;
 
 /// The record of an evaluation.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use agoge_audit::{
     repair_rows, summary,
 };
 use agoge_forms::rows::CallRow;
-use agoge_world::{Split, WorldError};
+use agoge_world::Split;
 use clap::Args;
 use serde_json::Value;
 
@@ -75,7 +75,7 @@ pub fn audit(args: &Audit) -> Result<(), Failure> {
                     eprintln!("{done} of {count} tasks");
                 }
             };
-            let audited = audit_tasks(&domain, &subjects, &options, &progress).map_err(world)?;
+            let audited = audit_tasks(&domain, &subjects, &options, &progress)?;
             let repaired = repair(&subjects, &audited.findings);
             write_tasks(out, &subjects, &repaired)?;
             let outcome = repaired.outcome;
@@ -206,11 +206,4 @@ fn table(report: &AuditReport, out: &Path) {
         repaired.kept, repaired.changed, repaired.dropped, repaired.quarantined
     );
     println!("\nnext: {}", out.join("report.md").display());
-}
-
-fn world(error: WorldError) -> Failure {
-    match error.is_final() {
-        true => Failure::input(error),
-        false => Failure::Infra(error.to_string()),
-    }
 }

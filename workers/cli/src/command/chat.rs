@@ -83,7 +83,7 @@ pub fn chat(chat: &Chat) -> Result<(), Failure> {
     };
     let model = policy(&chat.out, chat.run.as_deref(), &chat.stage)?;
     let domain = Arc::new(found.domain);
-    let world = World::open(domain.clone(), Limits::default()).map_err(Failure::input)?;
+    let world = World::open(domain.clone(), Limits::default())?;
     let mut server = Server::start(
         &model,
         &domain.dir,

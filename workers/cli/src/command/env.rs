@@ -171,8 +171,7 @@ fn served(options: &Serve) -> Result<(), Failure> {
     let worlds = options.worlds.map_or(cores, usize::from);
     let limits = limits(options);
     let name = domain.name.clone();
-    let hall =
-        Hall::open(domain, catalog, worlds, &Limits::default(), limits).map_err(Failure::input)?;
+    let hall = Hall::open(domain, catalog, worlds, &Limits::default(), limits)?;
     let mut app = App::new(hall, token);
     app.public_url.clone_from(&options.public_url);
     app.say_tool = options.say_tool;
@@ -283,7 +282,7 @@ impl Source {
         if let Some(file) = &self.tasks {
             return Ok((domain, of_file(file)?));
         }
-        let mut world = World::open(domain.clone(), Limits::default()).map_err(Failure::input)?;
+        let mut world = World::open(domain.clone(), Limits::default())?;
         let tasks = Catalog::tasks_of(&mut world, self.per_split, self.seed);
         Ok((domain, tasks.map_err(Failure::input)?))
     }

@@ -219,7 +219,7 @@ fn run(eval: &Eval) -> Result<(), Failure> {
     let domain = chosen.domain.clone();
     let ends = Ends::of(eval)?;
     runtime.block_on(ends.probe(eval, &domain, temperature))?;
-    let world = World::open(domain.clone(), Limits::default()).map_err(Failure::input)?;
+    let world = World::open(domain.clone(), Limits::default())?;
     let backend = SandboxBackend::new(world);
     backend
         .require("evaluation", JUDGING)

@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use agoge_forms::tau2::{self, Tau2Error};
+use agoge_forms::tau2;
 use agoge_sandbox::Limits;
-use agoge_world::WorldError;
 use clap::Subcommand;
 
 use crate::failure::Failure;
@@ -50,12 +49,12 @@ pub fn import(command: &ImportCommand) -> Result<(), Failure> {
         all,
         alternate,
     } = command;
-    let mut imported = tau2::import(dir, domain, *all).map_err(failure)?;
+    let mut imported = tau2::import(dir, domain, *all)?;
     if *alternate {
         imported.alternate();
     }
     let left_out = imported.left_out;
-    let written = imported.write(out, Limits::default()).map_err(failure)?;
+    let written = imported.write(out, Limits::default())?;
     let tasks = written.domain.tasks.len();
     println!(
         "wrote {}: {tasks} tasks, {} for training and {} held out",
@@ -91,12 +90,4 @@ pub fn import(command: &ImportCommand) -> Result<(), Failure> {
     }
     println!("\nnext: agoge domain check {}", out.display());
     Ok(())
-}
-
-fn failure(error: Tau2Error) -> Failure {
-    match error {
-        Tau2Error::World(WorldError::Lost(_) | WorldError::Start { .. })
-        | Tau2Error::Stopped { .. } => Failure::Infra(error.to_string()),
-        error => Failure::input(error),
-    }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use agoge_artifacts::Instance;
-use agoge_dialogue::{Message, Role, ToolCall};
+use agoge_dialogue::{Message, Role, ToolCall, call_of};
 use agoge_sandbox::Shape;
 use agoge_world::{Domain, Party, Split, Task};
 use serde_json::{Map, Value, json};
@@ -181,14 +181,12 @@ fn function(domain: &Domain, call: &ToolCall) -> Value {
 }
 
 fn history(domain: &Domain, messages: &[Message]) -> Vec<Value> {
-    let mut made: Vec<&ToolCall> = Vec::new();
     let mut written = Vec::new();
-    for message in messages {
-        made.extend(&message.tool_calls);
+    for (at, message) in messages.iter().enumerate() {
         let content = (!message.content.is_empty()).then_some(&message.content);
         if message.role == Role::Tool {
             let id = message.tool_call_id.as_deref().unwrap_or_default();
-            let call = made.iter().rev().find(|call| call.id == id);
+            let call = call_of(message, &messages[..at]);
             let by = call.map_or("assistant", |call| requestor(domain, &call.name));
             written.push(json!({"role": "tool", "id": id, "content": content, "requestor": by, "error": false}));
             continue;

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use agoge_world::numbered_rows;
 use serde_json::Value;
 
 use crate::parquet::{self, ParquetError};
@@ -148,10 +149,7 @@ fn read(file: &Path) -> Result<Vec<Loaded>, LoadError> {
             row => vec![row],
         }));
     }
-    let lines = (1_usize..)
-        .zip(text.lines())
-        .filter(|(_, line)| !line.trim().is_empty());
-    let rows = lines.map(|(n, line)| Loaded {
+    let rows = numbered_rows(&text).map(|(n, line)| Loaded {
         place: format!("{name}:{n}"),
         row: serde_json::from_str(line).map_err(|error| format!("it is not JSON: {error}")),
     });

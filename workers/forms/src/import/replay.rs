@@ -1,6 +1,6 @@
 //! The calls of a dialogue, made again in the domain.
 
-use agoge_dialogue::{Message, Role, ToolCall};
+use agoge_dialogue::{Message, ToolCall, result_of};
 use agoge_world::{Episode, Lost, Task, ToolResult, World};
 use serde_json::Value;
 
@@ -68,9 +68,7 @@ fn again(
 
 /// Returns the result that a dialogue has of a call.
 fn written<'a>(messages: &'a [Message], id: &str) -> &'a str {
-    let mut results = messages.iter().filter(|message| message.role == Role::Tool);
-    let found = results.find(|message| message.tool_call_id.as_deref() == Some(id));
-    found.map_or("", |message| message.content.as_str())
+    result_of(id, messages).map_or("", |message| message.content.as_str())
 }
 
 /// Returns true for equal texts, and for texts of equal JSON.

@@ -20,7 +20,7 @@ pub fn check_room(
     let opening = renderer.open(vocab, system(domain, renderer), &domain.tools);
     let prefix = renderer.prefix(vocab, Role::Assistant);
     let message = |task: &Task| {
-        let message = Message::user(&ScriptedUser::new(task).open());
+        let message = Message::user(&ScriptedUser::new(task, &domain.error_text).open());
         renderer.append(vocab, &message).len()
     };
     let shortest = tasks.iter().map(message).min().unwrap_or(0);

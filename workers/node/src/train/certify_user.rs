@@ -21,7 +21,7 @@ pub fn perform(
     job: &mut Job,
     asked: usize,
 ) -> Result<(Record, Option<f64>), Failure> {
-    let dialogues = stage.suite.dialogues(asked, &stage.domain.user_tools);
+    let dialogues = stage.suite.dialogues(asked, &stage.domain);
     if dialogues.len() < asked {
         tracing::warn!(
             asked,

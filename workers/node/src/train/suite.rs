@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use agoge_artifacts::QualifiedSuite;
 use agoge_contract::TrainWork;
 use agoge_crds::synthesis_job::StrategyName;
-use agoge_dialogue::{ToolSpec, usable};
+use agoge_dialogue::usable;
 use agoge_learner::certify::Dialogue;
 use agoge_store::Store;
-use agoge_world::{Split, Task};
+use agoge_world::{Domain, Split, Task};
 
 use crate::failure::Failure;
 pub use agoge_artifacts::Instance;
@@ -131,8 +131,8 @@ impl Suite {
             .collect()
     }
 
-    /// Held-out dialogues for the certificate of a user model with these tools, at most `n`.
-    pub fn dialogues<'a>(&'a self, n: usize, tools: &'a [ToolSpec]) -> Vec<Dialogue<'a>> {
+    /// Held-out dialogues for the certificate of a user model of this domain, at most `n`.
+    pub fn dialogues<'a>(&'a self, n: usize, domain: &'a Domain) -> Vec<Dialogue<'a>> {
         let found = self
             .split(Split::Heldout)
             .filter(|instance| !instance.messages.is_empty());
@@ -141,7 +141,8 @@ impl Suite {
             .map(|i| Dialogue {
                 task: &i.task,
                 messages: &i.messages,
-                tools,
+                tools: &domain.user_tools,
+                error_text: &domain.error_text,
             })
             .collect()
     }
@@ -226,7 +227,6 @@ mod tests {
 
     use agoge_artifacts::splits;
     use agoge_dialogue::{Message, Role};
-    use agoge_world::Domain;
 
     use super::*;
 
@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(divided.training().len(), 3);
         assert_eq!(divided.practice().unwrap().len(), 1);
         assert_eq!(divided.heldout(9).0.len(), 1);
-        assert_eq!(divided.dialogues(9, &[]).len(), 1);
+        assert_eq!(divided.dialogues(9, &domain).len(), 1);
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! Agents without a model, as rows of the table: what a model scores above them is its own doing.
 
-use agoge_artifacts::evaluation::family;
 use agoge_checker::Judge;
-use agoge_checker::passk::{Estimate, Trials, pass_hat_k};
+use agoge_checker::passk::{Estimate, Trials, family, pass_hat_k};
 use agoge_dialogue::Message;
 use agoge_world::{
     Domain, Rules, SandboxBackend, Script, ScriptedUser, Task, View, baseline, play,
@@ -26,13 +25,12 @@ pub struct Baseline {
 pub async fn all(backend: &SandboxBackend, tasks: &[Task], rules: &Rules) -> Vec<Baseline> {
     let mut judge = Judge::new();
     let mut rows = Vec::new();
-    let families: Vec<String> = tasks.iter().map(family).collect();
     for (name, says) in agents(backend.domain()) {
         let mut trials = Vec::with_capacity(tasks.len());
-        for (task, cluster) in tasks.iter().zip(&families) {
+        for task in tasks {
             let reward = reward(backend, &mut judge, task, &says, rules).await;
             trials.push(Trials {
-                cluster,
+                cluster: family(task),
                 passed: u32::from(reward == Some(1.0)),
                 trials: u32::from(reward.is_some()),
             });
@@ -76,7 +74,7 @@ async fn reward(
         return untouched(backend, judge, task, says);
     }
     let mut agent = Script(|_: View<'_>| says.clone());
-    let mut user = ScriptedUser::new(task);
+    let mut user = ScriptedUser::new(task, &backend.domain().error_text);
     let mut session = backend.session(task).ok()?;
     let played = play(&mut session, &mut agent, &mut user, rules).await;
     if played.end.is_fault() {

@@ -238,7 +238,7 @@ impl<W: BorrowMut<World>> Players<'_, W> {
             return Err(error);
         }
         let mut rollout = Rollout {
-            user_faults: user_faults(task, &played.messages),
+            user_faults: user_faults(task, &self.backend.domain().error_text, &played.messages),
             messages: played.messages,
             episode,
             end: played.end,
@@ -265,7 +265,9 @@ impl<W: BorrowMut<World>> Players<'_, W> {
         let domain: &Domain = self.backend.domain();
         let asker = |client| Asker::new(client, format!("{item}/user"));
         let (client, greeting) = match self.user {
-            User::Scripted => return Seat::Script(Box::new(ScriptedUser::new(task))),
+            User::Scripted => {
+                return Seat::Script(Box::new(ScriptedUser::new(task, &domain.error_text)));
+            }
             User::Model(client) if domain.user_tools.is_empty() => {
                 let user = EndpointUser::new(asker(client), task, temperature, seed);
                 return Seat::Model(user);

@@ -4,7 +4,7 @@
 //! beginning of their prompt and an endpoint with a prompt cache reads it once. Requests are a function of the dialogue
 //! alone: recordings find their answers by the request's digest.
 
-use agoge_dialogue::{Message, ParsedOutput, Role, ToolCall, user_view};
+use agoge_dialogue::{Message, ParsedOutput, Role, ToolCall, call_of, user_view};
 use agoge_llm::{Answer, Client, Finish, LlmError, Request, Spent, Stopped};
 use agoge_world::{DONE, Domain, Fault, Speaker, Task, Turn, View};
 use async_trait::async_trait;
@@ -99,7 +99,7 @@ impl<'a> EndpointAgent<'a> {
                 // The reason why a message was unusable.
                 Role::Tool if message.tool_call_id.is_none() => Message::user(&message.content),
                 Role::Tool if !native => {
-                    let name = called(messages, message);
+                    let name = call_of(message, messages).map_or("", |call| call.name.as_str());
                     results.push(format!("{RESULT} {name}: {}", message.content));
                     continue;
                 }
@@ -113,15 +113,6 @@ impl<'a> EndpointAgent<'a> {
         }
         self.seen = messages.len();
     }
-}
-
-/// The name of the tool that a result belongs to.
-fn called<'m>(messages: &'m [Message], result: &Message) -> &'m str {
-    let id = result.tool_call_id.as_deref().unwrap_or_default();
-    let mut calls = messages.iter().rev().flat_map(|m| &m.tool_calls);
-    calls
-        .find(|call| call.id == id)
-        .map_or("", |call| call.name.as_str())
 }
 
 #[async_trait(?Send)]

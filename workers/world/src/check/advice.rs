@@ -3,16 +3,17 @@
 use serde_json::Value;
 
 use super::candidates::is;
+use super::shared::Shared;
 use crate::domain::Domain;
 use crate::draw::limiting;
 use crate::problem::Problem;
 use crate::task::{Mix, Split};
 
 /// Returns a note for each split with the number of its tasks and the branch that keeps it from having more.
-pub(super) fn limits(domain: &Domain) -> Vec<Problem> {
-    let folder = domain.dir.join("templates");
+pub(super) fn limits(shared: &Shared<'_>) -> Vec<Problem> {
+    let folder = shared.domain.dir.join("templates");
     let note = |split: Split| {
-        let limiting = limiting(domain, split, Mix::Natural)?;
+        let limiting = limiting(shared.cells(split).ok()?, Mix::Natural)?;
         let message = format!(
             "{} has {} tasks in the natural mix; {} limits it, which has {}",
             split.as_str(),

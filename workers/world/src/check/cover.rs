@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::line_of_named;
+use super::shared::Shared;
 use crate::bound::{Bound, text};
 use crate::domain::Domain;
 use crate::draw::{calls, outputs};
@@ -144,14 +145,14 @@ fn holding(bound: &Bound<'_>, template: &Template) -> Vec<Vec<bool>> {
 }
 
 /// Returns the overlaps and the holes of all templates. `acts` tells the tools whose calls count.
-pub(super) fn findings(domain: &Domain, acts: &dyn Fn(&str) -> bool) -> Findings {
+pub(super) fn findings(shared: &Shared<'_>, acts: &dyn Fn(&str) -> bool) -> Findings {
+    let domain = shared.domain;
     let mut found = Findings::default();
-    for template in &domain.templates {
-        let bindings = bindings(domain, template);
+    for (template, bindings) in shared.bindings() {
         found
             .problems
-            .extend(overlaps(domain, template, &bindings, acts));
-        holes(domain, template, &bindings, &mut found);
+            .extend(overlaps(domain, template, bindings, acts));
+        holes(domain, template, bindings, &mut found);
     }
     found
 }

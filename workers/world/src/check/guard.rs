@@ -2,8 +2,9 @@
 
 use agoge_dialogue::ToolCall;
 
-use super::cover::{Binding, bindings};
+use super::cover::Binding;
 use super::line_of_named;
+use super::shared::Shared;
 use crate::bound::Bound;
 use crate::domain::Domain;
 use crate::draw::calls;
@@ -16,19 +17,18 @@ const TRIED: usize = 16;
 
 /// Returns a note for each template with the refusals in which the calls of another branch succeed. Many domains leave it to
 /// the agent to refuse; where a tool should refuse too, its guard is missing.
-pub(super) fn open_doors(world: &mut World) -> Vec<Problem> {
-    let domain = world.domain().clone();
+pub(super) fn open_doors(world: &mut World, shared: &Shared<'_>) -> Vec<Problem> {
+    let domain = shared.domain;
     let mut found = Vec::new();
-    for template in &domain.templates {
+    for (template, cases) in shared.bindings() {
         if !template.branches.iter().any(|branch| branch.refusal) {
             continue;
         }
-        let cases = bindings(&domain, template);
         let mut open: Vec<String> = Vec::new();
         let mut first = None;
         for (n, branch) in template.branches.iter().enumerate() {
             let tools = match branch.refusal {
-                true => opened(world, &domain, template, &cases, n),
+                true => opened(world, domain, template, cases, n),
                 false => Ok(Vec::new()),
             };
             let Ok(tools) = tools else {

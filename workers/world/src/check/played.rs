@@ -8,12 +8,13 @@ use agoge_sandbox::Names;
 
 use super::candidates::Examples;
 use super::mistake::placed;
+use super::shared::Shared;
 use super::trace::{Trace, TracedCall, trace};
 use super::writes::Rules;
 use super::{BUSY, PLAYED, line_of_branch, line_of_tool};
 use crate::demonstrate::{DemoError, demonstrate};
 use crate::domain::Domain;
-use crate::draw::{Cell, cells};
+use crate::draw::Cell;
 use crate::episode::World;
 use crate::problem::{Findings, Problem, line_of};
 use crate::replay::{GoldError, replay};
@@ -35,7 +36,12 @@ pub(super) struct Played {
 }
 
 /// Plays a few instances of every branch in every split, and the tasks as given.
-pub(super) fn play_all(world: &mut World, names: &Names, rules: &Rules<'_>) -> Played {
+pub(super) fn play_all(
+    world: &mut World,
+    shared: &Shared<'_>,
+    names: &Names,
+    rules: &Rules<'_>,
+) -> Played {
     let domain = world.domain().clone();
     let mut play = Play {
         domain: &domain,
@@ -50,7 +56,7 @@ pub(super) fn play_all(world: &mut World, names: &Names, rules: &Rules<'_>) -> P
         },
     };
     if !domain.templates.is_empty() {
-        play.templates(world);
+        play.templates(world, shared);
     }
     play.given(world);
     play.played
@@ -68,7 +74,7 @@ struct Play<'a> {
 }
 
 impl Play<'_> {
-    fn templates(&mut self, world: &mut World) {
+    fn templates(&mut self, world: &mut World, shared: &Shared<'_>) {
         let mut splits = vec![Split::Heldout, Split::TrainSft, Split::TrainRl];
         if self.domain.templates.iter().any(|template| template.unseen) {
             splits.push(Split::Unseen);
@@ -76,9 +82,9 @@ impl Play<'_> {
         let mut failed = Vec::new();
         let domain = self.domain;
         for split in splits {
-            match cells(domain, split) {
+            match shared.cells(split) {
                 Ok(cells) => {
-                    for cell in &cells {
+                    for cell in cells {
                         failed.extend(self.branch(world, cell, split));
                     }
                 }

@@ -8,11 +8,12 @@
 //!    is answered as well: by the facts held back of which it speaks, else by a few words that let the agent go on.
 //! 5. The second such statement in a row, without a call in between, ends the dialogue: nothing more can come.
 
-use agoge_dialogue::{Message, Role, ToolCall};
+use agoge_dialogue::{Message, Role, ToolCall, result_of};
 use serde_json::Value;
 
 use super::reading::{Asked, names, reading, tells};
 use crate::bound::text;
+use crate::folder::ERROR_TEXT;
 use crate::said::Text;
 use crate::task::Task;
 
@@ -34,8 +35,8 @@ pub(crate) enum Due {
 }
 
 /// Returns the turn that is due after these messages. The agent's last text counts; when the agent did not speak last,
-/// the user has nothing to answer.
-pub(crate) fn due(task: &Task, messages: &[Message]) -> Due {
+/// the user has nothing to answer. `error_text` is [`Domain::error_text`](crate::Domain::error_text).
+pub(crate) fn due(task: &Task, error_text: &str, messages: &[Message]) -> Due {
     let Some(said) = last_said(messages) else {
         return Due::Unknown;
     };
@@ -49,13 +50,15 @@ pub(crate) fn due(task: &Task, messages: &[Message]) -> Due {
     match reading(&task.user, said) {
         Asked::Facts(facts) => Due::Facts(facts),
         Asked::Confirmation => Due::Confirm,
-        Asked::Unknown | Asked::Consent if finished(task, messages) => Due::CloseOrAnswer,
+        Asked::Unknown | Asked::Consent if finished(task, error_text, messages) => {
+            Due::CloseOrAnswer
+        }
         Asked::Unknown => Due::Unknown,
         Asked::Consent => Due::Confirm,
-        Asked::Nothing if finished(task, messages) => Due::Close,
+        Asked::Nothing if finished(task, error_text, messages) => Due::Close,
         Asked::Nothing => {
             let facts = meant(task, messages, said);
-            if facts.is_empty() && was_idle(task, messages) {
+            if facts.is_empty() && was_idle(task, error_text, messages) {
                 Due::Close
             } else {
                 Due::GoOn(facts)
@@ -113,10 +116,10 @@ fn is_of_users_call(message: &Message, before: &[Message]) -> bool {
     }
 }
 
-fn finished(task: &Task, messages: &[Message]) -> bool {
-    let called = |call: &ToolCall| made(call, messages, false);
+fn finished(task: &Task, error_text: &str, messages: &[Message]) -> bool {
+    let called = |call: &ToolCall| made(call, error_text, messages, false);
     let mut gold = (1..).zip(&task.gold);
-    let acted = |(number, call)| made(call, messages, task.fails_at(number));
+    let acted = |(number, call)| made(call, error_text, messages, task.fails_at(number));
     if task.outputs.is_empty() {
         return gold.all(acted);
     }
@@ -125,11 +128,10 @@ fn finished(task: &Task, messages: &[Message]) -> bool {
 }
 
 /// Returns true when this call was made and did not fail, unless it `may_fail`.
-fn made(gold: &ToolCall, messages: &[Message], may_fail: bool) -> bool {
+fn made(gold: &ToolCall, error_text: &str, messages: &[Message], may_fail: bool) -> bool {
     let failed = |call: &ToolCall| {
-        let of_call = |m: &&Message| m.tool_call_id.as_deref() == Some(call.id.as_str());
-        let result = messages.iter().find(of_call);
-        result.is_some_and(|result| is_error(&result.content))
+        let result = result_of(&call.id, messages);
+        result.is_some_and(|result| is_error(&result.content, error_text))
     };
     let calls = messages.iter().flat_map(|m| &m.tool_calls);
     calls
@@ -137,9 +139,19 @@ fn made(gold: &ToolCall, messages: &[Message], may_fail: bool) -> bool {
         .any(|call| may_fail || !failed(call))
 }
 
-/// Returns true for the result of a call that failed, as the usual wordings of it begin.
-fn is_error(content: &str) -> bool {
-    content.starts_with("error:") || content.starts_with("Error:")
+/// Returns true for the result of a call that failed, as the domain words it. Under the usual wording, and under one that
+/// tells nothing of a failure, a result that begins with `Error:` is one, too.
+fn is_error(content: &str, error_text: &str) -> bool {
+    if error_text == ERROR_TEXT || error_text == "{}" {
+        return content.starts_with("error:") || content.starts_with("Error:");
+    }
+    match error_text.split_once("{}") {
+        None => content == error_text,
+        Some((before, after)) => {
+            let rest = content.strip_prefix(before);
+            rest.is_some_and(|rest| rest.ends_with(after))
+        }
+    }
 }
 
 /// The facts that are held back, were not told yet, and of which the agent's text speaks.
@@ -155,7 +167,7 @@ fn meant(task: &Task, messages: &[Message], said: &str) -> Vec<usize> {
 }
 
 /// Returns true when the agent's text before was an idle one, too, and no call came in between.
-fn was_idle(task: &Task, messages: &[Message]) -> bool {
+fn was_idle(task: &Task, error_text: &str, messages: &[Message]) -> bool {
     let Some(before) = messages.len().checked_sub(2) else {
         return false;
     };
@@ -164,5 +176,5 @@ fn was_idle(task: &Task, messages: &[Message]) -> bool {
         .is_some_and(|at| messages[at].role == Role::Assistant);
     after_text
         && messages[before].role == Role::User
-        && due(task, &messages[..before]) == Due::GoOn(Vec::new())
+        && due(task, error_text, &messages[..before]) == Due::GoOn(Vec::new())
 }

@@ -4,6 +4,7 @@ use agoge_dialogue::{Message, ToolCall};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::folder::ERROR_TEXT;
 use crate::task::UserScript;
 
 /// A task whose gold looks a member up and renews it. The user keeps the member's number until asked.
@@ -29,7 +30,7 @@ fn called(name: &str, arguments: Value) -> Message {
 
 /// Plays the agent's messages, with calls among them, and returns the user's answers to its texts.
 fn answers(task: &Task, agent: &[Message]) -> Vec<String> {
-    let user = ScriptedUser::new(task);
+    let user = ScriptedUser::new(task, ERROR_TEXT);
     let mut messages = vec![Message::user(&user.open())];
     let mut answers = Vec::new();
     for message in agent {
@@ -146,7 +147,7 @@ fn a_call_is_made_when_its_arguments_have_the_values_of_gold_and_it_did_not_fail
     let number = called("renew", json!({"member": 40417}));
     let turns = [number.clone(), says("it is renewed.")];
     assert_eq!(answers(&task(), &turns), ["thanks. ###"]);
-    let user = ScriptedUser::new(&task());
+    let user = ScriptedUser::new(&task(), ERROR_TEXT);
     let mut failed = number;
     failed.tool_calls[0].id = "1".into();
     let messages = [
@@ -175,7 +176,7 @@ fn a_user_without_a_script_opens_with_its_instruction_and_closes_when_the_task_i
         "id": "t", "user": {"instruction": "Renew 40417."}, "gold": [{"name": "renew", "arguments": {}}]
     }))
     .unwrap();
-    assert_eq!(ScriptedUser::new(&bare).open(), "Renew 40417.");
+    assert_eq!(ScriptedUser::new(&bare, ERROR_TEXT).open(), "Renew 40417.");
     let told = answers(
         &bare,
         &[
@@ -199,7 +200,7 @@ fn a_user_makes_its_own_gold_calls_when_the_agent_asks_for_them_and_reports_them
         "gold": [{"name": "look", "arguments": {}}, {"name": "toggle_airplane_mode", "arguments": {"on": false}}]
     }))
     .unwrap();
-    let user = ScriptedUser::new(&task);
+    let user = ScriptedUser::new(&task, ERROR_TEXT);
     let mut messages = vec![Message::user("No bars."), says("Let me see.")];
     assert!(user.next(&messages, &tools).tool_calls.is_empty());
     messages.extend([
@@ -238,7 +239,7 @@ fn a_question_for_a_fact_that_has_a_word_of_the_next_call_is_answered_and_no_req
             {"name": "device", "value": "dev_7f3a", "held": true, "asked": ["device"], "answer": "it is dev_7f3a."}]}
     }))
     .unwrap();
-    let user = ScriptedUser::new(&task);
+    let user = ScriptedUser::new(&task, ERROR_TEXT);
     let mut messages = vec![Message::user("It is slow."), says("Which device is it?")];
     let told = user.next(&messages, &tools);
     assert!(
@@ -271,7 +272,40 @@ fn a_report_of_its_own_call_is_due_after_the_call_also_when_the_agent_was_idle_b
         own("toggle_power"),
         Message::tool_result("", "green"),
     ];
-    assert_eq!(due(&task, &messages), Due::GoOn(Vec::new()));
-    assert_eq!(due(&task, &messages[..4]), Due::GoOn(Vec::new()));
-    assert!(crate::judge_user(&task, &messages, "I did that. It says: green").is_empty());
+    assert_eq!(due(&task, ERROR_TEXT, &messages), Due::GoOn(Vec::new()));
+    assert_eq!(
+        due(&task, ERROR_TEXT, &messages[..4]),
+        Due::GoOn(Vec::new())
+    );
+    assert!(
+        crate::judge_user(&task, ERROR_TEXT, &messages, "I did that. It says: green").is_empty()
+    );
+}
+
+#[test]
+fn a_call_has_failed_when_its_result_is_worded_as_the_domain_words_a_failure() {
+    let renewed = |wording: &str, result: &str| {
+        let mut messages = vec![Message::user("please renew my membership.")];
+        let [mut look, mut renew] = renewal();
+        look.tool_calls[0].id = "1".into();
+        renew.tool_calls[0].id = "2".into();
+        let looked = Message::tool_result("1", "ok");
+        messages.extend([look, looked, renew, Message::tool_result("2", result)]);
+        messages.push(says("it is renewed."));
+        ScriptedUser::new(&task(), wording).reply(&messages).done
+    };
+    assert!(renewed("Failed: {} (sorry)", "ok"));
+    assert!(!renewed(
+        "Failed: {} (sorry)",
+        "Failed: a fee is unpaid (sorry)"
+    ));
+    // The words of other domains are a result like any other.
+    assert!(renewed(
+        "Failed: {} (sorry)",
+        "Error: 0 of 12 months are left to pay"
+    ));
+    for usual in [ERROR_TEXT, "{}"] {
+        assert!(!renewed(usual, "error: a fee is unpaid"));
+        assert!(!renewed(usual, "Error: a fee is unpaid"));
+    }
 }

@@ -73,16 +73,13 @@ fn ported(args: &Audit) -> Option<&'static str> {
 
 /// Reads tasks of tau2-bench as they are, before their failing calls are marked, and writes the domain that plays them.
 fn of_tau2(args: &Audit, name: &str, out: &Path) -> Result<Source, Failure> {
-    let imported = tau2::import(&args.source, name, args.all).map_err(Failure::input)?;
+    let imported = tau2::import(&args.source, name, args.all)?;
     let given = imported.tasks.clone();
     let folder = out.join("domain");
-    let written = imported
-        .write(&folder, Limits::default())
-        .map_err(Failure::input)?;
-    let data = tau2::locate(&args.source, name).map_err(Failure::input)?;
+    let written = imported.write(&folder, Limits::default())?;
+    let data = tau2::locate(&args.source, name)?;
     let subjects = given.into_iter().map(|one| Subject {
         training: one.training,
-        place: String::new(),
         task: one.task,
     });
     Ok(Source {
@@ -139,9 +136,8 @@ fn of_domain(path: &Path) -> Result<Source, Failure> {
         .given(Split::TrainSft)
         .map(|task| task.id.as_str())
         .collect();
-    let subjects = domain.tasks.iter().zip(1..).map(|(task, line)| Subject {
+    let subjects = domain.tasks.iter().map(|task| Subject {
         training: task.split == Some(Split::TrainRl) && training.contains(&task.id.as_str()),
-        place: format!("tasks.jsonl:{line}"),
         task: task.clone(),
     });
     let subjects = subjects.collect();
@@ -188,10 +184,9 @@ fn of_rows(args: &Audit) -> Result<Source, Failure> {
         return Ok(match (domain, tasks) {
             (Some(domain), Some(tasks)) => {
                 of.form = "rows of NeMo Gym, played in a domain".into();
-                let subjects = tasks.into_iter().zip(&rows).map(|(task, row)| Subject {
+                let subjects = tasks.into_iter().map(|task| Subject {
                     task,
                     training: false,
-                    place: row.place.clone(),
                 });
                 let subjects = subjects.collect();
                 Source {
@@ -221,7 +216,6 @@ fn of_rows(args: &Audit) -> Result<Source, Failure> {
         .map(|row| Subject {
             task: row.task,
             training: row.training,
-            place: row.place,
         });
     let subjects = subjects.collect();
     Ok(Source {

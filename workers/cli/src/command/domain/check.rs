@@ -32,14 +32,7 @@ pub fn check(check: &Check) -> Result<(), Failure> {
         Ok(domain) => {
             let domain = Arc::new(domain);
             let mut review = domain.review();
-            review
-                .findings
-                .problems
-                .extend(agoge_servers::check(&domain));
-            review
-                .findings
-                .warnings
-                .extend(agoge_servers::warnings(&domain));
+            review.findings.extend(agoge_servers::check(&domain));
             (review, Some(domain))
         }
         Err(Problems(problems)) => {

@@ -53,7 +53,7 @@ pub fn show(show: &Show) -> Result<(), Failure> {
     if show.prompt && show.call.is_none() {
         return prompt(&domain);
     }
-    let mut world = World::open(domain.clone(), Limits::default()).map_err(Failure::input)?;
+    let mut world = World::open(domain.clone(), Limits::default())?;
     if let Some(call) = &show.call {
         // A call needs no task.
         let task = match (&show.task, &show.template) {

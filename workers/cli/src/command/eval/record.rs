@@ -1,18 +1,16 @@
 //! The record of an evaluation at the command line, and the files it is written to.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use agoge_artifacts::evaluation::{Benchmark, Episode, Player, Setting, count};
+use agoge_artifacts::evaluation::{Benchmark, Episode};
 use agoge_artifacts::{Evaluation, Stored as _};
-use agoge_checker::passk::Estimate;
 use agoge_forms::{inspect, submission};
 use agoge_store::write_atomic;
 use agoge_synthesis::evaluation::baseline::Baseline;
-use agoge_synthesis::evaluation::{Exam, Played, agent_player, user_player};
+use agoge_synthesis::evaluation::{Exam, Played, Urls};
 use serde_json::{Value, json};
 
-use super::ends::Ends;
+use super::ends::{End, Ends};
 use super::tasks::Chosen;
 use super::{Eval, figures};
 use crate::driver::session::now;
@@ -27,41 +25,22 @@ pub fn of(
     played: &Played,
     baselines: &[Baseline],
 ) -> Evaluation {
-    let domain = &chosen.domain;
-    let settings = &exam.settings;
-    let (name, version) = benchmark(eval, &domain.name);
-    let mut agent = agent_player(exam.agent, &ends.agent.url, domain, settings);
-    agent.extra_body = eval
-        .extra_body
-        .clone()
-        .unwrap_or_default()
-        .into_iter()
-        .collect();
-    let user_url = ends.user.as_ref().map_or("", |user| user.url.as_str());
-    let judge = ends
-        .judge
-        .as_ref()
-        .map(|judge| Player::model(judge.client.model(), &judge.url));
-    let rows = baselines.iter().map(|row| (row.name.to_owned(), row.pass));
-    let setting = Setting {
-        benchmark: Benchmark {
-            name,
-            version,
-            split: eval.split.name().to_owned(),
-            domain: domain.name.clone(),
-            domain_digest: domain.digest.clone(),
-            suite_digest: chosen.suite.clone(),
-            ..Benchmark::default()
-        },
-        agent,
-        user: user_player(exam.user, user_url, domain, settings),
-        judge,
-        rules: settings.rules.clone(),
-        seed: settings.seed,
-        trials: exam.trials,
-        baselines: rows.collect::<BTreeMap<String, Estimate>>(),
+    let (name, version) = benchmark(eval, &chosen.domain.name);
+    let url = |end: &Option<End>| end.as_ref().map(|end| end.url.clone()).unwrap_or_default();
+    let urls = Urls {
+        agent: ends.agent.url.clone(),
+        user: url(&ends.user),
+        judge: url(&ends.judge),
     };
-    count(setting, exam.tasks, &played.episodes)
+    let benchmark = Benchmark {
+        name,
+        version,
+        split: eval.split.name().to_owned(),
+        suite_digest: chosen.suite.clone(),
+        ..Benchmark::default()
+    };
+    let extra_body = eval.extra_body.clone().unwrap_or_default();
+    exam.record(benchmark, &urls, &extra_body, played, baselines)
 }
 
 /// Returns the name of the benchmark, and its version.

@@ -133,7 +133,7 @@ fn of_domain(eval: &Eval, domain: &Arc<Domain>) -> Result<Vec<Task>, Failure> {
             "tasks are drawn from one split; name it with --split, such as --split heldout".into(),
         ));
     };
-    let mut world = World::open(domain.clone(), Limits::default()).map_err(Failure::input)?;
+    let mut world = World::open(domain.clone(), Limits::default())?;
     let most = agoge_world::possible(&mut world, split, Mix::EvenBranches);
     let n = eval.tasks.min(most);
     tasks(&mut world, split, Mix::EvenBranches, eval.seed, n).map_err(Failure::input)
