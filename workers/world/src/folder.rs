@@ -1,6 +1,7 @@
 //! Reads a domain's folder: `domain.yaml`, `policy.md`, `schema.json`, `state.json`, `tools.py`, `templates/*.yaml`; and in
 //! format 2, where they are there, `user_tools.py`, `user.md` and `tasks.jsonl`.
 
+mod schemas;
 mod tools;
 
 use std::collections::BTreeSet;
@@ -111,7 +112,10 @@ impl Reader<'_> {
         let second = format == Format::Two;
         let state = self.state(schema.as_ref(), format);
         let served = head.as_ref().is_some_and(|head| head.tools.is_some());
-        let tools = self.both_tools(format, served);
+        let mut tools = self.both_tools(format, served);
+        if let Some(tools) = tools.as_mut().filter(|_| second) {
+            self.given_schemas(tools);
+        }
         let templates = self.templates();
         let user_guide = second.then(|| self.optional("user.md")).flatten();
         let given = match (&tools, &state) {

@@ -191,6 +191,67 @@ fn what_is_wrong_with_the_files_of_format_2_is_told_with_its_line() {
 }
 
 #[test]
+fn tools_json_gives_a_tool_the_schema_that_hints_cannot_and_must_fit_its_function() {
+    let phone = json!({"type": "string", "pattern": "^p[0-9]+$", "description": "Such as p1."});
+    let schema = |properties: Value, required: Value| json!({"type": "object", "properties": properties, "required": required});
+    let file = |tool: &str, entry: Value| json!({ tool: entry }).to_string();
+    let fine = file(
+        "look",
+        json!({"description": "Shows bars.", "parameters": schema(json!({"phone": phone}), json!(["phone"]))}),
+    );
+    let dir = folder(&[("tools.json", &fine)]);
+    let domain = Domain::load(dir.path()).unwrap();
+    let look = domain.tool("look").unwrap();
+    assert_eq!(
+        (
+            look.description.as_str(),
+            &look.parameters["properties"]["phone"]
+        ),
+        ("Shows bars.", &phone)
+    );
+    assert_ne!(
+        domain.digest,
+        Domain::load(folder(&[]).path()).unwrap().digest
+    );
+    let wrong = [
+        (file("lok", json!({})), "no tool"),
+        (file("look", json!({"schema": {}})), "unknown field"),
+        (
+            file("look", json!({"parameters": {"type": "string"}})),
+            "`type` is not `object`",
+        ),
+        (
+            file(
+                "look",
+                json!({"parameters": schema(json!({"fon": phone}), json!([]))}),
+            ),
+            "no argument `fon`",
+        ),
+        (
+            file(
+                "look",
+                json!({"parameters": schema(json!({"phone": phone}), json!([]))}),
+            ),
+            "needs `phone`",
+        ),
+        (
+            file(
+                "look",
+                json!({"parameters": schema(json!({"phone": {"type": 3}}), json!(["phone"]))}),
+            ),
+            "no JSON schema",
+        ),
+    ];
+    for (text, why) in wrong {
+        let found = refused(&[("tools.json", &text)]);
+        assert!(
+            found.len() == 1 && found[0].message.contains(why),
+            "{why}: {found:?}"
+        );
+    }
+}
+
+#[test]
 fn an_import_that_fails_in_the_users_tools_is_told_with_their_file_and_line() {
     let broken = format!("{USER_TOOLS}\n\nBARS = 1 // 0\n");
     let dir = folder(&[("user_tools.py", &broken)]);
