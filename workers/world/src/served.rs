@@ -59,7 +59,8 @@ impl Domain {
 }
 
 impl World {
-    /// Runs a tool of a server, then the domain's `_sync` in the sandbox.
+    /// Runs a tool of a server, then the domain's `_sync` in the sandbox. A call whose `_sync` is lost has not been made: the
+    /// server is brought back to the calls before it.
     pub(crate) fn served(
         &mut self,
         foreign: &dyn Foreign,
@@ -73,9 +74,14 @@ impl World {
             Err(lost) => return Outcome::Lost(lost.0),
         };
         episode.served.push(call);
-        episode.overlay = replaced(foreign, &episode.overlay, answer.overlay);
+        let after = replaced(foreign, &episode.overlay, answer.overlay);
+        let before = std::mem::replace(&mut episode.overlay, after);
         if self.domain().sync {
             let synced = self.beside(foreign, episode, SYNC, &Map::new());
+            if matches!(synced, Outcome::Lost(_)) {
+                episode.served.pop();
+                episode.overlay = before;
+            }
             if !matches!(synced, Outcome::Value(_)) {
                 return synced;
             }
