@@ -1,4 +1,4 @@
-"""Exports as `datasets`, pyarrow and pandas load them: rows, columns and splits as they were written."""
+"""Exports as `datasets` and pyarrow load them: rows, columns and splits as they were written."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import tempfile
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import pandas
 import pyarrow.parquet
 from datasets import load_dataset
 from exported import DESK, GIVEN, agoge, exported, rows, says_what_made_it
@@ -76,22 +75,6 @@ def sharegpt_alternates():
         assert all(one in ("gpt", "function_call") for one in speakers[1::2]), speakers
 
 
-def verl_reads_prompts_and_truth_with_pandas_and_datasets():
-    folder = exported("verl", "--heldout")
-    frame = pandas.read_parquet(folder / "train.parquet")
-    assert len(frame) > 0
-    first = frame.iloc[0]
-    assert [message["role"] for message in first["prompt"]][0] == "system"
-    assert first["reward_model"]["style"] == "rule"
-    assert json.loads(first["reward_model"]["ground_truth"])["gold"] is not None
-    # As RLHFDataset does: parquet by datasets, then the prompt as a list of messages.
-    table = load_dataset("parquet", data_files=str(folder / "train.parquet"), cache_dir=tempfile.mkdtemp())["train"]
-    row = table[0]
-    assert {"data_source", "prompt", "ability", "reward_model", "extra_info"} <= set(row)
-    assert isinstance(row["prompt"], list) and row["extra_info"]["index"] == 0
-    assert load_dataset("parquet", data_files=str(folder / "test.parquet"), cache_dir=tempfile.mkdtemp())["train"][0]
-
-
 def what_is_exported_can_be_imported_again():
     if GIVEN:
         return  # its domain's folder is not known here
@@ -110,6 +93,5 @@ run(
     messages_load_as_parquet_with_their_configurations,
     every_other_table_loads_with_all_its_rows,
     sharegpt_alternates,
-    verl_reads_prompts_and_truth_with_pandas_and_datasets,
     what_is_exported_can_be_imported_again,
 )
