@@ -45,13 +45,15 @@ pub(crate) fn read(text: &str) -> (Vec<Seed>, Vec<Flaw>) {
 
 fn fit(seed: Seed) -> Result<Seed, String> {
     let length = seed.opening.chars().count();
-    match () {
-        () if seed.opening.trim().is_empty() => Err("`opening`: it is empty".into()),
-        () if length > LONGEST => Err(format!(
-            "`opening`: it has {length} characters, more than {LONGEST}"
-        )),
-        () => Ok(seed),
+    if seed.opening.trim().is_empty() {
+        return Err("`opening`: it is empty".into());
     }
+    if length > LONGEST {
+        return Err(format!(
+            "`opening`: it has {length} characters, more than {LONGEST}"
+        ));
+    }
+    Ok(seed)
 }
 
 #[cfg(test)]

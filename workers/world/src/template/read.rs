@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Branch, Condition, Each, Flaw, Template, Written};
+use super::{Branch, Condition, Flaw, Step, Template, Written};
 use crate::expression::{Kind, first};
 use crate::problem::line_of;
 
@@ -68,37 +68,39 @@ impl Template {
         self.checker.as_deref().into_iter().chain(of_branches)
     }
 
-    /// The texts that its gold, its calls, its links, its computed values and its loops are made of.
-    pub(crate) fn bound_texts(&self) -> impl Iterator<Item = &str> {
+    /// Its gold, and the calls that are needed.
+    fn steps(&self) -> impl Iterator<Item = &Step> {
         let branches = self.branches.iter();
-        let steps = branches.flat_map(|branch| branch.gold.iter().chain(&branch.calls));
-        let steps = steps.flat_map(|step| step.texts().into_iter().chain(looped(&step.each)));
-        let outputs = self.branches.iter().flat_map(|branch| &branch.outputs);
-        let lists = outputs.flat_map(|output| looped(&output.each));
+        branches.flat_map(|branch| branch.gold.iter().chain(&branch.calls))
+    }
+
+    /// Its computed values, and the lists of its loops.
+    fn written(&self) -> impl Iterator<Item = &Written> {
         let computed = self
             .branches
             .iter()
             .flat_map(|branch| branch.compute.values());
-        let computed = computed
-            .chain(self.compute.values())
-            .map(|one| one.text.as_str());
+        let outputs = self.branches.iter().flat_map(|branch| &branch.outputs);
+        let loops = self.steps().map(|step| &step.each);
+        let loops = loops.chain(outputs.map(|output| &output.each)).flatten();
+        let lists = loops.map(|each| &each.list);
+        computed.chain(self.compute.values()).chain(lists)
+    }
+
+    /// The texts that its gold, its calls, its links, its computed values and its loops are made of.
+    pub(crate) fn bound_texts(&self) -> impl Iterator<Item = &str> {
+        let written = self.written().map(|one| one.text.as_str());
         let links = self.linked.values().map(|link| link.by.as_str());
-        steps.chain(lists).chain(computed).chain(links)
+        self.steps()
+            .flat_map(Step::texts)
+            .chain(written)
+            .chain(links)
     }
 
     /// The names on which its conditions, computed values and loops are.
     pub(crate) fn judged_names(&self) -> BTreeSet<&str> {
-        let branches = || self.branches.iter();
-        let conditions = branches().flat_map(|branch| &branch.conditions);
-        let steps = branches().flat_map(|branch| branch.gold.iter().chain(&branch.calls));
-        let outputs = branches().flat_map(|branch| &branch.outputs);
-        let loops = steps
-            .map(|step| &step.each)
-            .chain(outputs.map(|output| &output.each));
-        let lists = loops.flatten().map(|each| &each.list);
-        let computed = branches().flat_map(|branch| branch.compute.values());
-        let written = computed.chain(self.compute.values()).chain(lists);
-        let expressions = written.filter_map(Written::expression);
+        let conditions = self.branches.iter().flat_map(|branch| &branch.conditions);
+        let expressions = self.written().filter_map(Written::expression);
         let names = expressions.flat_map(|one| one.names.iter().map(String::as_str));
         conditions.flat_map(Condition::names).chain(names).collect()
     }
@@ -133,11 +135,6 @@ impl Template {
             }
         }
     }
-}
-
-/// The text of a loop's list.
-fn looped(each: &Option<Each>) -> Option<&str> {
-    each.as_ref().map(|each| each.list.text.as_str())
 }
 
 /// Returns true for the name of a file, and not the source of a check.
